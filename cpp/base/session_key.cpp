@@ -1,0 +1,40 @@
+#include "base/session_key.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+namespace scistream {
+
+std::string_view to_string(Role role) noexcept { return role == Role::producer ? "PROD" : "CONS"; }
+
+Result<Role> parse_role(std::string_view text) {
+  std::string upper(text);
+  std::transform(upper.begin(), upper.end(), upper.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  if (upper == "PROD") return Role::producer;
+  if (upper == "CONS") return Role::consumer;
+  return Error{Cause::invalid_argument,
+               "role '" + std::string(text) + "' is neither PROD nor CONS"};
+}
+
+std::string to_string(const SessionKey& key) {
+  return key.uid + "/" + std::string(to_string(key.role));
+}
+
+Status check_uid(std::string_view uid) {
+  const bool safe = std::all_of(uid.begin(), uid.end(), [](unsigned char c) {
+    return (c < 0x80 && std::isalnum(c) != 0) || c == '.' || c == '_' || c == '-';
+  });
+  if (uid.empty() || uid.size() > 128 || !safe || uid.starts_with('.') || uid.starts_with('-')) {
+    std::string shown(uid.substr(0, 64));
+    for (char& c : shown) {
+      if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e) c = '?';
+    }
+    return Error{Cause::invalid_argument,
+                 "session id '" + shown + "' is not 1 to 128 letters, digits, '.', '_' or '-' "
+                 "that start with a letter, a digit or '_'"};
+  }
+  return {};
+}
+
+}  // namespace scistream

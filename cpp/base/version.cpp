@@ -1,0 +1,7 @@
+#include "base/version.hpp"
+
+namespace scistream {
+
+std::string_view version() noexcept { return SCISTREAM_VERSION; }
+
+}  // namespace scistream

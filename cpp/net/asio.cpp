@@ -1,0 +1,2 @@
+// Boost.Asio's own sources, compiled once for the whole house (BOOST_ASIO_SEPARATE_COMPILATION).
+#include <boost/asio/impl/src.hpp>
