@@ -1,0 +1,37 @@
+#include "session/leases.hpp"
+
+#include <string>
+
+namespace scistream::session {
+
+Status Leases::lease(const SessionKey& session, int ports, std::uint64_t mbps) {
+  if (held_.contains(session)) {
+    return Error{Cause::already_exists, "session " + to_string(session) + " holds a lease already"};
+  }
+  if (ports > ports_free()) {
+    return Error{Cause::exhausted, std::to_string(ports) + " listeners wanted, " +
+                                       std::to_string(ports_free()) + " of " +
+                                       std::to_string(ports_) + " ports are free"};
+  }
+  if (capacity_ == 0) mbps = 0;
+  if (mbps > capacity_free()) {
+    return Error{Cause::exhausted, std::to_string(mbps) + " Mbit/s wanted, " +
+                                       std::to_string(capacity_free()) + " of " +
+                                       std::to_string(capacity_) + " Mbit/s are free"};
+  }
+  held_[session] = {ports, mbps};
+  ports_leased_ += ports;
+  mbps_leased_ += mbps;
+  return {};
+}
+
+bool Leases::give_back(const SessionKey& session) {
+  const auto found = held_.find(session);
+  if (found == held_.end()) return false;
+  ports_leased_ -= found->second.ports;
+  mbps_leased_ -= found->second.mbps;
+  held_.erase(found);
+  return true;
+}
+
+}  // namespace scistream::session

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+#include "base/error.hpp"
+#include "base/session_key.hpp"
+
+namespace scistream::session {
+
+/// What a facility has to give: listeners of its port range and payload bandwidth. A lease is
+/// all or nothing. Lives on the control server's scheduler.
+class Leases {
+ public:
+  /// `capacity_mbps` 0: bandwidth is not limited and never leased.
+  Leases(int ports, std::uint64_t capacity_mbps) : ports_(ports), capacity_(capacity_mbps) {}
+
+  /// `exhausted`, saying how much is free, if either is short; then nothing is leased.
+  /// `already_exists` if the session holds a lease.
+  Status lease(const SessionKey& session, int ports, std::uint64_t mbps);
+
+  /// False if the session holds none.
+  bool give_back(const SessionKey& session);
+
+  [[nodiscard]] int ports_total() const noexcept { return ports_; }
+  [[nodiscard]] int ports_free() const noexcept { return ports_ - ports_leased_; }
+  [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] std::uint64_t capacity_free() const noexcept { return capacity_ - mbps_leased_; }
+  [[nodiscard]] std::size_t held() const noexcept { return held_.size(); }
+
+ private:
+  struct Lease {
+    int ports = 0;
+    std::uint64_t mbps = 0;
+  };
+
+  int ports_;
+  std::uint64_t capacity_;
+  int ports_leased_ = 0;
+  std::uint64_t mbps_leased_ = 0;
+  std::map<SessionKey, Lease> held_;
+};
+
+}  // namespace scistream::session

@@ -1,0 +1,155 @@
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "base/log.hpp"
+#include "base/scheduler.hpp"
+#include "dataserver/data_server.hpp"
+#include "session/addresses.hpp"
+#include "session/leases.hpp"
+#include "session/released_ids.hpp"
+#include "session/session.hpp"
+#include "session/types.hpp"
+
+namespace scistream::session {
+
+struct ManagerOptions {
+  Addresses addresses;
+  std::uint64_t capacity_mbps = 0;          ///< Bandwidth that can be leased; 0: unlimited.
+  std::chrono::milliseconds timeout{180'000};      ///< For hello after req, and update after hello.
+  std::chrono::milliseconds client_loss{10'000};   ///< A cut req must be repeated within this.
+  std::chrono::milliseconds hello_hold{2'000};     ///< A hello waits this long for its req.
+  std::size_t most_held_hellos = 1024;
+  std::chrono::milliseconds idle_limit{std::chrono::hours(24)};  ///< Without a connection; 0: none.
+  std::chrono::milliseconds max_session{0};        ///< After set-up; 0: none.
+  std::chrono::milliseconds restore_window{5'000}; ///< For a lost data server to come back.
+  std::chrono::milliseconds counters_period{250};
+};
+
+/// The S2CS without its wire: keeps the sessions, feeds their machines, does what these decide.
+///
+/// All public functions may be called from any thread; they post to the scheduler and call their
+/// callback exactly once, on the scheduler's thread. The Manager must die on a stopped scheduler
+/// or on the scheduler's thread; callbacks that still wait then are answered `unavailable`.
+class Manager {
+ public:
+  /// Brings a lost data server back: a new connection, or a new process. Called on the scheduler;
+  /// answers on any thread.
+  using Revive = std::function<void(Callback<std::shared_ptr<dataserver::DataServer>>)>;
+
+  Manager(Scheduler& scheduler, std::shared_ptr<dataserver::DataServer> data_server,
+          ManagerOptions options, Logger log, Revive revive = nullptr);
+  ~Manager();
+  Manager(const Manager&) = delete;
+  Manager& operator=(const Manager&) = delete;
+
+  /// Answers when the session's hello has come, or with why it ended before.
+  Ticket request(Request request, Callback<RequestAnswer> done);
+  /// The caller of `request` is gone: its callback is called with `cancelled`.
+  void withdraw(Ticket ticket);
+  void hello(Hello hello, Callback<HelloAnswer> done);
+  void update(UpdateTargets update, Callback<UpdateAnswer> done);
+  void release(const std::string& uid, Callback<void> done);
+
+  /// The sessions of these ids; unknown ids are left out.
+  void list(std::vector<std::string> uids, Callback<std::vector<SessionView>> done);
+  void capacity(Callback<Capacity> done);
+
+  /// Events of the sessions of these ids, on the scheduler's thread, until the handle dies. First
+  /// the present state of each; counters at most every `period`.
+  class Observer;
+  using Observe = std::function<void(const SessionEvent&)>;
+  [[nodiscard]] std::shared_ptr<void> watch(std::vector<std::string> uids,
+                                            std::chrono::milliseconds period, Observe observe);
+
+  /// Refuses new sessions, ends those that have no live connection, waits up to `drain` for the
+  /// others, then cuts them. Answers when all are gone. Called again with 0 it cuts at once.
+  void shut_down(std::chrono::milliseconds drain, Callback<void> done);
+
+ private:
+  using SessionPtr = std::shared_ptr<Session>;
+
+  struct HeldHello {
+    Hello hello;
+    Callback<HelloAnswer> done;
+    Scheduler::Timer timer;
+  };
+
+  // manager.cpp: what comes from outside
+  void on_request(Request request, RequestWaiter waiter);
+  void begin(Request request, RequestWaiter waiter);
+  void join(const SessionPtr& session, RequestWaiter waiter);
+  void on_withdraw(Ticket ticket);
+  void on_hello(Hello hello, Callback<HelloAnswer> done);
+  void hold(Hello hello, Callback<HelloAnswer> done);
+  void deliver_hello(const SessionPtr& session, Hello hello, Callback<HelloAnswer> done);
+  void wake_held_hellos(const std::string& uid);
+  void on_update(UpdateTargets update, Callback<UpdateAnswer> done);
+  void next_update(const SessionPtr& session);
+  void on_release(const std::string& uid, Callback<void> done);
+  void drain_over();
+  void finish_shut_down();
+
+  // manager_actions.cpp: what the machines decide
+  Status apply(const SessionPtr& session, Input input);
+  void expire(const SessionPtr& session, Error reason, Input input = Input::expire);
+  void act(const SessionPtr& session, Action action);
+  void reserve_listeners(const SessionPtr& session);
+  void set_targets(const SessionPtr& session);
+  void release_listeners(const SessionPtr& session);
+  void call_release(const SessionPtr& session, int attempt);
+  void call_came_back(const SessionPtr& session);
+  void become_ready(const SessionPtr& session);
+  void check_idle(const SessionPtr& session);
+  void end(const SessionPtr& session);
+  void notify(const SessionPtr& session, SessionEvent::Kind kind);
+
+  // manager_restore.cpp: a data server that comes and goes
+  void attach();
+  void on_data_event(const dataserver::Event& event);
+  void on_data_server_lost(const std::string& detail);
+  void try_revive();
+  void restore(const SessionPtr& session);
+  void when_attached(std::function<void()> work);
+
+  [[nodiscard]] dataserver::ReserveRequest reserve_request(const Session& session) const;
+  [[nodiscard]] static dataserver::UpdateRequest update_request(const Session& session);
+  [[nodiscard]] SessionPtr find(const SessionKey& key) const;
+  /// The session of `uid` that PROTOCOL §7, Identity, sends a hello or update to.
+  [[nodiscard]] Result<SessionPtr> route(const std::string& uid, std::optional<Role> role,
+                                         bool binding, bool is_hello) const;
+  [[nodiscard]] SessionView view(const Session& session) const;
+
+  Scheduler& scheduler_;
+  std::shared_ptr<dataserver::DataServer> data_server_;
+  ManagerOptions options_;
+  Logger log_;
+  Revive revive_;
+  Leases leases_;
+  ReleasedIds released_;
+  std::map<SessionKey, SessionPtr> sessions_;
+  std::map<Ticket, SessionKey> tickets_;
+  std::list<HeldHello> held_hellos_;
+  std::list<std::weak_ptr<Observer>> observers_;
+  std::unique_ptr<dataserver::Watch> data_watch_;
+
+  bool attached_ = true;
+  Clock::time_point lost_since_{};
+  Scheduler::Timer revive_timer_;
+  std::vector<std::function<void()>> when_attached_;
+
+  bool shutting_down_ = false;
+  Scheduler::Timer drain_timer_;
+  std::vector<Callback<void>> shut_down_waiters_;
+
+  std::atomic<Ticket> next_ticket_{1};
+  std::uint64_t data_server_generation_ = 0;
+  /// Expires with the Manager; what is posted checks it first.
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace scistream::session

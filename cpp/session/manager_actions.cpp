@@ -1,0 +1,265 @@
+// What the session machines decide, done: calls to the data server, timers, answers.
+#include <utility>
+
+#include "session/manager.hpp"
+#include "session/observer.hpp"
+
+namespace scistream::session {
+
+namespace {
+
+/// Attempts to release at a data server that does not answer, 0.5 s apart at first.
+constexpr int release_attempts = 5;
+
+}  // namespace
+
+Status Manager::apply(const SessionPtr& session, Input input) {
+  const State before = session->machine.state();
+  const auto actions = session->machine.apply(input);
+  if (!actions) {
+    log_->debug("session {}: {}", to_string(session->request.key), actions.error().message);
+    return actions.error();
+  }
+  if (session->machine.state() != before) notify(session, SessionEvent::Kind::state);
+  for (const Action action : *actions) act(session, action);
+  return {};
+}
+
+void Manager::expire(const SessionPtr& session, Error reason, Input input) {
+  session->reason = std::move(reason);
+  (void)apply(session, input);
+}
+
+void Manager::act(const SessionPtr& session, Action action) {
+  const auto timeout_of = [this, &session](const char* what) {
+    session->phase_timer = scheduler_.after(options_.timeout, [this, session, what] {
+      expire(session, {Cause::timeout,
+                       std::string("no ") + what + " came within " +
+                           std::to_string(options_.timeout.count()) + " ms"});
+    });
+  };
+  switch (action) {
+    case Action::reserve_listeners: return reserve_listeners(session);
+    case Action::await_hello: {
+      timeout_of("hello");
+      auto early = std::exchange(session->early_hellos, {});
+      for (HelloWaiter& waiter : early) {
+        if (!session->request.app_key.empty()) session->nonces.erase(waiter.hello.nonce);
+        deliver_hello(session, std::move(waiter.hello), std::move(waiter.done));
+      }
+      return;
+    }
+    case Action::answer_request:
+      session->client_timer.cancel();
+      for (RequestWaiter& waiter : std::exchange(session->request_waiters, {})) {
+        tickets_.erase(waiter.ticket);
+        waiter.done(RequestAnswer{session->listeners, session->prod_listeners, session->machine.state()});
+      }
+      return;
+    case Action::await_update: return timeout_of("update");
+    case Action::set_targets: return set_targets(session);
+    case Action::answer_update: {
+      const UpdateWaiter waiter = std::move(session->updates.front());
+      session->updates.pop_front();
+      const SessionView now = view(*session);
+      waiter.done(UpdateAnswer{now.listeners, now.targets, now.state});
+      scheduler_.post([this, alive = std::weak_ptr(alive_), session] {
+        if (!alive.expired()) next_update(session);
+      });
+      return;
+    }
+    case Action::become_ready: return become_ready(session);
+    case Action::release_listeners: return release_listeners(session);
+    case Action::return_leases:
+      if (!leases_.give_back(session->request.key)) {
+        log_->critical("session {}: its lease was gone before its end", to_string(session->request.key));
+      }
+      return;
+    case Action::end: return end(session);
+  }
+}
+
+dataserver::ReserveRequest Manager::reserve_request(const Session& session) const {
+  dataserver::ReserveRequest request;
+  request.session = session.request.key;
+  request.num_conn = session.request.num_conn;
+  request.bind_host = options_.addresses.side(request.session.role).bind_host;
+  request.ports = options_.addresses.ports;
+  return request;
+}
+
+dataserver::UpdateRequest Manager::update_request(const Session& session) {
+  dataserver::UpdateRequest request;
+  request.session = session.request.key;
+  request.targets = session.targets->targets;
+  // One listener feeds one target; what is left over is ignored.
+  if (request.targets.size() > session.ports.size()) request.targets.resize(session.ports.size());
+  request.transport = session.targets->transport;
+  request.data_key = session.targets->data_key;
+  return request;
+}
+
+void Manager::reserve_listeners(const SessionPtr& session) {
+  session->call_in_flight = true;
+  when_attached([this, session] {
+    data_server_->reserve(reserve_request(*session), [this, alive = std::weak_ptr(alive_), session](
+                                       Result<dataserver::Reservation> reservation) {
+      scheduler_.post([this, alive, session, reservation = std::move(reservation)] {
+        if (alive.expired()) return;
+        if (reservation) {
+          session->ports = reservation->ports;
+          session->listeners = options_.addresses.announce(session->request.key.role, session->ports,
+                                                           session->request.caller_host);
+        }
+        call_came_back(session);
+        if (session->machine.state() != State::reserving) return;
+        if (reservation) {
+          (void)apply(session, Input::reserved);
+        } else {
+          expire(session, reservation.error(), Input::reserve_failed);
+        }
+      });
+    });
+  });
+}
+
+void Manager::set_targets(const SessionPtr& session) {
+  session->targets = session->updates.front().update;
+  session->call_in_flight = true;
+  when_attached([this, session] {
+    data_server_->update(update_request(*session), [this, alive = std::weak_ptr(alive_), session](Status status) {
+      scheduler_.post([this, alive, session, status = std::move(status)] {
+        if (alive.expired()) return;
+        call_came_back(session);
+        if (session->machine.state() != State::updating) return;
+        if (status) {
+          (void)apply(session, Input::updated);
+        } else {
+          expire(session, status.error(), Input::update_failed);
+        }
+      });
+    });
+  });
+}
+
+void Manager::call_came_back(const SessionPtr& session) {
+  session->call_in_flight = false;
+  if (std::exchange(session->release_when_idle, false)) call_release(session, 0);
+}
+
+void Manager::become_ready(const SessionPtr& session) {
+  session->phase_timer.cancel();
+  for (HelloWaiter& waiter : std::exchange(session->ready_waiters, {})) {
+    waiter.done(HelloAnswer{"Hello received", session->listeners});
+  }
+  auto lifetime = session->request.lifetime;
+  if (options_.max_session.count() > 0 && (lifetime.count() == 0 || lifetime > options_.max_session)) {
+    lifetime = options_.max_session;
+  }
+  if (lifetime.count() > 0) {
+    session->lifetime_timer = scheduler_.after(lifetime, [this, session] {
+      expire(session, {Cause::timeout, "the session's lifetime is over"});
+    });
+  }
+  if (options_.idle_limit.count() > 0) {
+    session->idle_timer = scheduler_.after(options_.idle_limit, [this, session] { check_idle(session); });
+  }
+  log_->info("session {}: ready, {} -> {}", to_string(session->request.key),
+             session->listeners.empty() ? "" : session->listeners.front(),
+             to_string(session->targets->targets.front()));
+}
+
+void Manager::check_idle(const SessionPtr& session) {
+  data_server_->status(session->request.key, [this, alive = std::weak_ptr(alive_), session](
+                                                 Result<std::vector<dataserver::SessionStatus>> now) {
+    scheduler_.post([this, alive, session, now = std::move(now)] {
+      if (alive.expired() || session->machine.phase() == Phase::ended) return;
+      std::chrono::milliseconds idle{0};
+      if (now && !now->empty() && now->front().counters.connections_active == 0) {
+        idle = now->front().counters.idle;
+      }
+      if (idle >= options_.idle_limit) {
+        return expire(session, {Cause::timeout, "no connection for " +
+                                                    std::to_string(options_.idle_limit.count() / 1000) + " s"});
+      }
+      session->idle_timer =
+          scheduler_.after(options_.idle_limit - idle, [this, session] { check_idle(session); });
+    });
+  });
+}
+
+void Manager::release_listeners(const SessionPtr& session) {
+  log_->info("session {}: ending: {}", to_string(session->request.key), session->reason.message);
+  for (Scheduler::Timer* timer : {&session->phase_timer, &session->client_timer,
+                                  &session->lifetime_timer, &session->idle_timer}) {
+    timer->cancel();
+  }
+  const Error& reason = session->reason;
+  for (RequestWaiter& waiter : std::exchange(session->request_waiters, {})) {
+    tickets_.erase(waiter.ticket);
+    waiter.done(reason);
+  }
+  for (HelloWaiter& waiter : std::exchange(session->early_hellos, {})) waiter.done(reason);
+  for (HelloWaiter& waiter : std::exchange(session->ready_waiters, {})) waiter.done(reason);
+  for (UpdateWaiter& waiter : std::exchange(session->updates, {})) waiter.done(reason);
+  // Were both under way at a remote data server, the release could overtake.
+  if (session->call_in_flight) {
+    session->release_when_idle = true;
+  } else {
+    call_release(session, 0);
+  }
+}
+
+void Manager::call_release(const SessionPtr& session, int attempt) {
+  const auto generation = data_server_generation_;
+  data_server_->release(session->request.key, session->ending, [this, alive = std::weak_ptr(alive_), session,
+                                                                attempt, generation](Status status) {
+    scheduler_.post([this, alive, session, attempt, generation, status = std::move(status)] {
+      if (alive.expired() || session->machine.state() != State::releasing) return;
+      const bool same_data_server = attached_ && generation == data_server_generation_;
+      if (status || !same_data_server || attempt + 1 >= release_attempts) {
+        // A data server that is gone holds nothing any more.
+        if (!status && same_data_server) {
+          log_->error("session {}: the data server does not release it: {}",
+                      to_string(session->request.key), status.error().message);
+        }
+        (void)apply(session, Input::released);
+        return;
+      }
+      session->phase_timer = scheduler_.after(std::chrono::milliseconds(500) * (attempt + 1),
+                                              [this, session, attempt] { call_release(session, attempt + 1); });
+    });
+  });
+}
+
+void Manager::end(const SessionPtr& session) {
+  const SessionKey key = session->request.key;
+  session->phase_timer.cancel();
+  released_.add(key.uid);
+  notify(session, SessionEvent::Kind::gone);
+  sessions_.erase(key);
+  session->targets.reset();
+  for (auto& waiter : std::exchange(session->release_waiters, {})) waiter({});
+  for (Successor& successor : std::exchange(session->successors, {})) {
+    tickets_.erase(successor.waiter.ticket);
+    on_request(std::move(successor.request), std::move(successor.waiter));
+  }
+  finish_shut_down();
+}
+
+void Manager::notify(const SessionPtr& session, SessionEvent::Kind kind) {
+  const SessionKey& key = session->request.key;
+  if (kind == SessionEvent::Kind::state) {
+    log_->debug("session {}: Current state: {}", to_string(key), to_string(session->machine.state()));
+  }
+  if (observers_.empty()) return;
+  const bool ending = session->machine.state() == State::releasing || kind == SessionEvent::Kind::gone;
+  const SessionEvent event{kind, view(*session), ending ? session->reason.message : ""};
+  for (auto entry = observers_.begin(); entry != observers_.end();) {
+    const auto observer = entry->lock();
+    if (observer && observer->wants(key.uid)) observer->tell(event, scheduler_.now());
+    entry = observer ? std::next(entry) : observers_.erase(entry);
+  }
+}
+
+}  // namespace scistream::session

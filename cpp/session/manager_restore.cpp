@@ -1,0 +1,111 @@
+// A data server that comes, dies and comes back (PROTOCOL §7, Data servers).
+#include <utility>
+
+#include "session/manager.hpp"
+
+namespace scistream::session {
+
+void Manager::attach() {
+  const auto generation = ++data_server_generation_;
+  data_watch_ = data_server_->watch(
+      options_.counters_period, [this, alive = std::weak_ptr(alive_), generation](const dataserver::Event& event) {
+        scheduler_.post([this, alive, generation, event] {
+          if (!alive.expired() && generation == data_server_generation_) on_data_event(event);
+        });
+      });
+  attached_ = true;
+}
+
+void Manager::on_data_event(const dataserver::Event& event) {
+  switch (event.kind) {
+    case dataserver::Event::Kind::state: return;  // answers say the same
+    case dataserver::Event::Kind::counters:
+    case dataserver::Event::Kind::gone: {
+      const SessionPtr session = find(event.status.session);
+      if (!session) return;
+      session->counters = event.status.counters;
+      if (event.kind == dataserver::Event::Kind::counters) {
+        return notify(session, SessionEvent::Kind::counters);
+      }
+      if (session->machine.state() != State::releasing && session->machine.state() != State::reserving) {
+        expire(session, {Cause::unavailable, "the data server ended the session"});
+      }
+      return;
+    }
+    case dataserver::Event::Kind::lost: return on_data_server_lost(event.detail);
+  }
+}
+
+void Manager::on_data_server_lost(const std::string& detail) {
+  if (!attached_) return;
+  attached_ = false;
+  lost_since_ = scheduler_.now();
+  log_->error("the data server is gone: {}; {} sessions", detail, sessions_.size());
+  try_revive();
+}
+
+void Manager::try_revive() {
+  const auto give_up = [this](const std::string& why) {
+    const auto sessions = sessions_;
+    for (const auto& [key, session] : sessions) {
+      expire(session, {Cause::unavailable, "the data server is gone: " + why});
+    }
+    // What waits for a data server finds that it is gone, instead of waiting for ever.
+    for (auto& work : std::exchange(when_attached_, {})) work();
+  };
+  if (!revive_) return give_up("nothing restarts it");
+  revive_([this, alive = std::weak_ptr(alive_), give_up](Result<std::shared_ptr<dataserver::DataServer>> again) {
+    scheduler_.post([this, alive, give_up, again = std::move(again)] {
+      if (alive.expired()) return;
+      if (again) {
+        data_server_ = *again;
+        attach();
+        log_->info("the data server is back; restoring {} sessions", sessions_.size());
+        const auto sessions = sessions_;
+        for (const auto& [key, session] : sessions) restore(session);
+        for (auto& work : std::exchange(when_attached_, {})) work();
+        return;
+      }
+      if (scheduler_.now() - lost_since_ >= options_.restore_window) give_up(again.error().message);
+      // Sessions to come need it all the same.
+      revive_timer_ = scheduler_.after(std::chrono::milliseconds(200), [this] { try_revive(); });
+    });
+  });
+}
+
+void Manager::restore(const SessionPtr& session) {
+  const State state = session->machine.state();
+  if (session->ports.empty() || state == State::releasing || session->call_in_flight) return;
+  dataserver::ReserveRequest request = reserve_request(*session);
+  request.exact_ports = session->ports;
+  session->call_in_flight = true;
+  session->restoring = true;
+  const auto finish = [this, alive = std::weak_ptr(alive_), session](Status status) {
+    scheduler_.post([this, alive, session, status = std::move(status)] {
+      if (alive.expired()) return;
+      session->restoring = false;
+      call_came_back(session);
+      if (status) return next_update(session);
+      if (session->machine.state() != State::releasing) {
+        expire(session, {Cause::unavailable, "the data server could not restore the session: " +
+                                                 status.error().message});
+      }
+    });
+  };
+  data_server_->reserve(request, [this, alive = std::weak_ptr(alive_), session, finish](
+                                     Result<dataserver::Reservation> reservation) {
+    if (!reservation) return finish(reservation.error());
+    scheduler_.post([this, alive, session, finish] {
+      if (alive.expired()) return;
+      if (!session->targets) return finish({});
+      data_server_->update(update_request(*session), finish);
+    });
+  });
+}
+
+void Manager::when_attached(std::function<void()> work) {
+  if (attached_ || !revive_) return work();
+  when_attached_.push_back(std::move(work));
+}
+
+}  // namespace scistream::session

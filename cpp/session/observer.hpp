@@ -1,0 +1,41 @@
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "session/manager.hpp"
+
+namespace scistream::session {
+
+/// One watcher of some sessions. Owned by whoever watches; lives on the Manager's scheduler.
+class Manager::Observer {
+ public:
+  Observer(std::vector<std::string> uids, std::chrono::milliseconds period, Observe observe)
+      : uids_(std::move(uids)), period_(period), observe_(std::move(observe)) {}
+
+  [[nodiscard]] bool wants(const std::string& uid) const {
+    return std::find(uids_.begin(), uids_.end(), uid) != uids_.end();
+  }
+
+  void tell(const SessionEvent& event, Clock::time_point now) {
+    if (event.kind == SessionEvent::Kind::counters) {
+      auto& next = next_counters_[event.session.key];
+      if (now < next) return;
+      next = now + period_;
+    } else if (event.kind == SessionEvent::Kind::gone) {
+      next_counters_.erase(event.session.key);
+    }
+    observe_(event);
+  }
+
+ private:
+  std::vector<std::string> uids_;
+  std::chrono::milliseconds period_;
+  Observe observe_;
+  std::map<SessionKey, Clock::time_point> next_counters_;
+};
+
+}  // namespace scistream::session

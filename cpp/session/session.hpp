@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/scheduler.hpp"
+#include "session/machine.hpp"
+#include "session/types.hpp"
+
+namespace scistream::session {
+
+/// Names one waiting `req`, so that its cancellation finds it.
+using Ticket = std::uint64_t;
+
+struct RequestWaiter {
+  Ticket ticket = 0;
+  Callback<RequestAnswer> done;
+};
+
+struct HelloWaiter {
+  Hello hello;
+  Callback<HelloAnswer> done;
+};
+
+struct UpdateWaiter {
+  UpdateTargets update;
+  Callback<UpdateAnswer> done;
+};
+
+/// A `req` for an id whose previous session is still being released.
+struct Successor {
+  Request request;
+  RequestWaiter waiter;
+};
+
+/// One session of the control server: its machine and everybody who waits for it. Owned by the
+/// Manager and by calls in flight to the data server; lives on the Manager's scheduler.
+struct Session {
+  explicit Session(Request wanted, Clock::time_point now) : request(std::move(wanted)), born(now) {}
+
+  Request request;
+  Machine machine;
+  Clock::time_point born;
+
+  std::vector<std::uint16_t> ports;     ///< Bound ones, once reserved.
+  std::vector<std::string> listeners;   ///< As announced.
+  std::vector<std::string> prod_listeners;
+  std::optional<UpdateTargets> targets; ///< In force, or being set.
+  dataserver::Counters counters;        ///< The last ones heard of.
+  bool rate_is_leased = false;
+
+  std::vector<RequestWaiter> request_waiters;
+  std::deque<HelloWaiter> early_hellos;  ///< Came while the listeners are being reserved.
+  std::vector<HelloWaiter> ready_waiters;
+  std::deque<UpdateWaiter> updates;      ///< The first one is being set, the others follow.
+  std::vector<Callback<void>> release_waiters;
+  std::deque<Successor> successors;
+  std::set<std::string> nonces;          ///< Of accepted hellos.
+
+  bool call_in_flight = false;     ///< reserve or update at the data server.
+  bool restoring = false;          ///< Being given back to a data server that was restarted.
+  bool release_when_idle = false;  ///< Release as soon as that call has come back.
+  dataserver::Ending ending = dataserver::Ending::cut;
+  Error reason;                    ///< Why it ends.
+
+  Scheduler::Timer phase_timer;     ///< For hello, then for the first update.
+  Scheduler::Timer client_timer;    ///< After the last waiting `req` was cut.
+  Scheduler::Timer lifetime_timer;
+  Scheduler::Timer idle_timer;
+};
+
+}  // namespace scistream::session

@@ -1,0 +1,74 @@
+#include "session/types.hpp"
+
+#include <array>
+
+namespace scistream::session {
+
+namespace {
+
+Error invalid(std::string message) { return {Cause::invalid_argument, std::move(message)}; }
+
+}  // namespace
+
+Status validate(const Request& request) {
+  if (auto status = check_uid(request.key.uid); !status) return status;
+  if (request.num_conn < 1 || request.num_conn > dataserver::max_num_conn) {
+    return invalid("num_conn " + std::to_string(request.num_conn) + " is not from 1 to " +
+                   std::to_string(dataserver::max_num_conn));
+  }
+  if (request.rate_mbps < 0 || request.rate_mbps > max_rate_mbps) {
+    return invalid("rate " + std::to_string(request.rate_mbps) + " Mbit/s is not from 0 to " +
+                   std::to_string(max_rate_mbps));
+  }
+  if (!request.protocol.empty() && request.protocol != "tcp") {
+    return invalid("protocol '" + request.protocol.substr(0, 32) + "' is not known; use tcp");
+  }
+  if (request.transport != "tcp") {
+    return invalid("transport '" + request.transport.substr(0, 32) + "' is not known; use tcp");
+  }
+  if (!request.app_key.empty() && request.app_key.size() != key_size) {
+    return invalid("an application key has " + std::to_string(key_size) + " bytes, not " +
+                   std::to_string(request.app_key.size()));
+  }
+  if (request.labels.size() > max_labels) {
+    return invalid(std::to_string(request.labels.size()) + " labels; at most " +
+                   std::to_string(max_labels) + " are kept");
+  }
+  for (const auto& [name, value] : request.labels) {
+    if (name.empty() || name.size() > max_label_bytes || value.size() > max_label_bytes) {
+      return invalid("label '" + name.substr(0, 32) + "' is empty or longer than " +
+                     std::to_string(max_label_bytes) + " bytes");
+    }
+  }
+  return {};
+}
+
+bool same_values(const Request& a, const Request& b) {
+  return a.key == b.key && a.num_conn == b.num_conn && a.rate_mbps == b.rate_mbps &&
+         a.rate_is_explicit == b.rate_is_explicit && a.protocol == b.protocol &&
+         a.producer == b.producer && a.consumer == b.consumer && a.labels == b.labels &&
+         a.app_key == b.app_key && a.transport == b.transport && a.lifetime == b.lifetime;
+}
+
+std::string hello_proof(const Secret& app_key, const std::string& uid, std::string_view role,
+                        const std::vector<std::string>& prod_listeners, const std::string& nonce) {
+  std::string joined;
+  for (const std::string& listener : prod_listeners) {
+    if (!joined.empty()) joined += ',';
+    joined += listener;
+  }
+  const std::array<std::string, 4> parts{uid, std::string(role), joined, nonce};
+  const auto code = hmac_sha256(app_key, parts);
+  return {reinterpret_cast<const char*>(code.data()), code.size()};
+}
+
+std::string_view to_string(SessionEvent::Kind kind) noexcept {
+  switch (kind) {
+    case SessionEvent::Kind::state: return "state";
+    case SessionEvent::Kind::counters: return "counters";
+    case SessionEvent::Kind::gone: return "gone";
+  }
+  return "state";
+}
+
+}  // namespace scistream::session

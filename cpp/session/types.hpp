@@ -1,0 +1,128 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/endpoint.hpp"
+#include "base/secret.hpp"
+#include "base/session_key.hpp"
+#include "dataserver/data_server.hpp"
+#include "session/machine.hpp"
+
+namespace scistream::session {
+
+/// Upper bound of a requested rate: 10 Tbit/s in Mbit/s, far above any gateway.
+inline constexpr long long max_rate_mbps = 10'000'000;
+inline constexpr std::size_t max_labels = 64;
+inline constexpr std::size_t max_label_bytes = 256;
+/// Addresses in one hello or update; a session never uses more than it has listeners.
+inline constexpr std::size_t max_addresses = 4096;
+
+template <class T>
+using Callback = std::function<void(Result<T>)>;
+
+/// REQ, as the control server understands it.
+struct Request {
+  SessionKey key;
+  int num_conn = 1;          ///< Listeners, 1 to dataserver::max_num_conn.
+  long long rate_mbps = 0;   ///< Payload, each way, all connections together; 0: best effort.
+  bool rate_is_explicit = false;  ///< The user gave the rate: it is leased where there is a capacity.
+  std::string protocol;      ///< Of the application; empty or `tcp`.
+  std::string producer;      ///< Informative.
+  std::string consumer;      ///< Informative.
+  std::map<std::string, std::string> labels;
+  Secret app_key;            ///< Empty, or what hello must prove to know.
+  std::string transport = "tcp";  ///< Of the WAN leg.
+  std::chrono::milliseconds lifetime{0};  ///< After set-up; 0: unlimited.
+  std::string caller_host;   ///< Numeric address the request came from; not part of its values.
+};
+
+/// `invalid_argument` naming the value that is wrong.
+Status validate(const Request& request);
+
+/// Whether a repeated REQ asks for the same session.
+bool same_values(const Request& a, const Request& b);
+
+struct RequestAnswer {
+  std::vector<std::string> listeners;
+  std::vector<std::string> prod_listeners;  ///< The hello's addresses; empty for a consumer.
+  State state = State::idle;
+};
+
+/// Hello, as the control server understands it.
+struct Hello {
+  std::string uid;
+  std::optional<Role> role;      ///< Advisory unless binding.
+  bool role_is_binding = false;
+  std::vector<std::string> prod_listeners;
+  std::string nonce;
+  std::string proof;             ///< HMAC-SHA256 of `hello_proof`.
+  bool wait_ready = false;       ///< Answer only when the targets are set.
+};
+
+/// What an application controller that knows `app_key` puts into a hello.
+std::string hello_proof(const Secret& app_key, const std::string& uid, std::string_view role,
+                        const std::vector<std::string>& prod_listeners, const std::string& nonce);
+
+struct HelloAnswer {
+  std::string message;
+  std::vector<std::string> listeners;
+};
+
+/// UpdateTargets, as the control server understands it.
+struct UpdateTargets {
+  std::string uid;
+  std::optional<Role> role;  ///< Advisory unless binding.
+  bool role_is_binding = false;
+  std::vector<Endpoint> targets;
+  std::string transport = "tcp";
+  Secret data_key;
+};
+
+struct UpdateAnswer {
+  std::vector<std::string> listeners;
+  std::vector<std::string> targets;  ///< Wrapped or cut to one a listener.
+  State state = State::idle;
+};
+
+/// A session as status, list and watch show it.
+struct SessionView {
+  SessionKey key;
+  State state = State::idle;
+  Phase phase = Phase::fresh;
+  std::vector<std::string> listeners;
+  std::vector<std::string> targets;
+  int num_conn = 0;
+  long long rate_mbps = 0;
+  bool rate_is_leased = false;
+  std::string transport;
+  std::string protection;  ///< encrypted, authenticated only, none
+  std::map<std::string, std::string> labels;
+  std::chrono::milliseconds age{0};
+  dataserver::Counters counters;
+};
+
+struct SessionEvent {
+  enum class Kind { state, counters, gone };
+  Kind kind = Kind::state;
+  SessionView session;
+  std::string detail;
+};
+
+std::string_view to_string(SessionEvent::Kind kind) noexcept;
+
+/// What the control server holds and has left.
+struct Capacity {
+  int ports_total = 0;
+  int ports_free = 0;
+  std::uint64_t mbps = 0;  ///< 0: unlimited.
+  std::uint64_t mbps_free = 0;
+  std::size_t sessions = 0;
+};
+
+}  // namespace scistream::session

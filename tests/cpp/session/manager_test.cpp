@@ -1,0 +1,583 @@
+#include "session/manager.hpp"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "support/manual_scheduler.hpp"
+#include "support/scripted_data_server.hpp"
+
+namespace scistream::session {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+template <class T>
+struct Slot {
+  int calls = 0;
+  std::optional<Result<T>> result;
+
+  [[nodiscard]] Callback<T> callback() {
+    return [this](Result<T> answer) {
+      ++calls;
+      result = std::move(answer);
+    };
+  }
+  [[nodiscard]] bool pending() const { return calls == 0; }
+  [[nodiscard]] bool ok() const { return calls == 1 && result->ok(); }
+  [[nodiscard]] std::string cause() const {
+    return calls == 1 && !result->ok() ? std::string(to_string(result->error().cause)) : "";
+  }
+};
+
+class ManagerTest : public ::testing::Test {
+ protected:
+  static ManagerOptions options() {
+    ManagerOptions options;
+    options.addresses.ports = {5100, 5109};
+    options.addresses.wan = {"127.0.0.1", "127.0.0.1"};
+    options.addresses.lan = {"127.0.0.1", "127.0.0.1"};
+    options.capacity_mbps = 1000;
+    return options;
+  }
+
+  static Request want(const std::string& uid, Role role = Role::producer, int num_conn = 2) {
+    Request request;
+    request.key = {uid, role};
+    request.num_conn = num_conn;
+    return request;
+  }
+
+  static Hello greet(const std::string& uid, std::vector<std::string> listeners = {"127.0.0.1:7000"}) {
+    Hello hello;
+    hello.uid = uid;
+    hello.prod_listeners = std::move(listeners);
+    return hello;
+  }
+
+  static UpdateTargets aim(const std::string& uid, std::vector<Endpoint> targets = {{"127.0.0.1", 7000}}) {
+    UpdateTargets update;
+    update.uid = uid;
+    update.targets = std::move(targets);
+    return update;
+  }
+
+  template <class T = void, class Call>
+  std::shared_ptr<Slot<T>> ask(Call call) {
+    auto slot = std::make_shared<Slot<T>>();
+    call([slot](Result<T> answer) { slot->callback()(std::move(answer)); });
+    time.run();
+    return slot;
+  }
+
+  std::shared_ptr<Slot<RequestAnswer>> req(Request request) {
+    return ask<RequestAnswer>([&](auto done) { ticket = manager->request(std::move(request), done); });
+  }
+  std::shared_ptr<Slot<HelloAnswer>> hello(Hello message) {
+    return ask<HelloAnswer>([&](auto done) { manager->hello(std::move(message), done); });
+  }
+  std::shared_ptr<Slot<UpdateAnswer>> update(UpdateTargets message) {
+    return ask<UpdateAnswer>([&](auto done) { manager->update(std::move(message), done); });
+  }
+  std::shared_ptr<Slot<void>> release(const std::string& uid) {
+    return ask<void>([&](auto done) { manager->release(uid, done); });
+  }
+  Capacity capacity() {
+    const auto slot = ask<Capacity>([&](auto done) { manager->capacity(done); });
+    return **slot->result;
+  }
+  std::vector<SessionView> list(std::vector<std::string> uids) {
+    const auto slot = ask<std::vector<SessionView>>([&](auto done) { manager->list(std::move(uids), done); });
+    return **slot->result;
+  }
+  void set_up(const std::string& uid, Role role = Role::producer) {
+    const auto requested = req(want(uid, role));
+    ASSERT_TRUE(hello(greet(uid))->ok());
+    ASSERT_TRUE(requested->ok());
+    ASSERT_TRUE(update(aim(uid))->ok());
+  }
+  void expect_nothing_reserved() {
+    EXPECT_TRUE(data_server->held.empty());
+    const Capacity now = capacity();
+    EXPECT_EQ(now.sessions, 0U);
+    EXPECT_EQ(now.ports_free, now.ports_total);
+    EXPECT_EQ(now.mbps_free, now.mbps);
+  }
+
+  ManualScheduler time;
+  std::shared_ptr<ScriptedDataServer> data_server = std::make_shared<ScriptedDataServer>();
+  std::unique_ptr<Manager> manager =
+      std::make_unique<Manager>(time, data_server, options(), null_logger());
+  Ticket ticket = 0;
+};
+
+TEST_F(ManagerTest, RequestAnswersWhenHelloHasCome) {
+  const auto requested = req(want("a"));
+  EXPECT_TRUE(requested->pending());
+  const auto greeted = hello(greet("a", {"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"}));
+  ASSERT_TRUE(greeted->ok());
+  ASSERT_TRUE(requested->ok());
+  EXPECT_EQ((*requested->result)->listeners, (std::vector<std::string>{"127.0.0.1:5100", "127.0.0.1:5101"}));
+  EXPECT_EQ((*requested->result)->prod_listeners.size(), 3U);  // every address, whatever num_conn is
+  EXPECT_EQ((*greeted->result)->listeners, (*requested->result)->listeners);
+}
+
+TEST_F(ManagerTest, UpdateWrapsOrCutsTargetsToNumConn) {
+  set_up("a");
+  const auto wrapped = update(aim("a", {{"h", 1}}));
+  EXPECT_EQ((*wrapped->result)->targets, (std::vector<std::string>{"h:1", "h:1"}));
+  const auto cut = update(aim("a", {{"h", 1}, {"h", 2}, {"h", 3}}));
+  EXPECT_EQ((*cut->result)->targets, (std::vector<std::string>{"h:1", "h:2"}));
+  EXPECT_EQ((data_server->targets[{"a", Role::producer}].size()), 2U);
+}
+
+TEST_F(ManagerTest, HelloBeforeItsRequestIsHeldForIt) {
+  const auto early = hello(greet("a"));
+  EXPECT_TRUE(early->pending());
+  time.advance(milliseconds(1999));
+  EXPECT_TRUE(early->pending());
+  const auto requested = req(want("a"));
+  EXPECT_TRUE(early->ok());
+  EXPECT_TRUE(requested->ok());
+}
+
+TEST_F(ManagerTest, HelloWithoutRequestIsNotFoundAfterTwoSeconds) {
+  const auto early = hello(greet("a"));
+  time.advance(seconds(2));
+  EXPECT_EQ(early->cause(), "not_found");
+}
+
+TEST_F(ManagerTest, HeldHellosAreBounded) {
+  std::vector<std::shared_ptr<Slot<HelloAnswer>>> held;
+  for (std::size_t i = 0; i < 1024; ++i) held.push_back(hello(greet("x" + std::to_string(i))));
+  EXPECT_TRUE(held.back()->pending());
+  EXPECT_EQ(hello(greet("one-too-many"))->cause(), "not_found");
+}
+
+TEST_F(ManagerTest, HelloWhileReservingWaitsForTheListeners) {
+  data_server->answer_at_once = false;
+  const auto requested = req(want("a"));
+  const auto greeted = hello(greet("a"));
+  EXPECT_TRUE(greeted->pending());
+  data_server->answer_one();
+  time.run();
+  EXPECT_TRUE(greeted->ok());
+  EXPECT_TRUE(requested->ok());
+}
+
+TEST_F(ManagerTest, ProducerHelloWithoutAddressesIsRefusedConsumerIsNot) {
+  const auto producer = req(want("a", Role::producer));
+  EXPECT_EQ(hello(greet("a", {}))->cause(), "invalid_argument");
+  EXPECT_TRUE(producer->pending());
+  const auto consumer = req(want("b", Role::consumer));
+  EXPECT_TRUE(hello(greet("b", {}))->ok());
+  EXPECT_TRUE(consumer->ok());
+  EXPECT_TRUE((*consumer->result)->prod_listeners.empty());
+}
+
+TEST_F(ManagerTest, SessionRoleDecidesNotTheRoleInHello) {
+  const auto consumer = req(want("a", Role::consumer));
+  Hello deployed = greet("a", {"127.0.0.1:9000"});
+  deployed.role = Role::producer;
+  EXPECT_TRUE(hello(deployed)->ok());
+  EXPECT_TRUE(consumer->ok());
+  EXPECT_TRUE((*consumer->result)->prod_listeners.empty());
+}
+
+TEST_F(ManagerTest, HelloGoesFirstToTheRoleThatStillWaits) {
+  const auto producer = req(want("a", Role::producer));
+  ASSERT_TRUE(hello(greet("a"))->ok());
+  const auto consumer = req(want("a", Role::consumer));
+  Hello deployed = greet("a", {"127.0.0.1:9000"});
+  deployed.role = Role::producer;
+  EXPECT_TRUE(hello(deployed)->ok());
+  EXPECT_TRUE(consumer->ok());
+}
+
+TEST_F(ManagerTest, ABindingRoleNeverReachesTheOtherSession) {
+  const auto consumer = req(want("a", Role::consumer));
+  Hello ours = greet("a");
+  ours.role = Role::producer;
+  ours.role_is_binding = true;
+  const auto greeted = hello(ours);
+  EXPECT_TRUE(greeted->pending());
+  EXPECT_TRUE(consumer->pending());
+  const auto producer = req(want("a", Role::producer));
+  EXPECT_TRUE(greeted->ok());
+  EXPECT_TRUE(producer->ok());
+  EXPECT_TRUE(consumer->pending());
+}
+
+TEST_F(ManagerTest, UpdateWithoutRoleWhereBothLiveIsRefused) {
+  set_up("a", Role::producer);
+  set_up("a", Role::consumer);
+  EXPECT_EQ(update(aim("a"))->cause(), "invalid_argument");
+  UpdateTargets named = aim("a", {{"other", 1}});
+  named.role = Role::consumer;
+  EXPECT_TRUE(update(named)->ok());
+  EXPECT_EQ((data_server->targets[{"a", Role::consumer}].front().host), "other");
+  EXPECT_EQ((data_server->targets[{"a", Role::producer}].front().host), "127.0.0.1");
+}
+
+TEST_F(ManagerTest, TheSameRequestAgainIsTheSameSession) {
+  const auto first = req(want("a"));
+  const auto second = req(want("a"));
+  EXPECT_EQ(capacity().sessions, 1U);
+  ASSERT_TRUE(hello(greet("a"))->ok());
+  EXPECT_TRUE(first->ok());
+  EXPECT_TRUE(second->ok());
+  const auto third = req(want("a"));
+  EXPECT_TRUE(third->ok());
+  EXPECT_EQ(data_server->held.size(), 1U);
+}
+
+TEST_F(ManagerTest, TheSameIdWithOtherValuesAlreadyExists) {
+  const auto first = req(want("a"));
+  EXPECT_EQ(req(want("a", Role::producer, 3))->cause(), "already_exists");
+  EXPECT_TRUE(first->pending());
+}
+
+TEST_F(ManagerTest, ACutRequestDoesNotBlockItsId) {
+  const auto first = req(want("a"));
+  manager->withdraw(ticket);
+  time.run();
+  EXPECT_EQ(first->cause(), "cancelled");
+  const auto other = req(want("a", Role::producer, 3));
+  EXPECT_TRUE(other->pending());
+  ASSERT_TRUE(hello(greet("a"))->ok());
+  EXPECT_EQ((*other->result)->listeners.size(), 3U);
+}
+
+TEST_F(ManagerTest, ACutRequestEndsItsSessionUnlessRepeated) {
+  req(want("a"));
+  manager->withdraw(ticket);
+  time.advance(seconds(9));
+  const auto again = req(want("a"));
+  EXPECT_TRUE(again->pending());
+  time.advance(seconds(9));
+  EXPECT_TRUE(again->pending());
+  manager->withdraw(ticket);
+  time.advance(seconds(10));
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, NoHelloInTimeEndsTheSession) {
+  const auto requested = req(want("a"));
+  time.advance(milliseconds(179'999));
+  EXPECT_TRUE(requested->pending());
+  time.advance(milliseconds(1));
+  EXPECT_EQ(requested->cause(), "timeout");
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, NoUpdateInTimeEndsTheSession) {
+  req(want("a"));
+  ASSERT_TRUE(hello(greet("a"))->ok());
+  time.advance(seconds(180));
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, ReleaseReturnsEverythingAndMayBeRepeated) {
+  set_up("a", Role::producer);
+  set_up("a", Role::consumer);
+  EXPECT_TRUE(release("a")->ok());
+  expect_nothing_reserved();
+  EXPECT_TRUE(release("a")->ok());
+  EXPECT_EQ(release("never-heard-of")->cause(), "not_found");
+}
+
+TEST_F(ManagerTest, AnIdMayBeUsedAgainAfterRelease) {
+  set_up("a");
+  release("a");
+  set_up("a");
+  EXPECT_EQ(list({"a"}).size(), 1U);
+}
+
+TEST_F(ManagerTest, ARequestDuringTheReleaseFollowsIt) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  const auto released = release("a");
+  const auto again = req(want("a"));
+  EXPECT_TRUE(released->pending());
+  data_server->answer_at_once = true;
+  data_server->answer_one();
+  time.run();
+  EXPECT_TRUE(released->ok());
+  EXPECT_TRUE(again->pending());
+  EXPECT_TRUE(hello(greet("a"))->ok());
+  EXPECT_TRUE(again->ok());
+}
+
+TEST_F(ManagerTest, AReleaseDuringTheReservationWaitsForItAndLeavesNothing) {
+  data_server->answer_at_once = false;
+  const auto requested = req(want("a"));
+  const auto released = release("a");
+  EXPECT_EQ(requested->cause(), "cancelled");
+  EXPECT_EQ(data_server->waiting.size(), 1U);  // the release must not overtake the reservation
+  while (data_server->answer_one()) time.run();
+  time.run();
+  while (data_server->answer_one()) time.run();
+  EXPECT_TRUE(released->ok());
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, ShortPortsAndBandwidthAreRefusedAtOnceAndSayHowMuchIsFree) {
+  Request much = want("much");
+  much.rate_mbps = 800;
+  much.rate_is_explicit = true;
+  req(much);
+  const auto ports = req(want("a", Role::producer, 9));
+  EXPECT_EQ(ports->cause(), "exhausted");
+  EXPECT_NE(ports->result->error().message.find("8 of 10"), std::string::npos);
+  Request fast = want("b");
+  fast.rate_mbps = 201;
+  fast.rate_is_explicit = true;
+  const auto rate = req(fast);
+  EXPECT_EQ(rate->cause(), "exhausted");
+  EXPECT_NE(rate->result->error().message.find("200 of 1000"), std::string::npos);
+  EXPECT_EQ(capacity().sessions, 1U);
+  fast.rate_is_explicit = false;  // a deployed client's rate is never a lease
+  EXPECT_TRUE(req(fast)->pending());
+}
+
+TEST_F(ManagerTest, ADataServerThatRefusesLeavesNothingReserved) {
+  data_server->fail_next = Error{Cause::exhausted, "2 listeners wanted, 1 free"};
+  EXPECT_EQ(req(want("a"))->cause(), "exhausted");
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, AFailedUpdateEndsTheSession) {
+  req(want("a"));
+  hello(greet("a"));
+  data_server->fail_next = Error{Cause::failure, "no"};
+  EXPECT_EQ(update(aim("a"))->cause(), "failure");
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, UpdateBeforeHelloIsRefusedWithACause) {
+  const auto requested = req(want("a"));
+  EXPECT_EQ(update(aim("a"))->cause(), "failed_precondition");
+  EXPECT_TRUE(requested->pending());
+}
+
+TEST_F(ManagerTest, TwoUpdatesAtOnceAreDoneOneAfterTheOther) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  const auto first = update(aim("a", {{"one", 1}}));
+  const auto second = update(aim("a", {{"two", 2}}));
+  EXPECT_EQ(data_server->waiting.size(), 1U);
+  data_server->answer_one();
+  time.run();
+  EXPECT_TRUE(first->ok());
+  data_server->answer_one();
+  time.run();
+  EXPECT_TRUE(second->ok());
+  EXPECT_EQ((data_server->targets[{"a", Role::producer}].front().host), "two");
+}
+
+TEST_F(ManagerTest, ApplicationKeyMustBeProvenAndANonceIsGoodOnce) {
+  Request request = want("a");
+  request.app_key = Secret::random(key_size);
+  const auto requested = req(request);
+  EXPECT_EQ(hello(greet("a"))->cause(), "unauthenticated");
+  Hello proven = greet("a");
+  proven.nonce = "0123456789abcdef";
+  proven.proof = hello_proof(request.app_key, "a", "PROD", proven.prod_listeners, proven.nonce);
+  Hello moved = proven;
+  moved.prod_listeners = {"10.6.6.6:6"};
+  EXPECT_EQ(hello(moved)->cause(), "unauthenticated");
+  Hello of_other_role = proven;
+  of_other_role.proof = hello_proof(request.app_key, "a", "CONS", proven.prod_listeners, proven.nonce);
+  EXPECT_EQ(hello(of_other_role)->cause(), "unauthenticated");
+  EXPECT_TRUE(requested->pending());
+  EXPECT_TRUE(hello(proven)->ok());
+  EXPECT_TRUE(requested->ok());
+  EXPECT_EQ(hello(proven)->cause(), "unauthenticated");  // replayed
+}
+
+TEST_F(ManagerTest, AnEarlyProvenHelloIsAcceptedOnceTheListenersAreThere) {
+  data_server->answer_at_once = false;
+  Request request = want("a");
+  request.app_key = Secret::random(key_size);
+  req(request);
+  Hello proven = greet("a");
+  proven.nonce = "0123456789abcdef";
+  proven.proof = hello_proof(request.app_key, "a", "PROD", proven.prod_listeners, proven.nonce);
+  const auto greeted = hello(proven);
+  data_server->answer_one();
+  time.run();
+  EXPECT_TRUE(greeted->ok());
+}
+
+TEST_F(ManagerTest, HelloThatWaitsForReadyAnswersAfterTheUpdate) {
+  req(want("a"));
+  Hello waiting = greet("a");
+  waiting.wait_ready = true;
+  const auto greeted = hello(waiting);
+  EXPECT_TRUE(greeted->pending());
+  update(aim("a"));
+  EXPECT_TRUE(greeted->ok());
+}
+
+TEST_F(ManagerTest, LifetimeEndsASessionThatIsSetUp) {
+  Request request = want("a");
+  request.lifetime = seconds(60);
+  req(request);
+  hello(greet("a"));
+  time.advance(seconds(100));  // counts from set-up
+  update(aim("a"));
+  time.advance(seconds(59));
+  EXPECT_EQ(list({"a"}).size(), 1U);
+  time.advance(seconds(1));
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, ADayWithoutAConnectionEndsASession) {
+  set_up("a");
+  data_server->counters.connections_active = 1;
+  time.advance(std::chrono::hours(48));
+  EXPECT_EQ(list({"a"}).size(), 1U);
+  data_server->counters.connections_active = 0;
+  data_server->counters.idle = std::chrono::hours(23);
+  time.advance(std::chrono::hours(24));
+  EXPECT_EQ(list({"a"}).size(), 1U);
+  data_server->counters.idle = std::chrono::hours(24);
+  time.advance(std::chrono::hours(1));
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, ShutDownDrainsLiveSessionsAndThenCuts) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  const auto down = ask<void>([&](auto done) { manager->shut_down(seconds(30), done); });
+  EXPECT_EQ(req(want("late"))->cause(), "unavailable");
+  EXPECT_TRUE(down->pending());
+  time.advance(seconds(30));  // the drain never answers: now it cuts
+  EXPECT_EQ(data_server->waiting.size(), 2U);
+  data_server->answer_one(1);
+  time.run();
+  EXPECT_TRUE(down->ok());
+  EXPECT_EQ(data_server->log.back(), "cut a/PROD");
+}
+
+TEST_F(ManagerTest, WatchTellsEveryStateInOrder) {
+  std::vector<std::string> seen;
+  const auto watch = manager->watch({"a"}, seconds(1), [&](const SessionEvent& event) {
+    seen.push_back(event.kind == SessionEvent::Kind::gone ? "gone" : std::string(to_string(event.session.state)));
+  });
+  time.run();
+  set_up("a");
+  set_up("b");
+  release("a");
+  EXPECT_EQ(seen, (std::vector<std::string>{"reserving", "listening", "idle", "updating", "idle", "releasing",
+                                            "idle", "gone"}));
+}
+
+TEST_F(ManagerTest, ALostDataServerComesBackWithItsPortsAndTargets) {
+  auto second = std::make_shared<ScriptedDataServer>();
+  manager = std::make_unique<Manager>(time, data_server, options(), null_logger(),
+                                      [&](auto done) { done(std::shared_ptr<dataserver::DataServer>(second)); });
+  set_up("a");
+  const auto waiting = req(want("b"));
+  const auto held = data_server->held;
+  dataserver::Event lost;
+  lost.kind = dataserver::Event::Kind::lost;
+  data_server->observe(lost);
+  time.run();
+  EXPECT_EQ(second->held, held);
+  EXPECT_EQ((second->targets[{"a", Role::producer}].front().port), 7000);
+  EXPECT_TRUE(hello(greet("b"))->ok());
+  EXPECT_TRUE(waiting->ok());
+  EXPECT_TRUE(release("a")->ok());
+}
+
+TEST_F(ManagerTest, SessionsEndInErrorWhenTheDataServerStaysAway) {
+  manager = std::make_unique<Manager>(time, data_server, options(), null_logger(),
+                                      [&](auto done) { done(Error{Cause::unavailable, "refused"}); });
+  set_up("a");
+  dataserver::Event lost;
+  lost.kind = dataserver::Event::Kind::lost;
+  data_server->observe(lost);
+  time.advance(milliseconds(4'900));
+  EXPECT_EQ(list({"a"}).size(), 1U);
+  time.advance(milliseconds(400));
+  EXPECT_TRUE(list({"a"}).empty());
+}
+
+/// Random messages, failures, reordered data server answers and the passing of time: every call is
+/// answered exactly once, and in the end nothing is reserved anywhere.
+TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
+  EXPECT_TRUE(rc::check([this] {
+    ManualScheduler clock;
+    const auto server = std::make_shared<ScriptedDataServer>();
+    server->answer_at_once = false;
+    auto under_test = std::make_unique<Manager>(clock, server, options(), null_logger());
+    int asked = 0;
+    int answered = 0;
+    std::vector<Ticket> tickets;
+    const auto count = [&answered](const auto&) { ++answered; };
+    const int steps = *rc::gen::inRange(1, 120);
+    for (int i = 0; i < steps; ++i) {
+      const std::string uid(1, static_cast<char>('a' + *rc::gen::inRange(0, 3)));
+      const Role role = *rc::gen::arbitrary<bool>() ? Role::producer : Role::consumer;
+      switch (*rc::gen::inRange(0, 8)) {
+        case 0:
+          ++asked;
+          tickets.push_back(under_test->request(want(uid, role, *rc::gen::inRange(1, 5)), count));
+          break;
+        case 1:
+          if (!tickets.empty()) under_test->withdraw(tickets[*rc::gen::inRange<std::size_t>(0, tickets.size())]);
+          break;
+        case 2: {
+          ++asked;
+          Hello message = greet(uid);
+          if (*rc::gen::arbitrary<bool>()) message.role = role;
+          message.wait_ready = *rc::gen::arbitrary<bool>();
+          under_test->hello(message, count);
+          break;
+        }
+        case 3: {
+          ++asked;
+          UpdateTargets message = aim(uid);
+          message.role = role;
+          under_test->update(message, count);
+          break;
+        }
+        case 4:
+          ++asked;
+          under_test->release(uid, count);
+          break;
+        case 5: server->answer_one(*rc::gen::inRange<std::size_t>(0, 5)); break;
+        case 6: server->answer_one(0, Error{Cause::failure, "injected"}); break;
+        default: clock.advance(milliseconds(*rc::gen::inRange(1, 3'000))); break;
+      }
+      clock.run();
+    }
+    for (const char* uid : {"a", "b", "c"}) {
+      ++asked;
+      under_test->release(uid, count);
+    }
+    for (int round = 0; round < 50; ++round) {
+      clock.run();
+      while (server->answer_one()) clock.run();
+      clock.advance(seconds(10));
+    }
+    RC_ASSERT(answered == asked);
+    RC_ASSERT(server->held.empty());
+    Capacity left;
+    under_test->capacity([&](Result<Capacity> now) { left = *now; });
+    clock.run();
+    RC_ASSERT(left.sessions == 0U);
+    RC_ASSERT(left.ports_free == left.ports_total);
+    RC_ASSERT(clock.armed() == 0U);
+  }));
+}
+
+}  // namespace
+}  // namespace scistream::session
