@@ -1,0 +1,131 @@
+#include "base/file.hpp"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <utility>
+
+namespace scistream {
+
+namespace {
+
+/// Closes on the way out; base must not depend on net's Fd.
+struct Descriptor {
+  int value;
+  ~Descriptor() {
+    if (value >= 0) ::close(value);
+  }
+};
+
+Status write_all(int descriptor, std::string_view content, const std::string& what) {
+  while (!content.empty()) {
+    const ssize_t written = ::write(descriptor, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno_error(what, errno);
+    content.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> read_file(const std::filesystem::path& path, std::size_t most) {
+  const std::string what = "cannot read '" + path.string() + "'";
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
+  if (file.value < 0) return errno_error(what, errno);
+  std::string content;
+  std::array<char, 16384> chunk{};
+  for (;;) {
+    const ssize_t got = ::read(file.value, chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno_error(what, errno);
+    if (got == 0) return content;
+    content.append(chunk.data(), static_cast<std::size_t>(got));
+    if (content.size() > most) {
+      return Error{Cause::invalid_argument, what + ": it is larger than " + std::to_string(most) + " bytes"};
+    }
+  }
+}
+
+Status write_private_file(const std::filesystem::path& path, std::string_view content) {
+  const std::string what = "cannot write '" + path.string() + "'";
+  std::string temporary = path.string() + ".XXXXXX";
+  const Descriptor file{::mkostemp(temporary.data(), O_CLOEXEC)};  // mode 0600
+  if (file.value < 0) return errno_error(what, errno);
+  Status status = write_all(file.value, content, what);
+  if (status && ::fsync(file.value) != 0) status = errno_error(what, errno);
+  if (status && ::rename(temporary.c_str(), path.c_str()) != 0) status = errno_error(what, errno);
+  if (!status) ::unlink(temporary.c_str());
+  return status;
+}
+
+Status make_private_directory(const std::filesystem::path& path) {
+  const std::string what = "cannot use the folder '" + path.string() + "'";
+  std::error_code error;
+  const auto parent = std::filesystem::absolute(path).lexically_normal().parent_path();
+  std::filesystem::create_directories(parent, error);
+  if (error) return errno_error(what, error.value());
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return errno_error(what, errno);
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return errno_error(what, errno);
+  if (!S_ISDIR(info.st_mode)) return Error{Cause::invalid_argument, what + ": it is not a folder"};
+  if (info.st_uid != ::geteuid()) {
+    return Error{Cause::permission_denied, what + ": it belongs to another user"};
+  }
+  if ((info.st_mode & 0777U) != 0700 && ::chmod(path.c_str(), 0700) != 0) return errno_error(what, errno);
+  return {};
+}
+
+Result<DirectoryLock> DirectoryLock::take(const std::filesystem::path& directory, std::string_view owner) {
+  const auto path = directory / "lock";
+  const std::string what = "cannot lock '" + path.string() + "'";
+  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0) return errno_error(what, errno);
+  DirectoryLock lock(file);
+  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return errno_error(what, errno);
+    auto holder = read_file(path, 4096);
+    while (holder && holder->ends_with('\n')) holder->pop_back();
+    return Error{Cause::already_exists,
+                 "the folder '" + directory.string() + "' is in use by " +
+                     (holder && !holder->empty() ? *holder : std::string("another process"))};
+  }
+  const std::string note = std::string(owner) + ", pid " + std::to_string(::getpid()) + "\n";
+  if (::ftruncate(file, 0) != 0) return errno_error(what, errno);
+  if (auto status = write_all(file, note, what); !status) return status.error();
+  return lock;
+}
+
+DirectoryLock::DirectoryLock(DirectoryLock&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+DirectoryLock& DirectoryLock::operator=(DirectoryLock&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+DirectoryLock::~DirectoryLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+std::filesystem::path default_state_directory() {
+  if (const char* own = std::getenv("SCISTREAM_STATE_DIR"); own != nullptr && *own != '\0') return own;
+  if (const char* xdg = std::getenv("XDG_STATE_HOME"); xdg != nullptr && *xdg != '\0') {
+    return std::filesystem::path(xdg) / "scistream";
+  }
+  std::filesystem::path home = "/";
+  if (const char* named = std::getenv("HOME"); named != nullptr && *named != '\0') {
+    home = named;
+  } else if (const passwd* entry = ::getpwuid(::geteuid()); entry != nullptr) {
+    home = entry->pw_dir;
+  }
+  return home / ".local" / "state" / "scistream";
+}
+
+}  // namespace scistream

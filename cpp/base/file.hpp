@@ -1,0 +1,45 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "base/error.hpp"
+
+namespace scistream {
+
+/// The whole file, at most `most` bytes. `not_found`, `permission_denied`, or `invalid_argument`
+/// if it is larger; each names the path.
+Result<std::string> read_file(const std::filesystem::path& path, std::size_t most = 1U << 20U);
+
+/// Replaces the file in one step (a reader sees the old or the new content), mode 0600.
+/// What is on disk when it returns survives a crash.
+Status write_private_file(const std::filesystem::path& path, std::string_view content);
+
+/// Creates the folder and what is missing above it; the folder itself has mode 0700 and belongs to
+/// the caller, or it is an error.
+Status make_private_directory(const std::filesystem::path& path);
+
+/// Holds a folder for one process, until destroyed or until that process dies.
+class DirectoryLock {
+ public:
+  /// `already_exists` names the process that holds it.
+  static Result<DirectoryLock> take(const std::filesystem::path& directory, std::string_view owner);
+
+  DirectoryLock() = default;
+  DirectoryLock(DirectoryLock&& other) noexcept;
+  DirectoryLock& operator=(DirectoryLock&& other) noexcept;
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+  ~DirectoryLock();
+
+ private:
+  explicit DirectoryLock(int descriptor) noexcept : descriptor_(descriptor) {}
+  int descriptor_ = -1;
+};
+
+/// Where a user's programs keep state: $SCISTREAM_STATE_DIR, $XDG_STATE_HOME/scistream or
+/// ~/.local/state/scistream.
+std::filesystem::path default_state_directory();
+
+}  // namespace scistream

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/endpoint.hpp"
+#include "base/scheduler.hpp"
+#include "session/types.hpp"
+
+namespace scistream::control {
+
+/// How to reach a control server.
+struct ServerAccess {
+  Endpoint endpoint;
+  bool tls = true;
+  std::string roots;  ///< PEM certificates to trust; empty: the system's.
+  std::string token;  ///< Sent as `authorization`, bare; empty: none.
+};
+
+/// What a control server says about itself.
+struct ServerInfo {
+  std::string version;
+  std::vector<std::string> data_server_kinds;
+  std::vector<std::string> transports;
+  session::Capacity capacity;
+};
+
+/// A call that has been started. Thread-safe.
+class Call {
+ public:
+  virtual ~Call() = default;
+  /// Its callback is called with `cancelled`, unless the answer is there already.
+  virtual void cancel() = 0;
+};
+
+/// The client's end of `scistream.Control` at one server.
+///
+/// Functions may be called from any thread; callbacks run on the scheduler, exactly once, and every
+/// call has a deadline. A call that fails because the server cannot be reached is looked into
+/// (net/probe.hpp): what is refused, untrusted or of the other kind fails within a second with the
+/// cause named; what broke under way is repeated for up to 5 s, since every message may be
+/// repeated, `req` only at servers that know `info`. The scheduler must outlive this object.
+class ControlClient {
+ public:
+  ControlClient(Scheduler& scheduler, ServerAccess access);
+  /// Cancels what is under way and waits for gRPC to let go of it, not for callbacks.
+  ~ControlClient();
+  ControlClient(const ControlClient&) = delete;
+  ControlClient& operator=(const ControlClient&) = delete;
+
+  template <class T>
+  using Callback = session::Callback<T>;
+  using Handle = std::shared_ptr<Call>;
+  using milliseconds = std::chrono::milliseconds;
+
+  static constexpr milliseconds quick{5'000};
+
+  Handle request(const session::Request& request, milliseconds deadline, Callback<session::RequestAnswer> done);
+  Handle hello(const session::Hello& hello, milliseconds deadline, Callback<session::HelloAnswer> done);
+  Handle update(const session::UpdateTargets& update, Callback<session::UpdateAnswer> done);
+  Handle release(const std::string& uid, Callback<void> done);
+  Handle info(Callback<ServerInfo> done);
+  Handle status(const std::string& uid, Callback<std::vector<session::SessionView>> done);
+  Handle list(const std::vector<std::string>& uids, Callback<std::vector<session::SessionView>> done);
+  /// `observe` and, once at the end, `done` run on the scheduler. Not repeated after a failure.
+  Handle watch(const std::vector<std::string>& uids, milliseconds period,
+               std::function<void(const session::SessionEvent&)> observe, Callback<void> done);
+
+  [[nodiscard]] const ServerAccess& access() const;
+
+  class Impl;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace scistream::control

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/endpoint.hpp"
+#include "base/log.hpp"
+#include "dataserver/data_server.hpp"
+
+namespace scistream::control {
+
+/// Where the data server is.
+enum class DataServerPlace {
+  process,  ///< Beside the control server, started if none answers in the state folder.
+  inside,   ///< In this process; it ends with the control server.
+  remote,   ///< Wherever `data_server` says.
+};
+
+/// What a control server is started with; the defaults are those of the command `s2cs`.
+struct ControlServerOptions {
+  std::string listener_ip = "0.0.0.0";
+  std::uint16_t port = 5000;           ///< 0: a free one.
+  std::string type = "Native";         ///< Kind of data server, any case.
+  PortRange port_range{5100, 5200};
+  std::string advertise;               ///< HOST[:FIRSTPORT]
+  std::string wan_ip;                  ///< Empty: listener_ip.
+  std::string lan_ip;                  ///< Empty: listener_ip.
+  std::chrono::milliseconds timeout{180'000};
+  std::uint64_t capacity_mbps = 0;     ///< 0: unlimited.
+  std::chrono::milliseconds max_session{0};
+  std::chrono::milliseconds idle_limit{std::chrono::hours(24)};
+  std::filesystem::path state_directory;  ///< Empty: one per control port in the user's state folder.
+  std::chrono::seconds orphan_grace{60};
+  bool tls = true;
+  std::filesystem::path server_crt;    ///< With server_key; empty: the working folder's, else our own.
+  std::filesystem::path server_key;
+  bool insecure_no_auth = false;       ///< Serve others than this machine without knowing who they are.
+  DataServerPlace data_server_place = DataServerPlace::process;
+  std::string data_server;             ///< For `remote`: unix:PATH or HOST:PORT.
+  std::filesystem::path data_server_ca;   ///< PEM; with certificate and key: mutual TLS.
+  std::filesystem::path data_server_crt;
+  std::filesystem::path data_server_key;
+  std::filesystem::path data_server_executable;  ///< For `process`: empty finds `s2ds`.
+  bool verbose = false;
+};
+
+/// A facility's control server (S2CS): the Control service, its sessions and its data server.
+///
+/// Owns everything below it. `start`, `stop` and the destructor are to be called from one thread,
+/// the others from any. The destructor cuts what `stop` has not ended.
+class ControlServer {
+ public:
+  ControlServer(ControlServerOptions options, Logger log);
+  ~ControlServer();
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+  /// Serves when it returns. `invalid_argument`: an option, named; `already_exists`: the port or
+  /// the state folder is held, by whom; nothing is left behind then.
+  Status start();
+
+  /// Where clients reach it: the announced host, or the address it is bound to.
+  [[nodiscard]] Endpoint endpoint() const;
+  /// SHA-256 of its certificate; empty without TLS.
+  [[nodiscard]] std::string fingerprint() const;
+  /// The certificate clients must trust, PEM; empty without TLS.
+  [[nodiscard]] std::string certificate() const;
+  [[nodiscard]] std::filesystem::path state_directory() const;
+
+  /// Takes no new session, waits up to `drain` for live connections, ends every session and then
+  /// the data server if it was started here. Safe to repeat.
+  void stop(std::chrono::milliseconds drain);
+  /// Makes a `stop` that is waiting cut at once. Callable from any thread.
+  void hurry();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The kinds of data server this version can run, as `--type` spells them.
+const std::vector<std::string>& data_server_kinds();
+
+}  // namespace scistream::control

@@ -1,0 +1,188 @@
+#include "control/control_service.hpp"
+
+#include <set>
+
+#include "base/version.hpp"
+#include "control/event_stream.hpp"
+#include "control/unary_call.hpp"
+#include "control/wire.hpp"
+
+namespace scistream::control {
+
+namespace {
+
+constexpr int most_uids = 10'000;
+constexpr std::chrono::milliseconds shortest_period{100};
+
+void set_state(Response* response, session::State state) { response->set_state(std::string(to_string(state))); }
+
+template <class List>
+void add_all(const std::vector<std::string>& from, List* to) {
+  to->Add(from.begin(), from.end());
+}
+
+/// Ends a watch when the last of its sessions is gone.
+class WatchedSessions {
+ public:
+  /// False once every session seen has gone.
+  bool note(const session::SessionEvent& event) {
+    if (event.kind == session::SessionEvent::Kind::gone) {
+      present_.erase(event.session.key);
+      return !present_.empty();
+    }
+    present_.insert(event.session.key);
+    return true;
+  }
+
+ private:
+  std::set<SessionKey> present_;
+};
+
+}  // namespace
+
+Status ControlService::check_key_channel(const auth::Caller& caller, bool carries_key) const {
+  if (!carries_key || facts_.encrypted || caller.local) return {};
+  return Error{Cause::failed_precondition,
+               "a key may not cross this plaintext channel; use TLS, or a session without keys"};
+}
+
+grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* context, const Request* request,
+                                              Response* response) {
+  return serve(authorizer_, *context, "req", [&](UnaryCall* call) {
+    auto wanted = from_wire(*request);
+    if (!wanted) return call->finish(to_grpc(wanted.error()));
+    const auth::Caller caller = caller_of(*context);
+    if (const auto status = check_key_channel(caller, !wanted->app_key.empty()); !status) {
+      return call->finish(to_grpc(status));
+    }
+    wanted->caller_host = caller.host;
+    const auto cancel = call->cancel();
+    const session::Ticket ticket =
+        manager_.request(std::move(*wanted), [call, response](Result<session::RequestAnswer> answer) {
+          if (!answer) return call->finish(to_grpc(answer.error()));
+          add_all(answer->listeners, response->mutable_listeners());
+          add_all(answer->prod_listeners, response->mutable_prod_listeners());
+          set_state(response, answer->state);
+          call->finish(grpc::Status::OK);
+        });
+    cancel->set([this, ticket] { manager_.withdraw(ticket); });
+  });
+}
+
+grpc::ServerUnaryReactor* ControlService::update(grpc::CallbackServerContext* context, const UpdateTargets* request,
+                                                 Response* response) {
+  return serve(authorizer_, *context, "update", [&](UnaryCall* call) {
+    auto update = from_wire(*request);
+    if (!update) return call->finish(to_grpc(update.error()));
+    if (const auto status = check_key_channel(caller_of(*context), !update->data_key.empty()); !status) {
+      return call->finish(to_grpc(status));
+    }
+    manager_.update(std::move(*update), [call, response](Result<session::UpdateAnswer> answer) {
+      if (!answer) return call->finish(to_grpc(answer.error()));
+      add_all(answer->listeners, response->mutable_listeners());
+      add_all(answer->targets, response->mutable_prod_listeners());
+      set_state(response, answer->state);
+      call->finish(grpc::Status::OK);
+    });
+  });
+}
+
+grpc::ServerUnaryReactor* ControlService::release(grpc::CallbackServerContext* context, const Release* request,
+                                                  Response*) {
+  return serve(authorizer_, *context, "release", [&](UnaryCall* call) {
+    manager_.release(request->uid(), [call](const Status& status) { call->finish(to_grpc(status)); });
+  });
+}
+
+grpc::ServerUnaryReactor* ControlService::hello(grpc::CallbackServerContext* context, const Hello* request,
+                                                AppResponse* response) {
+  return serve(authorizer_, *context, "hello", [&](UnaryCall* call) {
+    manager_.hello(from_wire(*request), [call, response](Result<session::HelloAnswer> answer) {
+      if (!answer) return call->finish(to_grpc(answer.error()));
+      response->set_message(answer->message);
+      add_all(answer->listeners, response->mutable_listeners());
+      call->finish(grpc::Status::OK);
+    });
+  });
+}
+
+grpc::ServerUnaryReactor* ControlService::info(grpc::CallbackServerContext* context, const InfoRequest*,
+                                               ServerInfo* response) {
+  return serve(authorizer_, *context, "info", [&](UnaryCall* call) {
+    manager_.capacity([this, call, response](Result<session::Capacity> capacity) {
+      if (!capacity) return call->finish(to_grpc(capacity.error()));
+      response->set_version(std::string(version()));
+      response->set_product("scistream");
+      add_all(facts_.data_server_kinds, response->mutable_data_server_kinds());
+      add_all(facts_.transports, response->mutable_transports());
+      response->set_ports_total(static_cast<std::uint32_t>(capacity->ports_total));
+      response->set_ports_free(static_cast<std::uint32_t>(capacity->ports_free));
+      response->set_capacity_mbps(capacity->mbps);
+      response->set_capacity_free_mbps(capacity->mbps_free);
+      response->set_sessions(capacity->sessions);
+      call->finish(grpc::Status::OK);
+    });
+  });
+}
+
+grpc::ServerUnaryReactor* ControlService::status(grpc::CallbackServerContext* context, const StatusRequest* request,
+                                                 SessionList* response) {
+  return serve(authorizer_, *context, "status", [&](UnaryCall* call) {
+    if (const auto good = check_uid(request->uid()); !good) return call->finish(to_grpc(good));
+    const std::string uid = request->uid();
+    manager_.list({uid}, [call, response, uid](Result<std::vector<session::SessionView>> views) {
+      if (!views) return call->finish(to_grpc(views.error()));
+      if (views->empty()) return call->finish({grpc::StatusCode::NOT_FOUND, "no session has the id " + uid});
+      for (const auto& view : *views) to_wire(view, response->add_sessions());
+      call->finish(grpc::Status::OK);
+    });
+  });
+}
+
+grpc::ServerUnaryReactor* ControlService::list(grpc::CallbackServerContext* context, const ListRequest* request,
+                                               SessionList* response) {
+  return serve(authorizer_, *context, "list", [&](UnaryCall* call) {
+    if (request->uids_size() > most_uids) {
+      return call->finish({grpc::StatusCode::INVALID_ARGUMENT,
+                           "list names " + std::to_string(request->uids_size()) + " ids; at most " +
+                               std::to_string(most_uids)});
+    }
+    manager_.list({request->uids().begin(), request->uids().end()},
+                  [call, response](Result<std::vector<session::SessionView>> views) {
+                    if (!views) return call->finish(to_grpc(views.error()));
+                    for (const auto& view : *views) to_wire(view, response->add_sessions());
+                    call->finish(grpc::Status::OK);
+                  });
+  });
+}
+
+grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServerContext* context,
+                                                              const WatchRequest* request) {
+  auto stream = std::make_shared<EventStream<SessionEvent>>();
+  auto* reactor = stream->start();
+  Status allowed = authorizer_.allow(caller_of(*context), "watch");
+  if (allowed && (request->uids().empty() || request->uids_size() > most_uids)) {
+    allowed = Error{Cause::invalid_argument, "a watch names 1 to " + std::to_string(most_uids) + " sessions"};
+  }
+  if (!allowed) {
+    stream->close(to_grpc(allowed));
+    return reactor;
+  }
+  std::chrono::milliseconds period(request->period_ms() == 0 ? 1000 : request->period_ms());
+  if (period < shortest_period) period = shortest_period;
+  stream->own(manager_.watch(
+      {request->uids().begin(), request->uids().end()}, period,
+      [weak = std::weak_ptr(stream), watched = std::make_shared<WatchedSessions>()](const session::SessionEvent& event) {
+        const auto open = weak.lock();
+        if (!open) return;
+        SessionEvent message;
+        message.set_kind(std::string(to_string(event.kind)));
+        to_wire(event.session, message.mutable_session());
+        message.set_detail(event.detail);
+        open->push(std::move(message), event.kind == session::SessionEvent::Kind::counters);
+        if (!watched->note(event)) open->close(grpc::Status::OK);
+      }));
+  return reactor;
+}
+
+}  // namespace scistream::control

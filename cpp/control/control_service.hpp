@@ -1,0 +1,51 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "auth/authorizer.hpp"
+#include "control/grpc.hpp"
+#include "session/manager.hpp"
+
+namespace scistream::control {
+
+/// The rpcs of `scistream.Control`: wire in, Manager call, wire out. Owned by the server that
+/// serves it; handlers run on gRPC's threads and never block.
+class ControlService final : public Control::CallbackService {
+ public:
+  struct Facts {
+    std::vector<std::string> data_server_kinds;
+    std::vector<std::string> transports;
+    bool encrypted = true;  ///< The control channel is TLS: keys may cross it from anywhere.
+  };
+
+  ControlService(session::Manager& manager, const auth::Authorizer& authorizer, Facts facts)
+      : manager_(manager), authorizer_(authorizer), facts_(std::move(facts)) {}
+
+  grpc::ServerUnaryReactor* req(grpc::CallbackServerContext* context, const Request* request,
+                                Response* response) override;
+  grpc::ServerUnaryReactor* update(grpc::CallbackServerContext* context, const UpdateTargets* request,
+                                   Response* response) override;
+  grpc::ServerUnaryReactor* release(grpc::CallbackServerContext* context, const Release* request,
+                                    Response* response) override;
+  grpc::ServerUnaryReactor* hello(grpc::CallbackServerContext* context, const Hello* request,
+                                  AppResponse* response) override;
+  grpc::ServerUnaryReactor* info(grpc::CallbackServerContext* context, const InfoRequest* request,
+                                 ServerInfo* response) override;
+  grpc::ServerUnaryReactor* status(grpc::CallbackServerContext* context, const StatusRequest* request,
+                                   SessionList* response) override;
+  grpc::ServerUnaryReactor* list(grpc::CallbackServerContext* context, const ListRequest* request,
+                                 SessionList* response) override;
+  grpc::ServerWriteReactor<SessionEvent>* watch(grpc::CallbackServerContext* context,
+                                                const WatchRequest* request) override;
+
+ private:
+  /// Keys cross a plaintext channel on loopback only (PROTOCOL §7, Transport).
+  [[nodiscard]] Status check_key_channel(const auth::Caller& caller, bool carries_key) const;
+
+  session::Manager& manager_;
+  const auth::Authorizer& authorizer_;
+  Facts facts_;
+};
+
+}  // namespace scistream::control

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "control/grpc.hpp"
+
+namespace scistream::control {
+
+/// PEM texts of one end of a TLS channel. Empty certificate and key: this end shows none. Empty
+/// roots: on a client the system's authorities, on a server no client certificate is asked for.
+struct TlsFiles {
+  std::string certificate;
+  std::string key;
+  std::string roots;
+};
+
+std::shared_ptr<grpc::ServerCredentials> server_credentials(bool tls, const TlsFiles& files);
+std::shared_ptr<grpc::ChannelCredentials> channel_credentials(bool tls, const TlsFiles& files);
+
+/// A channel of its own, with short reconnect times and no connection shared with other channels.
+/// `target` is `host:port` or `unix:PATH`. `watchdog`: ping an idle peer every second, so that its
+/// loss is noticed within 2 s; only for peers that allow it.
+std::shared_ptr<grpc::Channel> make_channel(const std::string& target,
+                                            const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+                                            bool watchdog);
+
+}  // namespace scistream::control

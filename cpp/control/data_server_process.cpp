@@ -1,0 +1,173 @@
+#include "control/data_server_process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <future>
+#include <thread>
+
+#include "base/file.hpp"
+#include "base/secret.hpp"
+#include "net/fd.hpp"
+
+namespace scistream::control {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds start_limit{5'000};
+constexpr milliseconds stop_limit{5'000};
+
+std::string find_executable(const std::filesystem::path& given) {
+  if (!given.empty()) return given;
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto beside = self.parent_path() / "s2ds";
+  return !error && std::filesystem::exists(beside, error) ? beside.string() : "s2ds";
+}
+
+/// The line a data server prints when it serves, read from its stdout.
+Status wait_until_ready(int output, const std::string& log_path) {
+  const auto deadline = steady_clock::now() + start_limit;
+  std::string text;
+  while (text.find('\n') == std::string::npos) {
+    const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now()).count();
+    pollfd entry{output, POLLIN, 0};
+    const int ready = left <= 0 ? 0 : ::poll(&entry, 1, static_cast<int>(left));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return Error{Cause::unavailable, "the data server did not start in time; see " + log_path};
+    std::array<char, 256> chunk{};
+    const ssize_t got = ::read(output, chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return Error{Cause::unavailable, "the data server did not start; see " + log_path};
+    text.append(chunk.data(), static_cast<std::size_t>(got));
+  }
+  if (!text.starts_with("s2ds ready on ")) {
+    return Error{Cause::unavailable, "the data server started with '" + text.substr(0, 80) + "'"};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> data_server_socket(const std::filesystem::path& state_directory) {
+  std::string path = (std::filesystem::absolute(state_directory) / "s2ds.sock").lexically_normal();
+  if (path.size() < sizeof(sockaddr_un::sun_path)) return path;
+  const std::filesystem::path folder = "/tmp/scistream-" + std::to_string(::geteuid());
+  if (auto status = make_private_directory(folder); !status) return status.error();
+  const std::array<std::string, 1> parts{path};
+  const auto name = hmac_sha256(Secret(std::string_view("socket name")), parts);
+  return (folder / (to_hex(std::span(name).first(16)) + ".sock")).string();
+}
+
+Result<dataserver::Info> ask_info(dataserver::DataServer& data_server, milliseconds limit) {
+  auto promise = std::make_shared<std::promise<Result<dataserver::Info>>>();
+  auto answer = promise->get_future();
+  data_server.info([promise](Result<dataserver::Info> info) { promise->set_value(std::move(info)); });
+  if (answer.wait_for(limit) != std::future_status::ready) {
+    return Error{Cause::timeout, "the data server does not answer"};
+  }
+  return answer.get();
+}
+
+DataServerProcess::DataServerProcess(DataServerLaunch launch, Logger log)
+    : launch_(std::move(launch)), log_(std::move(log)) {}
+
+DataServerProcess::~DataServerProcess() { reap(WNOHANG); }
+
+Result<std::shared_ptr<dataserver::DataServer>> DataServerProcess::connect() {
+  if (socket_.empty()) {
+    auto path = data_server_socket(launch_.state_directory);
+    if (!path) return path.error();
+    socket_ = std::move(*path);
+  }
+  const auto dial = [this] { return std::make_shared<RemoteDataServer>("unix:" + socket_, false, TlsFiles{}); };
+  auto present = dial();
+  if (const auto info = ask_info(*present, milliseconds(1'000))) {
+    return std::static_pointer_cast<dataserver::DataServer>(present);
+  }
+  if (auto status = launch(); !status) return status.error();
+  auto fresh = dial();
+  if (const auto info = ask_info(*fresh, start_limit); !info) return info.error();
+  return std::static_pointer_cast<dataserver::DataServer>(fresh);
+}
+
+Status DataServerProcess::launch() {
+  reap(WNOHANG);
+  const std::string executable = find_executable(launch_.executable);
+  const std::string log_path = launch_.state_directory / "s2ds.log";
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("cannot make a pipe", errno);
+  net::Fd output(ends[0]);
+  net::Fd input(ends[1]);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  // Of a session of its own: what ends the control server does not end the data server.
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+
+  std::vector<std::string> arguments{executable,     "serve",   "--state-dir",
+                                     launch_.state_directory.string(), "--orphan-grace",
+                                     std::to_string(launch_.orphan_grace.count())};
+  if (launch_.verbose) arguments.emplace_back("--verbose");
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const int error = ::posix_spawnp(&pid_, executable.c_str(), &actions, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) {
+    pid_ = -1;
+    return errno_error("cannot start the data server '" + executable + "'", error);
+  }
+  input.reset();  // from now on the child alone holds it, so its death is the end of the file
+  log_->info("data server started, pid {}", pid_);
+  if (auto status = wait_until_ready(output.get(), log_path); !status) {
+    stop();
+    return status;
+  }
+  return {};
+}
+
+void DataServerProcess::reap(int flags) {
+  if (pid_ > 0 && ::waitpid(pid_, nullptr, flags) == pid_) pid_ = -1;
+}
+
+void DataServerProcess::stop() {
+  reap(WNOHANG);
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGTERM);
+  const auto deadline = steady_clock::now() + stop_limit;
+  while (pid_ > 0 && steady_clock::now() < deadline) {
+    reap(WNOHANG);
+    if (pid_ > 0) std::this_thread::sleep_for(milliseconds(5));  // between two looks at the child
+  }
+  if (pid_ > 0) {
+    log_->warn("the data server, pid {}, does not end; killing it", pid_);
+    ::kill(pid_, SIGKILL);
+    reap(0);
+  }
+}
+
+}  // namespace scistream::control

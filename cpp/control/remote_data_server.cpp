@@ -1,0 +1,170 @@
+#include "control/remote_data_server.hpp"
+
+#include <mutex>
+#include <utility>
+
+#include "control/status_map.hpp"
+#include "control/wire.hpp"
+
+namespace scistream::control {
+
+namespace {
+
+/// A data server answers in milliseconds; binding 4096 listeners takes some tens of them.
+constexpr std::chrono::seconds call_deadline{5};
+
+using Async = class DataServer::Stub::async;
+
+template <class Query, class Answer>
+struct Pending {
+  grpc::ClientContext context;
+  Query request;
+  Answer response;
+};
+
+/// Starts one unary call. `convert` turns the answer into what `done` wants.
+template <class Answer, class Query, class T, class Convert>
+void call(scistream::DataServer::Stub& stub,
+          void (Async::*method)(grpc::ClientContext*, const Query*, Answer*, std::function<void(grpc::Status)>),
+          Query request, bool with_deadline, dataserver::Callback<T> done, Convert convert) {
+  auto pending = std::make_shared<Pending<Query, Answer>>();
+  pending->request = std::move(request);
+  if (with_deadline) pending->context.set_deadline(std::chrono::system_clock::now() + call_deadline);
+  (stub.async()->*method)(&pending->context, &pending->request, &pending->response,
+                          [pending, done = std::move(done), convert](const grpc::Status& status) {
+                            if (!status.ok()) return done(from_grpc(status));
+                            done(convert(pending->response));
+                          });
+}
+
+/// One open watch. Owned by itself until gRPC is done with it; the handle only silences it.
+class WatchCall final : public grpc::ClientReadReactor<DataEvent> {
+ public:
+  WatchCall(DataServer::Stub& stub, std::chrono::milliseconds period,
+            std::function<void(const dataserver::Event&)> observer)
+      : observer_(std::move(observer)) {
+    request_.set_period_ms(static_cast<std::uint32_t>(period.count()));
+    stub.async()->watch(&context_, &request_, this);
+  }
+
+  void start(std::shared_ptr<WatchCall> self) {
+    self_ = std::move(self);
+    StartRead(&event_);
+    StartCall();
+  }
+
+  void silence() {
+    {
+      const std::lock_guard lock(mutex_);
+      observer_ = nullptr;
+    }
+    context_.TryCancel();
+  }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    if (const auto event = from_wire(event_)) tell(*event);
+    StartRead(&event_);
+  }
+
+  void OnDone(const grpc::Status& status) override {
+    dataserver::Event lost;
+    lost.kind = dataserver::Event::Kind::lost;
+    lost.detail = status.ok() ? "it ended the watch" : status.error_message();
+    tell(lost);
+    const auto last = std::move(self_);
+  }
+
+  void tell(const dataserver::Event& event) {
+    const std::lock_guard lock(mutex_);
+    if (observer_) observer_(event);
+  }
+
+  grpc::ClientContext context_;
+  DataServerWatchRequest request_;
+  DataEvent event_;
+  std::recursive_mutex mutex_;  // the observer may end its own watch
+  std::function<void(const dataserver::Event&)> observer_;
+  std::shared_ptr<WatchCall> self_;
+};
+
+class WatchHandle final : public dataserver::Watch {
+ public:
+  explicit WatchHandle(std::shared_ptr<WatchCall> call) : call_(std::move(call)) {}
+  WatchHandle(const WatchHandle&) = delete;
+  WatchHandle& operator=(const WatchHandle&) = delete;
+  ~WatchHandle() override { call_->silence(); }
+
+ private:
+  std::shared_ptr<WatchCall> call_;
+};
+
+Status nothing(const Done&) { return {}; }
+
+}  // namespace
+
+RemoteDataServer::RemoteDataServer(const std::string& target, bool tls, const TlsFiles& files)
+    : channel_(make_channel(target, channel_credentials(tls, files), !target.starts_with("unix:"))),
+      stub_(scistream::DataServer::NewStub(channel_)) {}
+
+RemoteDataServer::~RemoteDataServer() = default;
+
+void RemoteDataServer::info(dataserver::Callback<dataserver::Info> done) {
+  call<DataServerInfo>(*stub_, &Async::info, DataServerInfoRequest(), true, std::move(done),
+                       [](const DataServerInfo& info) -> Result<dataserver::Info> {
+                         return dataserver::Info{info.kind(), info.version(),
+                                                 {info.transports().begin(), info.transports().end()},
+                                                 info.sessions()};
+                       });
+}
+
+void RemoteDataServer::reserve(const dataserver::ReserveRequest& request,
+                               dataserver::Callback<dataserver::Reservation> done) {
+  call<ReservedListeners>(*stub_, &Async::reserve, to_wire(request), true, std::move(done),
+                          [](const ReservedListeners& answer) -> Result<dataserver::Reservation> {
+                            dataserver::Reservation reservation;
+                            for (const std::uint32_t port : answer.ports()) {
+                              reservation.ports.push_back(static_cast<std::uint16_t>(port));
+                            }
+                            return reservation;
+                          });
+}
+
+void RemoteDataServer::update(const dataserver::UpdateRequest& request, dataserver::Callback<void> done) {
+  call<Done>(*stub_, &Async::update, to_wire(request), true, std::move(done), nothing);
+}
+
+void RemoteDataServer::release(const SessionKey& session, dataserver::Ending ending,
+                               dataserver::Callback<void> done) {
+  ReleaseListeners request;
+  to_wire(session, request.mutable_session());
+  request.set_drain(ending == dataserver::Ending::drain);
+  // A drain lasts as long as its connections do; the loss of the data server ends it all the same.
+  call<Done>(*stub_, &Async::release, std::move(request), ending == dataserver::Ending::cut, std::move(done), nothing);
+}
+
+void RemoteDataServer::status(const std::optional<SessionKey>& session,
+                              dataserver::Callback<std::vector<dataserver::SessionStatus>> done) {
+  DataServerStatusRequest request;
+  if (session) to_wire(*session, request.mutable_session());
+  call<DataSessions>(*stub_, &Async::status, std::move(request), true, std::move(done),
+                     [](const DataSessions& answer) -> Result<std::vector<dataserver::SessionStatus>> {
+                       std::vector<dataserver::SessionStatus> all;
+                       for (const DataSession& message : answer.sessions()) {
+                         auto status = from_wire(message);
+                         if (!status) return status.error();
+                         all.push_back(std::move(*status));
+                       }
+                       return all;
+                     });
+}
+
+std::unique_ptr<dataserver::Watch> RemoteDataServer::watch(std::chrono::milliseconds period,
+                                                           std::function<void(const dataserver::Event&)> observer) {
+  auto watch = std::make_shared<WatchCall>(*stub_, period, std::move(observer));
+  watch->start(watch);
+  return std::make_unique<WatchHandle>(std::move(watch));
+}
+
+}  // namespace scistream::control

@@ -1,0 +1,168 @@
+#include "net/probe.hpp"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <memory>
+#include <string_view>
+
+#include "net/fd.hpp"
+
+namespace scistream::net {
+
+namespace {
+
+using Deadline = std::chrono::steady_clock::time_point;
+
+/// Waits for `events`; false when the deadline has passed.
+bool wait_for(int socket, short events, Deadline deadline) {
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return false;
+    pollfd entry{socket, events, 0};
+    const int ready = ::poll(&entry, 1, static_cast<int>(left.count()));
+    if (ready > 0) return true;
+    if (ready == 0 || errno != EINTR) return false;
+  }
+}
+
+Error silent(const Endpoint& server) {
+  return {Cause::timeout, to_string(server) + " does not answer; is a firewall in between?"};
+}
+
+Result<Fd> connect_to(const Endpoint& server, Deadline deadline) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (const int error = ::getaddrinfo(server.host.c_str(), std::to_string(server.port).c_str(), &hints, &found);
+      error != 0) {
+    return Error{Cause::unavailable, "the host '" + server.host + "' is not known: " + ::gai_strerror(error)};
+  }
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
+  Error last{Cause::unavailable, "the host '" + server.host + "' has no address"};
+  for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+    Fd socket(::socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!socket) return errno_error("cannot make a socket", errno);
+    int error = ::connect(socket.get(), address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
+    if (error == EINPROGRESS) {
+      if (!wait_for(socket.get(), POLLOUT, deadline)) return silent(server);
+      socklen_t size = sizeof error;
+      ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    }
+    if (error == 0) return socket;
+    last = errno_error("cannot connect to " + to_string(server), error);
+    if (error == ECONNREFUSED) last.message += "; is the server running?";
+  }
+  return last;
+}
+
+/// What an HTTP/2 client says first: the preface and an empty SETTINGS frame (RFC 9113 §3.4).
+constexpr std::string_view preface{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33};
+
+Status probe_plain(const Endpoint& server, int socket, Deadline deadline) {
+  (void)::send(socket, preface.data(), preface.size(), MSG_NOSIGNAL);
+  unsigned char answer[9] = {};
+  if (!wait_for(socket, POLLIN, deadline)) return silent(server);
+  const ssize_t got = ::recv(socket, answer, sizeof answer, 0);
+  if (got >= 4 && answer[3] == 4) return {};  // a SETTINGS frame
+  const bool tls_alert = got >= 1 && answer[0] == 0x15;
+  if (got <= 0 || tls_alert) {
+    return Error{Cause::invalid_argument,
+                 to_string(server) + " does not speak plaintext" +
+                     (tls_alert ? ", it speaks TLS" : ", it closed the connection; it may speak TLS") +
+                     ": leave --ssl=False out"};
+  }
+  return Error{Cause::unavailable, to_string(server) + " is not a SciStream control server"};
+}
+
+using Context = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
+
+Context trusting(const std::string& roots) {
+  Context context(SSL_CTX_new(TLS_client_method()), &SSL_CTX_free);
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+  X509_STORE* store = SSL_CTX_get_cert_store(context.get());
+  // A leaf given as trust anchor is trusted as such, as gRPC does.
+  X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+  if (roots.empty()) {
+    SSL_CTX_set_default_verify_paths(context.get());
+    return context;
+  }
+  const std::unique_ptr<BIO, decltype(&BIO_free_all)> text(
+      BIO_new_mem_buf(roots.data(), static_cast<int>(roots.size())), &BIO_free_all);
+  while (X509* certificate = PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr)) {
+    X509_STORE_add_cert(store, certificate);
+    X509_free(certificate);
+  }
+  return context;
+}
+
+Error certificate_error(const Endpoint& server, long verdict) {
+  const std::string name = to_string(server);
+  if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+    return {Cause::unauthenticated, "the certificate of " + name + " is not for '" + server.host +
+                                        "'; use a name it carries, or have the server's certificate "
+                                        "made again with this one"};
+  }
+  return {Cause::unauthenticated, "the certificate of " + name + " is not trusted (" +
+                                      X509_verify_cert_error_string(verdict) +
+                                      "); give the server's own with --server_cert FILE"};
+}
+
+Status probe_tls(const Endpoint& server, int socket, const std::string& roots, Deadline deadline) {
+  const Context context = trusting(roots);
+  const std::unique_ptr<SSL, decltype(&SSL_free)> session(SSL_new(context.get()), &SSL_free);
+  SSL_set_fd(session.get(), socket);
+  in6_addr address{};
+  const bool numeric = inet_pton(AF_INET, server.host.c_str(), &address) == 1 ||
+                       inet_pton(AF_INET6, server.host.c_str(), &address) == 1;
+  if (numeric) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session.get()), server.host.c_str());
+  } else {
+    SSL_set1_host(session.get(), server.host.c_str());
+    SSL_set_tlsext_host_name(session.get(), server.host.c_str());
+  }
+  static constexpr unsigned char h2[] = {2, 'h', '2'};
+  SSL_set_alpn_protos(session.get(), h2, sizeof h2);
+  for (;;) {
+    ERR_clear_error();
+    const int result = SSL_connect(session.get());
+    if (result == 1) return {};
+    const int error = SSL_get_error(session.get(), result);
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+      if (!wait_for(socket, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline)) return silent(server);
+      continue;
+    }
+    if (const long verdict = SSL_get_verify_result(session.get()); verdict != X509_V_OK) {
+      return certificate_error(server, verdict);
+    }
+    if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER || error == SSL_ERROR_SYSCALL ||
+        error == SSL_ERROR_ZERO_RETURN) {
+      return Error{Cause::invalid_argument, to_string(server) +
+                                                " does not speak TLS; if it is meant to be plaintext, say --ssl=False"};
+    }
+    const char* reason = ERR_reason_error_string(ERR_peek_error());
+    return Error{Cause::unauthenticated, "the TLS handshake with " + to_string(server) + " failed: " +
+                                             (reason != nullptr ? reason : "no reason given")};
+  }
+}
+
+}  // namespace
+
+Status probe_server(const Endpoint& server, bool tls, const std::string& roots, std::chrono::milliseconds limit) {
+  const Deadline deadline = std::chrono::steady_clock::now() + limit;
+  const auto socket = connect_to(server, deadline);
+  if (!socket) return socket.error();
+  return tls ? probe_tls(server, socket->get(), roots, deadline) : probe_plain(server, socket->get(), deadline);
+}
+
+}  // namespace scistream::net

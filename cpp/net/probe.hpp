@@ -1,0 +1,23 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "base/endpoint.hpp"
+#include "base/error.hpp"
+
+namespace scistream::net {
+
+/// Finds out why a gRPC server cannot be talked to, which gRPC itself reports only as
+/// "unavailable". Connects, and does what the client would: a TLS handshake that trusts `roots`
+/// (PEM, one or several certificates) and checks the host name, or with `tls` false an HTTP/2
+/// preface. Blocks at most `limit`; any thread.
+///
+/// Success: the server can be talked to. `unavailable`: refused, unreachable, or not a gRPC server.
+/// `unauthenticated`: its certificate is not trusted or is for other names.
+/// `invalid_argument`: one side speaks TLS and the other does not; names the flag to change.
+/// `timeout`: nothing answered within `limit`.
+Status probe_server(const Endpoint& server, bool tls, const std::string& roots,
+                    std::chrono::milliseconds limit = std::chrono::milliseconds(900));
+
+}  // namespace scistream::net
