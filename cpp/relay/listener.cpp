@@ -1,0 +1,118 @@
+#include "relay/listener.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace scistream::relay {
+
+using boost::system::error_code;
+
+namespace {
+
+/// Connections taken before others of the thread get their turn.
+constexpr int accepts_per_turn = 16;
+constexpr std::chrono::milliseconds first_backoff{10};
+constexpr std::chrono::milliseconds last_backoff{1'000};
+
+}  // namespace
+
+Listener::Listener(boost::asio::io_context& context, net::Fd socket, std::size_t index,
+                   Endpoint bound, const Accepted& accepted, Logger log)
+    : context_(context),
+      socket_(std::move(socket)),
+      index_(index),
+      bound_(std::move(bound)),
+      accepted_(accepted),
+      log_(std::move(log)) {}
+
+Status Listener::listen(int backlog) {
+  // Inherited by every accepted socket, so there is no moment in which it is not set.
+  net::set_stream_options(socket_.get());
+  net::set_reset_on_close(socket_.get(), true);
+  const int on = 1;
+  // Urgent data stays where it was in the stream.
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+  return net::listen_tcp(socket_.get(), backlog);
+}
+
+void Listener::start(std::weak_ptr<void> owner) {
+  assert(context_.get_executor().running_in_this_thread());
+  if (!socket_ || accepting_) return;
+  owner_ = std::move(owner);
+  error_code ec;
+  accepting_.emplace(context_);
+  accepting_->assign(socket_.get(), ec);
+  if (ec) {
+    log_->error("cannot accept on {}: {}", to_string(bound_), ec.message());
+    accepting_.reset();
+    return;
+  }
+  (void)socket_.release();
+  wait();
+}
+
+void Listener::close() {
+  assert(context_.get_executor().running_in_this_thread());
+  error_code ignored;
+  if (accepting_) accepting_->close(ignored);
+  if (timer_) timer_->cancel();
+  socket_.reset();
+}
+
+void Listener::wait() {
+  accepting_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                         [this, keep = owner_.lock()](error_code ec) {
+                           if (!ec && accepting_->is_open()) accept();
+                         });
+}
+
+void Listener::accept() {
+  for (int i = 0; i < accepts_per_turn; ++i) {
+    net::tcp::endpoint peer;
+    auto size = static_cast<socklen_t>(peer.capacity());
+    net::Fd client(::accept4(accepting_->native_handle(), peer.data(), &size,
+                             SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (client) {
+      if (backoff_.count() != 0) log_->info("accepting on {} again", to_string(bound_));
+      backoff_ = {};
+      peer.resize(size);
+      accepted_(index_, std::move(client), peer);
+      continue;
+    }
+    switch (errno) {
+      case EAGAIN: wait(); return;
+      // Errors of a connection that died in the backlog (accept(2)), not of the listener.
+      case EINTR:
+      case ECONNABORTED:
+      case EPROTO:
+      case ENETDOWN:
+      case ENOPROTOOPT:
+      case EHOSTDOWN:
+      case ENONET:
+      case EHOSTUNREACH:
+      case ENETUNREACH:
+      case EPERM: continue;
+      default: back_off(errno); return;
+    }
+  }
+  wait();
+}
+
+void Listener::back_off(int errnum) {
+  if (backoff_.count() == 0) {
+    log_->error("cannot accept on {}, trying again: {}", to_string(bound_), std::strerror(errnum));
+  }
+  backoff_ = std::clamp(backoff_ * 2, first_backoff, last_backoff);
+  if (!timer_) timer_.emplace(context_);
+  timer_->expires_after(backoff_);
+  timer_->async_wait([this, keep = owner_.lock()](error_code ec) {
+    if (!ec && accepting_->is_open()) accept();
+  });
+}
+
+}  // namespace scistream::relay

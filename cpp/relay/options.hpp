@@ -1,0 +1,30 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace scistream::relay {
+
+/// How a relay behaves. Copied into it; nothing here changes afterwards.
+struct Options {
+  /// How long a target is dialled for a client that waits; then the client is reset.
+  std::chrono::milliseconds dial_deadline{30'000};
+  std::chrono::milliseconds dial_backoff_first{20};  ///< Pause after the first failed round; doubles,
+  std::chrono::milliseconds dial_backoff_last{500};  ///< up to this.
+  /// Longest wait for one address to answer before the next is tried.
+  std::chrono::milliseconds dial_attempt{5'000};
+  int backlog = 128;  ///< Clients that may wait unaccepted at each listener.
+  /// Bytes one direction of one connection holds at most. Pipes past 1 MiB fall out of the cache
+  /// and need privileges.
+  std::size_t pipe_bytes = 1U << 20U;
+  /// Bytes one direction forwards before the other connections of its thread get their turn.
+  std::size_t turn_bytes = 4U << 20U;
+  /// Where connection ids come from; several relays that share it never give the same one twice.
+  /// The relay makes its own if this is empty.
+  std::shared_ptr<std::atomic<std::uint64_t>> ids;
+};
+
+}  // namespace scistream::relay

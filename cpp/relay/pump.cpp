@@ -1,0 +1,115 @@
+#include "relay/pump.hpp"
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <utility>
+
+namespace scistream::relay {
+
+using boost::system::error_code;
+
+namespace {
+
+/// A read shorter than this found the socket's last bytes: waiting costs less than asking again.
+constexpr ssize_t worth_another_read = 64 << 10;
+
+}  // namespace
+
+Pump::Pump(Socket& source, Socket& destination, Direction direction, PipePool& pool,
+           const Options& options, Traffic& connection, Traffic& relay)
+    : source_(source),
+      destination_(destination),
+      direction_(direction),
+      turn_bytes_(options.turn_bytes),
+      connection_(connection),
+      relay_(relay),
+      transit_(pool, options.pipe_bytes) {}
+
+void Pump::start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done) {
+  owner_ = std::move(owner);
+  done_ = std::move(done);
+  running_ = true;
+  wait_source();
+}
+
+void Pump::stop() noexcept {
+  running_ = false;
+  transit_.discard();
+}
+
+void Pump::wait_source() {
+  source_.async_wait(Socket::wait_read, [this, keep = owner_.lock()](error_code ec) {
+    if (!ec && running_) turn(true);
+  });
+}
+
+void Pump::wait_destination() {
+  destination_.async_wait(Socket::wait_write, [this, keep = owner_.lock()](error_code ec) {
+    if (!ec && running_) turn(false);
+  });
+}
+
+void Pump::turn(bool source_ready) {
+  std::size_t moved = 0;
+  const std::optional<PumpEnd> how = forward(source_ready, moved);
+  if (moved > 0) {
+    connection_.add(direction_, moved);
+    relay_.add(direction_, moved);
+  }
+  if (how) {
+    stop();
+    std::exchange(done_, nullptr)(*how);
+  }
+}
+
+/// Moves bytes until it has to wait, and then waits, or until the direction has ended.
+std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
+  const int source = source_.native_handle();
+  bool source_empty = false;
+  for (;;) {
+    switch (drain(moved)) {
+      case Drained::all: break;
+      case Drained::failed: return PumpEnd::destination_failed;
+      case Drained::blocked: wait_destination(); return std::nullopt;
+    }
+    if (moved >= turn_bytes_) {
+      // The others of this thread first. Through the queue, so the reactor is asked in between.
+      boost::asio::post(source_.get_executor(), [this, keep = owner_.lock()] {
+        if (running_) turn(false);
+      });
+      return std::nullopt;
+    }
+    if (source_empty) break;
+    ssize_t taken = transit_.fill(source);
+    if (taken < 0 && errno == EAGAIN && source_ready) {
+      // Readable, yet nothing to splice: TCP urgent data is next. Without this the wait would end
+      // at once, again and again.
+      taken = transit_.fill_by_copy(source);
+    }
+    if (taken == 0) return PumpEnd::finished;
+    if (taken < 0 && errno == EINTR) continue;
+    if (taken < 0 && errno != EAGAIN) return PumpEnd::source_failed;
+    source_ready = false;
+    source_empty = taken < worth_another_read;
+  }
+  transit_.rest();
+  wait_source();
+  return std::nullopt;
+}
+
+Pump::Drained Pump::drain(std::size_t& moved) {
+  const int destination = destination_.native_handle();
+  while (!transit_.empty()) {
+    const ssize_t given = transit_.drain(destination);
+    if (given > 0) {
+      moved += static_cast<std::size_t>(given);
+    } else if (given < 0 && errno == EAGAIN) {
+      return Drained::blocked;
+    } else if (given == 0 || errno != EINTR) {
+      return Drained::failed;
+    }
+  }
+  return Drained::all;
+}
+
+}  // namespace scistream::relay

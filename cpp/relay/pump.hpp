@@ -1,0 +1,63 @@
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "relay/counters.hpp"
+#include "relay/options.hpp"
+#include "relay/transit.hpp"
+
+namespace scistream::relay {
+
+/// How one direction ended.
+enum class PumpEnd {
+  finished,            ///< The source sent FIN and every byte before it is with the kernel.
+  source_failed,       ///< Reading failed: the source was reset or timed out.
+  destination_failed,  ///< Writing failed.
+};
+
+/// One direction of a connection: moves bytes from source to destination until the source's end.
+/// A member of what owns both sockets; every handler holds `owner`, so both outlive it. All on the
+/// thread of the sockets' context.
+///
+/// Back-pressure: while the destination takes no bytes nothing is read, so what is in flight never
+/// exceeds one pipe. Interest is one-shot: a wait is pending only while its event is wanted.
+class Pump {
+ public:
+  using Socket = boost::asio::ip::tcp::socket;
+
+  Pump(Socket& source, Socket& destination, Direction direction, PipePool& pool,
+       const Options& options, Traffic& connection, Traffic& relay);
+  Pump(const Pump&) = delete;
+  Pump& operator=(const Pump&) = delete;
+
+  /// Waits for the first bytes. `done` is called once, from a handler, unless stop() comes first.
+  void start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done);
+
+  /// Throws away what is in transit and never calls `done`; the owner then closes the sockets.
+  void stop() noexcept;
+
+ private:
+  void wait_source();
+  void wait_destination();
+  void turn(bool source_ready);
+  std::optional<PumpEnd> forward(bool source_ready, std::size_t& moved);
+  enum class Drained { all, blocked, failed };
+  Drained drain(std::size_t& moved);
+
+  Socket& source_;
+  Socket& destination_;
+  const Direction direction_;
+  const std::size_t turn_bytes_;
+  Traffic& connection_;
+  Traffic& relay_;
+  Transit transit_;
+  std::weak_ptr<void> owner_;
+  std::function<void(PumpEnd)> done_;
+  bool running_ = false;
+};
+
+}  // namespace scistream::relay

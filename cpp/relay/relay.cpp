@@ -1,0 +1,260 @@
+#include "relay/relay.hpp"
+
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <cassert>
+#include <list>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+#include "relay/connection.hpp"
+#include "relay/listener.hpp"
+
+namespace scistream::relay {
+
+/// What a Relay is a handle of. Kept alive by the handle, by accept loops and by live connections;
+/// connections are known to it only weakly, so nothing keeps itself alive. Listeners live on the
+/// thread of `home_`, each connection on its own. The mutex guards what is named below it and is
+/// never taken where bytes move.
+class Relay::Core : public std::enable_shared_from_this<Core> {
+ public:
+  Core(net::IoThreads& threads, Options options, Logger log);
+
+  Status listen(std::vector<net::Fd> sockets, Mode before_targets);
+  Status retarget(std::vector<Endpoint> targets);
+  void close(bool cut, Callback done);
+
+  [[nodiscard]] std::vector<Endpoint> bound() const;
+  [[nodiscard]] Mode mode() const;
+  [[nodiscard]] Snapshot snapshot() const;
+  [[nodiscard]] std::vector<ConnectionSnapshot> connections() const;
+
+ private:
+  struct Live {
+    std::shared_ptr<const ConnectionRecord> record;
+    std::weak_ptr<Connection> connection;
+    boost::asio::io_context* context;
+  };
+
+  void accepted(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer);
+  void ended(std::uint64_t id, ConnectionEnd how);
+  void close_listeners();
+  void reset_connections();
+  void finish_if_idle();
+
+  net::IoThreads& threads_;
+  boost::asio::io_context& home_;
+  const Options options_;
+  const Logger log_;
+  const Listener::Accepted accepted_;
+  Counters counters_;
+  std::list<Listener> listeners_;  ///< The list itself never changes after listen().
+
+  mutable std::mutex mutex_;
+  Mode mode_ = Mode::refuse;
+  bool closing_ = false;
+  std::vector<Endpoint> targets_;
+  std::unordered_map<std::uint64_t, Live> live_;
+  std::vector<Callback> waiting_;
+};
+
+namespace {
+
+Options with_ids(Options options) {
+  if (!options.ids) options.ids = std::make_shared<std::atomic<std::uint64_t>>(0);
+  return options;
+}
+
+}  // namespace
+
+Relay::Core::Core(net::IoThreads& threads, Options options, Logger log)
+    : threads_(threads),
+      home_(threads.next()),
+      options_(with_ids(std::move(options))),
+      log_(std::move(log)),
+      accepted_([this](std::size_t listener, net::Fd client, const net::tcp::endpoint& peer) {
+        accepted(listener, std::move(client), peer);
+      }) {}
+
+Status Relay::Core::listen(std::vector<net::Fd> sockets, Mode before_targets) {
+  const std::lock_guard lock(mutex_);
+  mode_ = before_targets;
+  for (net::Fd& socket : sockets) {
+    const auto bound = net::bound_address(socket.get());
+    if (!bound) return bound.error();
+    listeners_.emplace_back(home_, std::move(socket), listeners_.size(),
+                            net::to_endpoint(bound.value()), accepted_, log_);
+    if (mode_ == Mode::refuse) continue;
+    const Status listening = listeners_.back().listen(options_.backlog);
+    if (!listening) return listening;
+  }
+  return {};
+}
+
+Status Relay::Core::retarget(std::vector<Endpoint> targets) {
+  if (targets.empty()) return Error{Cause::invalid_argument, "the list of targets is empty"};
+  const std::lock_guard lock(mutex_);
+  if (closing_) return Error{Cause::failed_precondition, "the relay is being released"};
+  if (mode_ == Mode::refuse) {
+    for (Listener& listener : listeners_) {
+      const Status listening = listener.listen(options_.backlog);
+      if (!listening) return listening;
+    }
+    mode_ = Mode::hold;
+  }
+  targets_ = std::move(targets);
+  if (mode_ == Mode::forward) return {};
+  mode_ = Mode::forward;
+  boost::asio::post(home_, [self = shared_from_this()] {
+    for (Listener& listener : self->listeners_) listener.start(self);
+  });
+  return {};
+}
+
+void Relay::Core::accepted(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer) {
+  assert(home_.get_executor().running_in_this_thread());
+  auto record = std::make_shared<ConnectionRecord>();
+  record->id = options_.ids->fetch_add(1, std::memory_order_relaxed) + 1;
+  record->listener = listener;
+  record->peer = to_string(net::to_endpoint(peer));
+  counters_.active.fetch_add(1, std::memory_order_relaxed);
+  counters_.total.fetch_add(1, std::memory_order_relaxed);
+  counters_.traffic.touch();
+
+  boost::asio::io_context& context = threads_.next();
+  std::shared_ptr<Connection> connection;
+  {
+    const std::lock_guard lock(mutex_);
+    const Endpoint& target = targets_[listener % targets_.size()];
+    record->target = to_string(target);
+    connection = std::make_shared<Connection>(
+        context, std::move(client), target, options_, record, counters_, log_,
+        [self = shared_from_this(), id = record->id](ConnectionEnd how) { self->ended(id, how); });
+    live_.emplace(record->id, Live{record, connection, &context});
+  }
+  boost::asio::post(context, [connection] { connection->start(); });
+}
+
+void Relay::Core::ended(std::uint64_t id, ConnectionEnd how) {
+  if (how != ConnectionEnd::clean) counters_.errors.fetch_add(1, std::memory_order_relaxed);
+  counters_.active.fetch_sub(1, std::memory_order_relaxed);
+  counters_.traffic.touch();
+  const std::lock_guard lock(mutex_);
+  live_.erase(id);
+  if (closing_ && live_.empty()) {
+    boost::asio::post(home_, [self = shared_from_this()] { self->finish_if_idle(); });
+  }
+}
+
+void Relay::Core::close(bool cut, Callback done) {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    if (done) waiting_.push_back(std::move(done));
+  }
+  boost::asio::post(home_, [self = shared_from_this(), cut] {
+    self->close_listeners();
+    if (cut) self->reset_connections();
+    self->finish_if_idle();
+  });
+}
+
+void Relay::Core::close_listeners() {
+  // Held, because retarget() may be making them listen.
+  const std::lock_guard lock(mutex_);
+  for (Listener& listener : listeners_) listener.close();
+}
+
+void Relay::Core::reset_connections() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, live] : live_) {
+    boost::asio::post(*live.context, [weak = live.connection] {
+      if (const auto connection = weak.lock()) connection->reset();
+    });
+  }
+}
+
+void Relay::Core::finish_if_idle() {
+  assert(home_.get_executor().running_in_this_thread());
+  std::vector<Callback> callbacks;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!closing_ || !live_.empty()) return;
+    callbacks.swap(waiting_);
+  }
+  for (const Callback& done : callbacks) done();
+}
+
+std::vector<Endpoint> Relay::Core::bound() const {
+  std::vector<Endpoint> bound;
+  for (const Listener& listener : listeners_) bound.push_back(listener.bound());
+  return bound;
+}
+
+Mode Relay::Core::mode() const {
+  const std::lock_guard lock(mutex_);
+  return mode_;
+}
+
+Snapshot Relay::Core::snapshot() const {
+  return {counters_.traffic.to_client(),
+          counters_.traffic.to_target(),
+          counters_.active.load(std::memory_order_relaxed),
+          counters_.total.load(std::memory_order_relaxed),
+          counters_.errors.load(std::memory_order_relaxed),
+          counters_.traffic.idle()};
+}
+
+std::vector<ConnectionSnapshot> Relay::Core::connections() const {
+  std::vector<ConnectionSnapshot> list;
+  const std::lock_guard lock(mutex_);
+  list.reserve(live_.size());
+  for (const auto& [id, live] : live_) {
+    const ConnectionRecord& record = *live.record;
+    const bool dialled = record.dialled.load(std::memory_order_relaxed);
+    list.push_back({id, record.listener, record.peer, dialled ? record.target : std::string(),
+                    record.traffic.to_client(), record.traffic.to_target(),
+                    record.traffic.idle()});
+  }
+  return list;
+}
+
+Result<std::unique_ptr<Relay>> Relay::create(net::IoThreads& threads, std::vector<net::Fd> sockets,
+                                             Mode before_targets, Options options, Logger log) {
+  auto core = std::make_shared<Core>(threads, std::move(options), std::move(log));
+  const Status listening = core->listen(std::move(sockets), before_targets);
+  if (!listening) return listening.error();
+  return std::unique_ptr<Relay>(new Relay(std::move(core)));
+}
+
+Result<std::unique_ptr<Relay>> Relay::open(net::IoThreads& threads, const std::vector<Pair>& pairs,
+                                           Options options, Logger log) {
+  std::vector<net::Fd> sockets;
+  std::vector<Endpoint> targets;
+  for (const Pair& pair : pairs) {
+    const auto address = net::local_endpoint(pair.listener);
+    if (!address) return address.error();
+    auto socket = net::bind_tcp(address.value());
+    if (!socket) return socket.error();
+    sockets.push_back(std::move(*socket));
+    targets.push_back(pair.target);
+  }
+  auto relay = create(threads, std::move(sockets), Mode::refuse, std::move(options), std::move(log));
+  if (!relay) return relay;
+  const Status forwarding = (*relay)->retarget(std::move(targets));
+  if (!forwarding) return forwarding.error();
+  return relay;
+}
+
+Relay::~Relay() { core_->close(true, nullptr); }
+
+std::vector<Endpoint> Relay::listeners() const { return core_->bound(); }
+Status Relay::retarget(std::vector<Endpoint> targets) { return core_->retarget(std::move(targets)); }
+Mode Relay::mode() const { return core_->mode(); }
+Snapshot Relay::snapshot() const { return core_->snapshot(); }
+std::vector<ConnectionSnapshot> Relay::connections() const { return core_->connections(); }
+void Relay::cut(Callback done) { core_->close(true, std::move(done)); }
+void Relay::drain(Callback done) { core_->close(false, std::move(done)); }
+
+}  // namespace scistream::relay

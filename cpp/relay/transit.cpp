@@ -1,0 +1,68 @@
+#include "relay/transit.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <cassert>
+#include <cerrno>
+#include <new>
+#include <utility>
+
+namespace scistream::relay {
+
+ssize_t Transit::fill(int source) noexcept {
+  assert(empty());
+  if (!pipe_) pipe_ = pool_.acquire(capacity_);
+  if (!pipe_) return fill_by_copy(source);
+  const ssize_t taken = ::splice(source, nullptr, pipe_->in.get(), nullptr, pipe_->capacity,
+                                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (taken > 0) {
+    size_ = static_cast<std::size_t>(taken);
+    in_buffer_ = false;
+  }
+  return taken;
+}
+
+ssize_t Transit::fill_by_copy(int source) noexcept {
+  assert(empty());
+  if (!buffer_) buffer_.reset(new (std::nothrow) std::byte[buffer_size]);
+  if (!buffer_) {
+    errno = ENOMEM;
+    return -1;
+  }
+  const ssize_t taken = ::recv(source, buffer_.get(), buffer_size, MSG_DONTWAIT);
+  if (taken > 0) {
+    size_ = static_cast<std::size_t>(taken);
+    offset_ = 0;
+    in_buffer_ = true;
+  }
+  return taken;
+}
+
+ssize_t Transit::drain(int destination) noexcept {
+  assert(!empty());
+  const ssize_t given =
+      in_buffer_ ? ::send(destination, buffer_.get() + offset_, size_, MSG_DONTWAIT | MSG_NOSIGNAL)
+                 : ::splice(pipe_->out.get(), nullptr, destination, nullptr, size_,
+                            SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (given > 0) {
+    size_ -= static_cast<std::size_t>(given);
+    offset_ += static_cast<std::size_t>(given);
+  }
+  return given;
+}
+
+void Transit::rest() noexcept {
+  assert(empty());
+  if (pipe_) pool_.give_back(*std::exchange(pipe_, std::nullopt), capacity_);
+  buffer_.reset();
+}
+
+void Transit::discard() noexcept {
+  // A pipe with bytes in it is closed, not given back: they belong to a dead connection.
+  if (!empty()) pipe_.reset();
+  size_ = 0;
+  rest();
+}
+
+}  // namespace scistream::relay
