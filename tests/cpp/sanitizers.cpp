@@ -1,6 +1,7 @@
 // Settings of the sanitizers, compiled into every test program so that ctest, a debugger and a
 // bare run agree. The environment (ASAN_OPTIONS and so on) still overrides each of them.
 
+// NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the sanitizers' names
 #define SCISTREAM_HOOK extern "C" __attribute__((visibility("default"), used)) const char*
 
 SCISTREAM_HOOK __asan_default_options() {
@@ -23,3 +24,4 @@ SCISTREAM_HOOK __tsan_default_suppressions() {
          "called_from_lib:libprotobuf.so\n"
          "called_from_lib:libabsl_*.so\n";
 }
+// NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
