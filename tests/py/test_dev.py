@@ -89,3 +89,24 @@ def test_only_what_is_missing_is_asked_for(root: Path, bare: Path) -> None:
     )
     done = dev(root, "build", path=bare)
     assert "missing: haproxy\n" in done.stderr
+
+
+INSTALL = "-o DPkg::Lock::Timeout=300 install -y --no-install-recommends"
+
+
+@pytest.mark.parametrize("who", ["root", "sudo"])
+def test_missing_packages_are_installed_with_fresh_lists_if_need_be(
+    root: Path, bare: Path, who: str
+) -> None:
+    if who == "root":
+        fake(bare, "id", "echo 0")
+    else:
+        fake(bare, "sudo", 'shift; exec "$@"')
+    fake(bare, "apt-get", f'echo "$DEBIAN_FRONTEND $*" >>"{bare}/apt.log"; [ "$1" = update ]')
+    done = dev(root, "build", path=bare)
+    assert done.returncode == 1
+    assert "apt-get failed" in done.stderr
+    first, update, second = (bare / "apt.log").read_text().splitlines()
+    assert first == second
+    assert first.startswith(f"noninteractive {INSTALL} build-essential ")
+    assert update.split()[-1] == "update"

@@ -36,7 +36,7 @@ def test_reports_add_up(
         files.append(tmp_path / f"{number}.xml")
         if text is not None:
             files[-1].write_text(text)
-    command = [sys.executable, root / "tests/summary.py", *files]
+    command = [sys.executable, str(root / "tests/summary.py"), *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == line
     assert done.returncode == code
