@@ -18,9 +18,9 @@ TEST(Endpoint, WritesWhatItParses) {
 }
 
 TEST(Endpoint, RefusesWhatIsNoAddressAndNamesIt) {
-  for (const char* text : {"", ":", "host", "host:", "host:0", "host:65536", "host:12x", ":5000",
-                           "::1:5000", "[::1]", "[::1]5000", "[::1", "[zz]:1", "a b:1", "h:-1",
-                           "host:99999999999999999999", "h\n:1"}) {
+  for (const char* text :
+       {"", ":", "host", "host:", "host:0", "host:65536", "host:12x", ":5000", "::1:5000", "[::1]",
+        "[::1]5000", "[::1", "[zz]:1", "a b:1", "h:-1", "host:99999999999999999999", "h\n:1"}) {
     const auto endpoint = parse_endpoint(text);
     ASSERT_FALSE(endpoint.ok()) << text;
     EXPECT_EQ(endpoint.error().cause, Cause::invalid_argument);
@@ -52,8 +52,10 @@ TEST(PortRange, ParsesRangesAndSinglePorts) {
 }
 
 TEST(Host, TellsLoopbackAndWildcard) {
-  for (const char* host : {"localhost", "127.0.0.1", "127.0.2.1", "::1"}) EXPECT_TRUE(is_loopback(host)) << host;
-  for (const char* host : {"", "0.0.0.0", "10.0.0.1", "127.example", "::"}) EXPECT_FALSE(is_loopback(host)) << host;
+  for (const char* host : {"localhost", "127.0.0.1", "127.0.2.1", "::1"})
+    EXPECT_TRUE(is_loopback(host)) << host;
+  for (const char* host : {"", "0.0.0.0", "10.0.0.1", "127.example", "::"})
+    EXPECT_FALSE(is_loopback(host)) << host;
   for (const char* host : {"", "0.0.0.0", "::"}) EXPECT_TRUE(is_wildcard(host));
 }
 

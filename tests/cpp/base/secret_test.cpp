@@ -17,7 +17,8 @@ TEST(Secret, SurvivesHexadecimal) {
 }
 
 TEST(Secret, ErrorsDoNotRepeatTheText) {
-  for (const std::string& text : {std::string(63, 'a'), std::string(65, 'a'), "zz" + std::string(62, 'a'), std::string()}) {
+  for (const std::string& text :
+       {std::string(63, 'a'), std::string(65, 'a'), "zz" + std::string(62, 'a'), std::string()}) {
     const auto secret = Secret::from_hex(text, key_size);
     ASSERT_FALSE(secret.ok());
     if (text.empty()) continue;
@@ -36,7 +37,8 @@ TEST(Hmac, MatchesAKnownAnswerAndSeparatesParts) {
   const Secret key(std::string_view("key"));
   // Reference: Python, hmac.new(b"key", struct.pack(">Q", 3) + b"abc", "sha256").
   const std::vector<std::string> one{"abc"};
-  EXPECT_EQ(to_hex(hmac_sha256(key, one)), "1d53d5920fce3f0b311c9f8ecf0fceaba4b4a87d4ae1c9bc98becb0d165135e5");
+  EXPECT_EQ(to_hex(hmac_sha256(key, one)),
+            "1d53d5920fce3f0b311c9f8ecf0fceaba4b4a87d4ae1c9bc98becb0d165135e5");
   const std::vector<std::string> ab_c{"ab", "c"};
   const std::vector<std::string> a_bc{"a", "bc"};
   EXPECT_NE(hmac_sha256(key, ab_c), hmac_sha256(key, a_bc));

@@ -24,7 +24,8 @@ TEST(DataServerMachine, WalksTheLifeOfASession) {
 
 TEST(DataServerMachine, RefusesWithACauseAndStaysWhereItIs) {
   Machine machine;
-  for (const Input input : {Input::reserved, Input::update, Input::updated, Input::release, Input::released}) {
+  for (const Input input :
+       {Input::reserved, Input::update, Input::updated, Input::release, Input::released}) {
     const Status status = machine.apply(input);
     ASSERT_FALSE(status.ok()) << to_string(input);
     EXPECT_EQ(status.error().cause, Cause::failed_precondition);

@@ -1,0 +1,64 @@
+"""Which layer may include what; test_layers.py applies it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ORDER = ["base", "net", "relay", "dataserver", "session", "auth", "control", "client"]
+TOP = ["cli", "bindings"]  # both on top of every layer, neither includes the other
+
+# Libraries that live in one room each: header prefix -> the layers that may include it.
+ROOMS = {
+    "grpc": {"control"},
+    "grpcpp": {"control"},
+    "google/protobuf": {"control"},
+    "pybind11": {"bindings"},
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+GENERATED = re.compile(r"\.(grpc\.)?pb\.h$")
+
+
+def allowed(layer: str) -> set[str]:
+    """The layers whose headers a file of `layer` may include."""
+    if layer in TOP:
+        return {*ORDER, layer}
+    return set(ORDER[: ORDER.index(layer) + 1])
+
+
+def includes(source: Path) -> Iterator[tuple[int, str]]:
+    """Line number and header of every #include in a file."""
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+        if match := INCLUDE.match(line):
+            yield number, match[1]
+
+
+def fault(layer: str, header: str) -> str | None:
+    """Why a file of `layer` must not include `header`, or None."""
+    if header.startswith(".."):
+        return "name headers from cpp/, not relative to the file"
+    for prefix, rooms in ROOMS.items():
+        if (header == prefix or header.startswith(f"{prefix}/")) and layer not in rooms:
+            return f"{prefix} belongs to {', '.join(sorted(rooms))}/"
+    if GENERATED.search(header) and layer != "control":
+        return "generated messages belong to control/"
+    target = header.split("/")[0]
+    if target in [*ORDER, *TOP] and target not in allowed(layer):
+        return f"{layer} must not know {target}"
+    return None
+
+
+def violations(cpp: Path) -> list[str]:
+    """One `file:line: #include "header": why` a violation below the folder `cpp`."""
+    found = []
+    for source in sorted(cpp.rglob("*.?pp")):
+        layer = source.relative_to(cpp).parts[0]
+        if layer not in [*ORDER, *TOP]:
+            found.append(f"{source}: {layer}/ is not a layer")
+            continue
+        for number, header in includes(source):
+            if why := fault(layer, header):
+                found.append(f'{source}:{number}: #include "{header}": {why}')
+    return found

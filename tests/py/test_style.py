@@ -1,0 +1,50 @@
+"""The checks of `./dev lint` that take seconds, so that they fail before a review does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+TOOLS = Path(sys.executable).parent
+
+
+def check(root: Path, *command: str | Path) -> None:
+    """Passes if the command ends with 0; its output is the failure's text."""
+    done = subprocess.run(
+        [str(word) for word in command], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def tracked(root: Path, *patterns: str) -> list[str]:
+    """Files git tracks or would, by pattern."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "-co", "--exclude-standard", "--", *patterns],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [name for name in listing.stdout.split("\0") if name and (root / name).exists()]
+
+
+def test_cpp_is_formatted(root: Path) -> None:
+    sources = tracked(root, "cpp/*.?pp", "tests/cpp/*.?pp", "bench/*.?pp")
+    check(root, TOOLS / "clang-format", "--dry-run", "-Werror", *sources)
+
+
+def test_python_is_formatted(root: Path) -> None:
+    check(root, TOOLS / "ruff", "format", "--check", ".")
+
+
+def test_python_passes_ruff(root: Path) -> None:
+    check(root, TOOLS / "ruff", "check", ".")
+
+
+def test_python_passes_mypy(root: Path) -> None:
+    check(root, sys.executable, "-m", "mypy")
+
+
+def test_shell_passes_shellcheck(root: Path) -> None:
+    check(root, "shellcheck", "dev", ".ci/run", *tracked(root, "*.sh"))
