@@ -82,8 +82,8 @@ Status make_private_directory(const std::filesystem::path& path) {
   return {};
 }
 
-Result<DirectoryLock> DirectoryLock::take(const std::filesystem::path& directory, std::string_view owner) {
-  const auto path = directory / "lock";
+Result<DirectoryLock> DirectoryLock::take(const std::filesystem::path& directory, const std::string& owner) {
+  const auto path = directory / (owner + ".lock");
   const std::string what = "cannot lock '" + path.string() + "'";
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (file < 0) return errno_error(what, errno);
@@ -96,7 +96,7 @@ Result<DirectoryLock> DirectoryLock::take(const std::filesystem::path& directory
                  "the folder '" + directory.string() + "' is in use by " +
                      (holder && !holder->empty() ? *holder : std::string("another process"))};
   }
-  const std::string note = std::string(owner) + ", pid " + std::to_string(::getpid()) + "\n";
+  const std::string note = owner + ", pid " + std::to_string(::getpid()) + "\n";
   if (::ftruncate(file, 0) != 0) return errno_error(what, errno);
   if (auto status = write_all(file, note, what); !status) return status.error();
   return lock;

@@ -20,11 +20,12 @@ Status write_private_file(const std::filesystem::path& path, std::string_view co
 /// the caller, or it is an error.
 Status make_private_directory(const std::filesystem::path& path);
 
-/// Holds a folder for one process, until destroyed or until that process dies.
+/// Holds a folder for one process of a kind, until destroyed or until that process dies.
 class DirectoryLock {
  public:
-  /// `already_exists` names the process that holds it.
-  static Result<DirectoryLock> take(const std::filesystem::path& directory, std::string_view owner);
+  /// `owner` is the kind, such as `s2cs`; the lock is the file `<owner>.lock`. `already_exists`
+  /// names the process that holds it.
+  static Result<DirectoryLock> take(const std::filesystem::path& directory, const std::string& owner);
 
   DirectoryLock() = default;
   DirectoryLock(DirectoryLock&& other) noexcept;

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cctype>
-#include <future>
 #include <mutex>
 
 #include "auth/authorizer.hpp"
 #include "base/file.hpp"
+#include "base/wait_for.hpp"
 #include "control/control_service.hpp"
 #include "control/data_server_process.hpp"
 #include "control/grpc_server.hpp"
@@ -33,15 +33,6 @@ bool equal_without_case(const std::string& a, const std::string& b) {
   });
 }
 
-/// Waits for a callback of the Manager or of a data server.
-template <class T, class Start>
-Result<T> wait(Start start) {
-  auto promise = std::make_shared<std::promise<Result<T>>>();
-  auto answer = promise->get_future();
-  start([promise](Result<T> result) { promise->set_value(std::move(result)); });
-  return answer.get();
-}
-
 }  // namespace
 
 const std::vector<std::string>& data_server_kinds() {
@@ -62,7 +53,7 @@ class ControlServer::Impl {
   }
 
   void stop(milliseconds drain) {
-    if (manager_) (void)wait<void>([&](auto done) { manager_->shut_down(drain, done); });
+    if (manager_) (void)wait_for<void>([&](auto done) { manager_->shut_down(drain, done); });
     if (server_) server_->stop(milliseconds(1'000));
     server_.reset();
     // The scheduler's thread ends before what runs on it dies.
@@ -211,7 +202,7 @@ class ControlServer::Impl {
   Status connect_data_server() {
     switch (options_.data_server_place) {
       case DataServerPlace::inside:
-        data_server_ = std::make_shared<dataserver::NativeDataServer>(0, relay::Options{}, log_);
+        data_server_ = std::make_shared<dataserver::NativeDataServer>(dataserver::NativeOptions{}, log_);
         return {};
       case DataServerPlace::process:
         process_ = std::make_unique<DataServerProcess>(
@@ -257,7 +248,7 @@ class ControlServer::Impl {
   /// What an earlier control server left at the data server: ended, but live streams run to their end.
   Status forget_strangers() {
     if (options_.data_server_place == DataServerPlace::inside) return {};
-    const auto left = wait<std::vector<dataserver::SessionStatus>>(
+    const auto left = wait_for<std::vector<dataserver::SessionStatus>>(
         [this](auto done) { data_server_->status(std::nullopt, done); });
     if (!left) return left.error();
     for (const auto& session : *left) {
@@ -268,7 +259,7 @@ class ControlServer::Impl {
         data_server_->release(session.session, dataserver::Ending::drain, [](const Status&) {});
         continue;
       }
-      const auto gone = wait<void>([&](auto done) {
+      const auto gone = wait_for<void>([&](auto done) {
         data_server_->release(session.session, dataserver::Ending::cut, done);
       });
       if (!gone) return gone;

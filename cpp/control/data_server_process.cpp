@@ -10,11 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <future>
 #include <thread>
 
 #include "base/file.hpp"
 #include "base/secret.hpp"
+#include "base/wait_for.hpp"
 #include "net/fd.hpp"
 
 namespace scistream::control {
@@ -70,13 +70,7 @@ Result<std::string> data_server_socket(const std::filesystem::path& state_direct
 }
 
 Result<dataserver::Info> ask_info(dataserver::DataServer& data_server, milliseconds limit) {
-  auto promise = std::make_shared<std::promise<Result<dataserver::Info>>>();
-  auto answer = promise->get_future();
-  data_server.info([promise](Result<dataserver::Info> info) { promise->set_value(std::move(info)); });
-  if (answer.wait_for(limit) != std::future_status::ready) {
-    return Error{Cause::timeout, "the data server does not answer"};
-  }
-  return answer.get();
+  return wait_for<dataserver::Info>([&](auto done) { data_server.info(done); }, limit);
 }
 
 DataServerProcess::DataServerProcess(DataServerLaunch launch, Logger log)

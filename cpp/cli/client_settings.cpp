@@ -1,0 +1,61 @@
+#include "cli/client_settings.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/file.hpp"
+#include "cli/command_line.hpp"
+#include "cli/terminal.hpp"
+#include "client/trust.hpp"
+
+namespace scistream::cli {
+
+void add_client_options(CLI::App& app, ClientSettings& settings) {
+  app.add_option("--server-cert", settings.server_cert,
+                 "Certificates to trust, PEM, one or several in one file [server.crt here, pinned ones, the system's]")
+      ->envname("SCISTREAM_SERVER_CERT");
+  add_switch(app, "--ssl", settings.tls, "TLS to control servers; --ssl=False is plaintext")->envname("SCISTREAM_SSL");
+  app.add_option("--state-dir", settings.state_directory, "Where sessions and keys are remembered")
+      ->envname("SCISTREAM_STATE_DIR");
+  app.add_flag("--json", settings.json, "One JSON document on stdout");
+  app.add_flag("-v,--verbose", settings.verbose, "Say more on stderr");
+}
+
+void add_place_options(CLI::App& app, ClientSettings& settings) {
+  app.add_option("--prod", settings.prod, "Control server of the producer's facility, HOST:PORT");
+  app.add_option("--cons", settings.cons, "Control server of the consumer's facility, HOST:PORT");
+  app.add_option("--s2cs", settings.s2cs, "One control server, HOST:PORT");
+}
+
+Result<client::ClientOptions> client_options(ClientSettings& settings) {
+  if (settings.state_directory.empty()) settings.state_directory = default_state_directory();
+  client::ClientOptions options;
+  options.tls = settings.tls;
+  options.state_directory = settings.state_directory;
+  if (!settings.tls) {
+    std::fprintf(stderr, "%s\n",
+                 styled("PLAINTEXT: --ssl=False, anyone on the path can read and change the control channel",
+                        Style::red, STDERR_FILENO).c_str());
+    return options;
+  }
+  auto roots = client::trusted_certificates(settings.server_cert, settings.state_directory);
+  if (!roots) return roots.error();
+  options.roots = std::move(*roots);
+  return options;
+}
+
+Result<std::vector<Endpoint>> places_of(const ClientSettings& settings, const client::UserClient& client,
+                                        const std::string& uid) {
+  std::vector<Endpoint> places;
+  for (const std::string& text : {settings.prod, settings.cons, settings.s2cs}) {
+    if (text.empty()) continue;
+    auto endpoint = parse_endpoint(text);
+    if (!endpoint) return endpoint.error();
+    if (std::find(places.begin(), places.end(), *endpoint) == places.end()) places.push_back(std::move(*endpoint));
+  }
+  if (!places.empty()) return places;
+  return client.servers_of(uid);
+}
+
+}  // namespace scistream::cli

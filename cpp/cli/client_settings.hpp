@@ -1,0 +1,36 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/user_client.hpp"
+
+namespace scistream::cli {
+
+/// The options every client command has.
+struct ClientSettings {
+  std::filesystem::path server_cert;
+  std::filesystem::path state_directory;  ///< Never empty once `client` was called.
+  bool tls = true;
+  bool json = false;
+  bool verbose = false;
+  std::string prod;  ///< Control server of the producer's facility.
+  std::string cons;
+  std::string s2cs;  ///< One control server, whichever.
+};
+
+void add_client_options(CLI::App& app, ClientSettings& settings);
+/// `--prod`, `--cons`, `--s2cs`: where a session lives, over what is remembered.
+void add_place_options(CLI::App& app, ClientSettings& settings);
+
+/// With certificates read and the state folder chosen.
+Result<client::ClientOptions> client_options(ClientSettings& settings);
+
+/// The control servers named by `--prod`, `--cons` and `--s2cs`, else those remembered for `uid`.
+Result<std::vector<Endpoint>> places_of(const ClientSettings& settings, const client::UserClient& client,
+                                        const std::string& uid);
+
+}  // namespace scistream::cli

@@ -1,0 +1,129 @@
+#include "cli/command_line.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <nlohmann/json.hpp>
+
+#include "cli/terminal.hpp"
+
+namespace scistream::cli {
+
+std::vector<std::string> normalized(int argc, char** argv, const std::vector<std::string>& commands) {
+  std::vector<std::string> arguments;
+  bool ours = true;
+  for (int i = 1; i < argc; ++i) {
+    std::string argument = argv[i];
+    if (argument == "--") ours = false;
+    if (ours && argument.starts_with("--")) {
+      const auto end = std::min(argument.find('='), argument.size());
+      std::replace(argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '_', '-');
+    } else if (ours) {
+      std::string dashed = argument;
+      std::replace(dashed.begin(), dashed.end(), '_', '-');
+      if (std::find(commands.begin(), commands.end(), dashed) != commands.end()) argument = dashed;
+    }
+    arguments.push_back(std::move(argument));
+  }
+  return arguments;
+}
+
+int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body, const bool& json) {
+  Status status;
+  try {
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+    app.parse(std::move(arguments));
+    status = body();
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return 0;
+  } catch (const CLI::CallForAllHelp&) {
+    std::fputs(app.help("", CLI::AppFormatMode::All).c_str(), stdout);
+    return 0;
+  } catch (const CLI::CallForVersion& version) {
+    std::printf("%s\n", version.what());
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    status = Error{Cause::invalid_argument, std::string(error.what()) + "; see --help"};
+  } catch (const std::exception& error) {
+    status = Error{Cause::failure, error.what()};
+  }
+  std::fflush(stdout);
+  if (status) return 0;
+  if (json) std::printf("%s\n", error_document(status.error(), "").c_str());
+  print_error(app.get_name(), status.error());
+  return exit_code(status.error().cause);
+}
+
+CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value, const std::string& description) {
+  return app
+      .add_option_function<std::string>(
+          names,
+          [&value, names](const std::string& text) {
+            std::string lower = text;
+            std::transform(lower.begin(), lower.end(), lower.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+            if (lower == "true" || lower == "1" || lower == "yes" || lower == "on") {
+              value = true;
+            } else if (lower == "false" || lower == "0" || lower == "no" || lower == "off") {
+              value = false;
+            } else {
+              throw CLI::ValidationError(names, "'" + text + "' is neither True nor False");
+            }
+          },
+          description)
+      ->expected(0, 1)
+      ->default_str(value ? "True" : "False")
+      ->type_name("[True|False]");
+}
+
+Result<std::chrono::milliseconds> parse_duration(const std::string& text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string unit(end, text.data() + text.size());
+  const double scale = unit.empty() || unit == "s" ? 1e3
+                       : unit == "ms"              ? 1
+                       : unit == "m" || unit == "min" ? 60e3
+                       : unit == "h"               ? 3600e3
+                       : unit == "d"               ? 86400e3
+                                                   : 0;
+  constexpr double century = 36500 * 86400e3;
+  if (error != std::errc{} || scale == 0 || !(number >= 0) || number * scale > century) {
+    return Error{Cause::invalid_argument,
+                 "'" + text + "' is not a duration such as 500ms, 30, 30s, 5m, 2h or 1d"};
+  }
+  return std::chrono::milliseconds(static_cast<std::int64_t>(number * scale));
+}
+
+CLI::Option* add_duration(CLI::App& app, const std::string& names, std::chrono::milliseconds& value,
+                          const std::string& description) {
+  return app
+      .add_option_function<std::string>(
+          names,
+          [&value, names](const std::string& text) {
+            const auto duration = parse_duration(text);
+            if (!duration) throw CLI::ValidationError(names, duration.error().message);
+            value = *duration;
+          },
+          description)
+      ->type_name("DURATION");
+}
+
+std::string error_document(const Error& error, const std::string& uid) {
+  nlohmann::json document{{"error",
+                           {{"cause", to_string(error.cause)},
+                            {"message", error.message},
+                            {"exit_code", exit_code(error.cause)}}}};
+  if (!uid.empty()) document["uid"] = uid;
+  return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void prepare_process() {
+  std::signal(SIGPIPE, SIG_IGN);
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);
+}
+
+}  // namespace scistream::cli

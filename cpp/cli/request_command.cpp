@@ -1,0 +1,233 @@
+#include "cli/request_command.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/file.hpp"
+#include "cli/command_line.hpp"
+#include "cli/session_files.hpp"
+#include "cli/session_views.hpp"
+#include "cli/signals.hpp"
+#include "cli/terminal.hpp"
+
+namespace scistream::cli {
+
+namespace {
+
+using nlohmann::json;
+
+Error invalid(std::string message) { return {Cause::invalid_argument, std::move(message)}; }
+
+double milliseconds_of(std::chrono::microseconds time) { return static_cast<double>(time.count()) / 1e3; }
+
+json document_of(const client::SessionResult& result, const SessionKeys& keys, const std::string& session_file) {
+  json states = json::array();
+  for (const auto& change : result.states) {
+    states.push_back({{"state", to_string(change.state)}, {"ms", milliseconds_of(change.at)}});
+  }
+  json document{{"uid", result.uid},
+                {"listeners", result.listeners},
+                {"prod_listeners", result.prod_listeners},
+                {"targets", result.targets},
+                {"setup_ms", milliseconds_of(result.setup)},
+                {"transport", result.transport},
+                {"states", std::move(states)}};
+  if (!keys.prod.empty()) {
+    document["prod_key_file"] = keys.prod_file.string();
+    document["cons_key_file"] = keys.cons_file.string();
+  }
+  if (!session_file.empty()) document["session_file"] = session_file;
+  return document;
+}
+
+Status complete(RequestSettings& settings) {
+  auto& request = settings.request;
+  if (settings.client->prod.empty() || settings.client->cons.empty()) {
+    return invalid("--prod and --cons name the two facilities' control servers; one is missing");
+  }
+  if (request.uid.empty()) request.uid = random_uid();
+  if (auto status = check_uid(request.uid); !status) return status;
+  if (request.num_conn < 1 || request.num_conn > dataserver::max_num_conn) {
+    return invalid("--num-conn " + std::to_string(request.num_conn) + " is not from 1 to " +
+                   std::to_string(dataserver::max_num_conn));
+  }
+  if (settings.rate < 0 || settings.rate > session::max_rate_mbps) {
+    return invalid("--rate " + std::to_string(settings.rate) + " Mbit/s is not from 0 to " +
+                   std::to_string(session::max_rate_mbps));
+  }
+  request.rate_mbps = settings.rate;
+  request.rate_is_explicit = settings.rate_option != nullptr && settings.rate_option->count() > 0;
+  auto apps = parse_endpoints(settings.prod_app);
+  if (!apps) return Error{Cause::invalid_argument, "--prod-app: " + apps.error().message};
+  request.prod_app = std::move(*apps);
+  for (const std::string& label : settings.labels) {
+    const auto equals = label.find('=');
+    if (equals == 0 || equals == std::string::npos) return invalid("--label '" + label + "' is not KEY=VALUE");
+    request.labels[label.substr(0, equals)] = label.substr(equals + 1);
+  }
+  return {};
+}
+
+/// Keys go only where they cannot be read on the way (PROTOCOL §7, Transport).
+bool keys_may_travel(const ClientSettings& settings, const Endpoint& prod, const Endpoint& cons) {
+  return settings.tls || (is_loopback(prod.host) && is_loopback(cons.host));
+}
+
+void print_result(const client::SessionResult& result) {
+  std::printf("%s %s\n", styled("uid", Style::bold, STDOUT_FILENO).c_str(), result.uid.c_str());
+  std::printf("the consumer application connects to\n");
+  for (const std::string& listener : result.listeners) std::printf("  %s\n", listener.c_str());
+  std::printf("set up in %.1f ms\n", milliseconds_of(result.setup));
+}
+
+}  // namespace
+
+void add_request_options(CLI::App& app, RequestSettings& settings) {
+  app.add_option("--num-conn", settings.request.num_conn, "Listeners; each takes any number of connections")
+      ->capture_default_str();
+  settings.rate_option = app.add_option("--rate", settings.rate,
+                                        "Mbit/s of payload each way to reserve; 0: best effort")->capture_default_str();
+  app.add_option("--prod-app", settings.prod_app,
+                 "Where the producer application listens, HOST:PORT,…; without it, wait for the app controllers");
+  app.add_option("--label", settings.labels, "KEY=VALUE, such as job or experiment; may be repeated");
+  add_duration(app, "--for", settings.request.lifetime, "End the session this long after set-up");
+  add_duration(app, "--timeout", settings.request.timeout, "Give up when it is not set up within this [190s]");
+  app.add_option("--uid", settings.request.uid, "The session's id [a random UUID]");
+  app.add_option("--session-file", settings.session_file,
+                 "Write id, servers and key files here at once, as JSON, mode 0600");
+  app.add_option("--req-file", settings.req_file, "Do what this JSON file says: {\"cmd\":\"REQ\",…} or {\"cmd\":\"REL\",…}");
+  app.add_flag("--watch", settings.watch, "Then show it live until it ends or Ctrl-C");
+  app.add_flag("--release-on-exit", settings.release_on_exit, "Release it when --watch ends");
+}
+
+Status request_session(RequestSettings& settings) {
+  if (!settings.req_file.empty()) return run_req_file(settings);
+  if (auto status = complete(settings); !status) return status;
+  auto& local = *settings.client;
+  const auto prod = parse_endpoint(local.prod);
+  if (!prod) return Error{Cause::invalid_argument, "--prod: " + prod.error().message};
+  const auto cons = parse_endpoint(local.cons);
+  if (!cons) return Error{Cause::invalid_argument, "--cons: " + cons.error().message};
+  auto options = client_options(local);
+  if (!options) return options.error();
+
+  auto& request = settings.request;
+  SessionKeys keys;
+  if (keys_may_travel(local, *prod, *cons)) {
+    if (auto status = make_private_directory(local.state_directory); !status) return status;
+    auto made = make_session_keys(local.state_directory, request.uid);
+    if (!made) return made.error();
+    keys = std::move(*made);
+    request.prod_app_key = keys.prod;
+    request.cons_app_key = keys.cons;
+  }
+  if (!settings.session_file.empty()) {
+    if (auto status = write_session_file(settings.session_file, request.uid, local.prod, local.cons, keys); !status) {
+      return status;
+    }
+  }
+  std::fprintf(stderr, "session %s%s%s\n", request.uid.c_str(),
+               keys.prod.empty() ? ", no application keys over plaintext" : "; application keys: ",
+               keys.prod.empty() ? "" : (keys.prod_file.string() + ", " + keys.cons_file.string()).c_str());
+
+  block_signals({SIGINT, SIGTERM, SIGHUP});
+  client::UserClient client(*options);
+  const std::string uid = request.uid;
+  FILE* const states = local.json ? stderr : stdout;
+  Result<client::SessionResult> result = Error{};
+  {
+    client::Interrupt interrupt;
+    const SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP}, [&interrupt](int) { interrupt.trigger(); });
+    result = client.request(*prod, *cons, request, [states](const client::StateChange& change) {
+      std::fprintf(states, "Current state: %s\n", std::string(to_string(change.state)).c_str());
+      std::fflush(states);
+    }, &interrupt);
+  }
+  if (!result) {
+    forget_session_keys(local.state_directory, uid);
+    return result.error();
+  }
+  if (local.json) {
+    std::printf("%s\n", document_of(*result, keys, settings.session_file).dump(2).c_str());
+  } else {
+    print_result(*result);
+  }
+  std::fflush(stdout);
+  if (!settings.watch) return {};
+  Status watched = watch_session(local, client, uid);
+  if (settings.release_on_exit) {
+    const Status released = client.release(uid, {*prod, *cons});
+    forget_session_keys(local.state_directory, uid);
+    if (!released && released.error().cause != Cause::not_found) return released;
+  }
+  return watched;
+}
+
+Status run_req_file(RequestSettings& settings) {
+  const auto text = read_file(settings.req_file);
+  if (!text) return text.error();
+  const std::string name = "'" + settings.req_file.string() + "'";
+  const json document = json::parse(*text, nullptr, false);
+  if (!document.is_object()) return invalid(name + " is not a JSON object");
+  settings.req_file.clear();
+  try {
+    const std::string command = document.value("cmd", "");
+    if (document.contains("prod")) settings.client->prod = document.at("prod").get<std::string>();
+    if (document.contains("cons")) settings.client->cons = document.at("cons").get<std::string>();
+    if (command == "REL") return release_session(*settings.client, document.at("uid").get<std::string>());
+    if (command != "REQ") return invalid(name + ": cmd '" + command + "' is neither REQ nor REL");
+    if (document.contains("uid")) settings.request.uid = document.at("uid").get<std::string>();
+    settings.request.num_conn = document.value("num_conn", settings.request.num_conn);
+    settings.rate = document.value("rate", settings.rate);
+    if (document.contains("prod_app")) settings.prod_app = document.at("prod_app").get<std::string>();
+  } catch (const json::exception& error) {
+    return invalid(name + ": " + error.what());
+  }
+  return request_session(settings);
+}
+
+Status release_session(ClientSettings& settings, const std::string& uid) {
+  if (auto status = check_uid(uid); !status) return status;
+  auto options = client_options(settings);
+  if (!options) return options.error();
+  client::UserClient client(*options);
+  const auto places = places_of(settings, client, uid);
+  if (!places) return places.error();
+  if (auto status = client.release(uid, *places); !status) return status;
+  forget_session_keys(settings.state_directory, uid);
+  if (settings.json) {
+    std::printf("%s\n", json{{"uid", uid}, {"released", true}}.dump(2).c_str());
+  } else {
+    std::printf("Release completed\n");
+  }
+  return {};
+}
+
+Status watch_session(ClientSettings& settings, client::UserClient& client, const std::string& uid) {
+  const auto places = places_of(settings, client, uid);
+  if (!places) return places.error();
+  block_signals({SIGINT, SIGTERM, SIGHUP});
+  LiveTable live;
+  client::Interrupt interrupt;
+  const SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP}, [&interrupt](int) { interrupt.trigger(); });
+  const Status status = client.watch(uid, *places, std::chrono::milliseconds(1000),
+                                     [&](const session::SessionEvent& event) {
+                                       if (settings.json) {
+                                         json line = to_json(event.session);
+                                         line["event"] = to_string(event.kind);
+                                         line["detail"] = event.detail;
+                                         std::fprintf(stderr, "%s\n", line.dump().c_str());
+                                         return;
+                                       }
+                                       live.take(event, std::chrono::steady_clock::now());
+                                       live.draw();
+                                     },
+                                     &interrupt);
+  // To stop watching is what an interrupt asks for.
+  if (!status && status.error().cause == Cause::cancelled) return {};
+  return status;
+}
+
+}  // namespace scistream::cli

@@ -1,0 +1,127 @@
+// s2ds, the data server: behind a control server, or alone as a relay.
+#include <cstdio>
+
+#include "base/file.hpp"
+#include "base/version.hpp"
+#include "cli/command_line.hpp"
+#include "cli/signals.hpp"
+#include "control/data_server_host.hpp"
+#include "net/io_threads.hpp"
+#include "relay/relay.hpp"
+
+namespace {
+
+using namespace scistream;  // NOLINT(google-build-using-namespace): a program, not a header
+
+constexpr auto examples = R"(
+Examples:
+  s2ds serve --state-dir /run/scistream
+        the data server of the control server whose state folder this is
+  s2ds serve --listen 10.0.0.7:5001 --ca facility-ca.pem --cert gw7.crt --key gw7.key
+        on another gateway node, for a control server with a certificate of the same authority
+  s2ds relay --listen 0.0.0.0:7000 --target instrument.example.org:7000
+        forward one port, without any control server
+
+Exit codes: docs/exit-codes.md.
+)";
+
+struct Settings {
+  control::DataServerHostOptions host;
+  std::string state_directory;
+  std::string serve_listen;
+  std::string orphan_grace;
+  std::vector<std::string> listen;
+  std::vector<std::string> target;
+  std::size_t threads = 0;
+  bool verbose = false;
+};
+
+Status serve(Settings& settings) {
+  settings.host.state_directory =
+      settings.state_directory.empty() ? default_state_directory() / "s2ds" : std::filesystem::path(settings.state_directory);
+  settings.host.threads = settings.threads;
+  if (!settings.serve_listen.empty()) {
+    auto endpoint = parse_endpoint(settings.serve_listen, ZeroPort::allowed);
+    if (!endpoint) return endpoint.error();
+    settings.host.listen = std::move(*endpoint);
+  }
+  if (!settings.orphan_grace.empty()) {
+    const auto grace = cli::parse_duration(settings.orphan_grace);
+    if (!grace) return Error{Cause::invalid_argument, "--orphan-grace: " + grace.error().message};
+    settings.host.orphan_grace = std::chrono::ceil<std::chrono::seconds>(*grace);
+  }
+  cli::block_signals({SIGINT, SIGTERM});
+  control::DataServerHost host(settings.host, stderr_logger("s2ds", settings.verbose));
+  if (auto status = host.start(); !status) return status;
+  std::printf("s2ds ready on %s\n", host.address().c_str());
+  std::fflush(stdout);
+  cli::notify_systemd("READY=1");
+  const cli::SignalWaiter stop({SIGINT, SIGTERM}, [&host](int) { host.request_stop(); });
+  host.wait();
+  cli::notify_systemd("STOPPING=1");
+  host.stop();
+  return {};
+}
+
+Status forward(Settings& settings) {
+  if (settings.listen.size() != settings.target.size()) {
+    return Error{Cause::invalid_argument, std::to_string(settings.listen.size()) + " --listen and " +
+                                              std::to_string(settings.target.size()) +
+                                              " --target: give one target for each listener"};
+  }
+  std::vector<relay::Pair> pairs;
+  for (std::size_t i = 0; i < settings.listen.size(); ++i) {
+    auto listener = parse_endpoint(settings.listen[i], ZeroPort::allowed);
+    if (!listener) return listener.error();
+    auto target = parse_endpoint(settings.target[i]);
+    if (!target) return target.error();
+    pairs.push_back({std::move(*listener), std::move(*target)});
+  }
+  cli::block_signals({SIGINT, SIGTERM});
+  net::IoThreads threads(settings.threads == 0 ? std::thread::hardware_concurrency() : settings.threads);
+  auto relay = relay::Relay::open(threads, pairs, {}, stderr_logger("s2ds", settings.verbose));
+  if (!relay) return relay.error();
+  for (const Endpoint& listener : (*relay)->listeners()) {
+    std::printf("s2ds ready on %s\n", to_string(listener).c_str());
+  }
+  std::fflush(stdout);
+  cli::notify_systemd("READY=1");
+  while (cli::wait_signal({SIGINT, SIGTERM}, std::chrono::hours(1)) == 0) {
+  }
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cli::prepare_process();
+  CLI::App app("SciStream data server: buffers and forwards the bytes of sessions.", "s2ds");
+  app.footer(examples);
+  app.set_version_flag("--version", "s2ds, version: " + std::string(version()));
+  app.require_subcommand(1);
+  app.fallthrough();
+  Settings settings;
+  const auto env = [](const char* name) { return std::string("SCISTREAM_") + name; };
+  app.add_flag("-v,--v,--verbose", settings.verbose, "Log every connection and state change");
+  app.add_option("--threads", settings.threads, "Threads that move bytes [one a core]")
+      ->check(CLI::Range(1, 1024))->envname(env("THREADS"));
+
+  CLI::App* serving = app.add_subcommand("serve", "Serve a control server");
+  serving->add_option("--state-dir", settings.state_directory, "Folder for the socket and the lock")
+      ->envname(env("STATE_DIR"));
+  serving->add_option("--listen", settings.serve_listen, "HOST:PORT instead of the socket; 0 takes a free port");
+  serving->add_option("--ca", settings.host.ca, "Authority whose certificates may call, PEM: mutual TLS");
+  serving->add_option("--cert", settings.host.certificate, "This server's certificate, PEM");
+  serving->add_option("--key", settings.host.key, "Its private key, PEM");
+  serving->add_option("--orphan-grace", settings.orphan_grace,
+                      "End this long after the control server and the last connection have gone [never]")
+      ->envname(env("ORPHAN_GRACE"));
+
+  CLI::App* relaying = app.add_subcommand("relay", "Forward listeners to targets, alone");
+  relaying->add_option("--listen", settings.listen, "HOST:PORT to listen on; port 0 takes a free one")->required();
+  relaying->add_option("--target", settings.target, "HOST:PORT to forward it to; one for each --listen")->required();
+
+  const bool json = false;
+  return cli::run(app, cli::normalized(argc, argv, {"serve", "relay"}),
+                  [&] { return serving->parsed() ? serve(settings) : forward(settings); }, json);
+}

@@ -1,0 +1,182 @@
+// s2uc, the user client: sessions between two facilities.
+#include <unistd.h>
+
+#include <cstdio>
+#include <map>
+#include <set>
+
+#include "base/version.hpp"
+#include "cli/command_line.hpp"
+#include "cli/request_command.hpp"
+#include "cli/session_views.hpp"
+#include "cli/signals.hpp"
+#include "cli/terminal.hpp"
+
+namespace {
+
+using namespace scistream;  // NOLINT(google-build-using-namespace): a program, not a header
+using nlohmann::json;
+
+constexpr auto examples = R"(
+Examples:
+  s2uc request --prod gw1.example.org:5000 --cons gw2.example.org:5000 --prod-app 10.0.0.9:7000
+        a session for a producer application that listens on 10.0.0.9:7000
+  s2uc request --prod gw1:5000 --cons gw2:5000 --num-conn 4 --session-file run7.json
+        wait for the application controllers of both sides to say Hello
+  s2uc status UID        s2uc watch UID        s2uc release UID
+
+--server_cert takes one PEM file for both facilities' certificates. Exit codes: docs/exit-codes.md.
+)";
+
+Status list_sessions(cli::ClientSettings& settings) {
+  auto options = cli::client_options(settings);
+  if (!options) return options.error();
+  client::UserClient client(*options);
+  std::map<Endpoint, std::vector<std::string>> asked;
+  for (const auto& entry : client.book().all()) {
+    const auto places = client.servers_of(entry.uid);
+    if (!places) continue;
+    for (const Endpoint& place : *places) asked[place].push_back(entry.uid);
+  }
+  std::vector<session::SessionView> views;
+  std::set<std::string> silent;  // ids of facilities that did not answer
+  json errors = json::array();
+  for (const auto& [place, uids] : asked) {
+    const auto answer = client.list(place, uids);
+    if (answer) {
+      views.insert(views.end(), answer->begin(), answer->end());
+      continue;
+    }
+    silent.insert(uids.begin(), uids.end());
+    errors.push_back({{"s2cs", to_string(place)}, {"message", answer.error().message}});
+    cli::print_error("s2uc", answer.error());
+  }
+  std::set<std::string> present;
+  for (const auto& view : views) present.insert(view.key.uid);
+  for (const auto& entry : client.book().all()) {
+    // Both facilities answered and neither knows it: it ended by itself.
+    if (!present.contains(entry.uid) && !silent.contains(entry.uid)) client.book().forget(entry.uid);
+  }
+  if (settings.json) {
+    json sessions = json::array();
+    for (const auto& view : views) sessions.push_back(cli::to_json(view));
+    std::printf("%s\n", json{{"sessions", sessions}, {"errors", errors}}.dump(2).c_str());
+  } else if (views.empty()) {
+    std::printf("no sessions\n");
+  } else {
+    std::fputs(cli::session_table(views, STDOUT_FILENO).c_str(), stdout);
+  }
+  return {};
+}
+
+Status show_status(cli::ClientSettings& settings, const std::string& uid) {
+  if (auto status = check_uid(uid); !status) return status;
+  auto options = cli::client_options(settings);
+  if (!options) return options.error();
+  client::UserClient client(*options);
+  const auto places = cli::places_of(settings, client, uid);
+  if (!places) return places.error();
+  const auto views = client.status(uid, *places);
+  if (!views) return views.error();
+  if (settings.json) {
+    json sessions = json::array();
+    for (const auto& view : *views) sessions.push_back(cli::to_json(view));
+    std::printf("%s\n", json{{"uid", uid}, {"sessions", sessions}}.dump(2).c_str());
+  } else {
+    std::fputs(cli::session_table(*views, STDOUT_FILENO).c_str(), stdout);
+  }
+  return {};
+}
+
+Status watch(cli::ClientSettings& settings, const std::string& uid) {
+  if (auto status = check_uid(uid); !status) return status;
+  auto options = cli::client_options(settings);
+  if (!options) return options.error();
+  client::UserClient client(*options);
+  return cli::watch_session(settings, client, uid);
+}
+
+Status show_info(cli::ClientSettings& settings) {
+  auto options = cli::client_options(settings);
+  if (!options) return options.error();
+  const auto server = parse_endpoint(settings.s2cs);
+  if (!server) return server.error();
+  client::UserClient client(*options);
+  const auto info = client.info(*server);
+  if (!info) return info.error();
+  const auto& capacity = info->capacity;
+  if (settings.json) {
+    std::printf("%s\n", json{{"version", info->version},
+                             {"data_server_kinds", info->data_server_kinds},
+                             {"transports", info->transports},
+                             {"ports_total", capacity.ports_total},
+                             {"ports_free", capacity.ports_free},
+                             {"capacity_mbps", capacity.mbps},
+                             {"capacity_free_mbps", capacity.mbps_free},
+                             {"sessions", capacity.sessions}}.dump(2).c_str());
+    return {};
+  }
+  const auto joined = [](const std::vector<std::string>& texts) {
+    std::string all;
+    for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
+    return all;
+  };
+  const std::string bandwidth = capacity.mbps == 0 ? "unlimited"
+                                                   : std::to_string(capacity.mbps_free) + " of " +
+                                                         std::to_string(capacity.mbps) + " Mbit/s free";
+  std::fputs(cli::table({{"S2CS", "VERSION", "DATA SERVERS", "TRANSPORTS", "PORTS", "BANDWIDTH", "SESSIONS"},
+                         {settings.s2cs, info->version, joined(info->data_server_kinds), joined(info->transports),
+                          std::to_string(capacity.ports_free) + " of " + std::to_string(capacity.ports_total) + " free",
+                          bandwidth, std::to_string(capacity.sessions)}},
+                        STDOUT_FILENO).c_str(), stdout);
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cli::prepare_process();
+  CLI::App app("SciStream user client: sets up, shows and releases sessions between two facilities.", "s2uc");
+  app.footer(examples);
+  app.set_version_flag("--version", "s2uc, version " + std::string(version()));
+  app.require_subcommand(0, 1);
+
+  cli::ClientSettings client;
+  client.s2cs = "";
+  cli::RequestSettings request;
+  request.client = &client;
+  std::string uid;
+  cli::add_client_options(app, client);
+  app.add_option("--req-file", request.req_file, "Do what this JSON file says, as in `s2uc request --req-file`");
+
+  const auto with_uid = [&](CLI::App* command) {
+    command->add_option("uid", uid, "The session's id")->required();
+    cli::add_place_options(*command, client);
+    cli::add_client_options(*command, client);
+    return command;
+  };
+  CLI::App* requesting = app.add_subcommand("request", "Set up a whole session between two facilities");
+  cli::add_client_options(*requesting, client);
+  requesting->add_option("--prod", client.prod, "Control server of the producer's facility, HOST:PORT");
+  requesting->add_option("--cons", client.cons, "Control server of the consumer's facility, HOST:PORT");
+  cli::add_request_options(*requesting, request);
+  const CLI::App* releasing = with_uid(app.add_subcommand("release", "End a session at both facilities"));
+  const CLI::App* showing = with_uid(app.add_subcommand("status", "Show a session"));
+  const CLI::App* watching = with_uid(app.add_subcommand("watch", "Show a session live until it ends or Ctrl-C"));
+  CLI::App* listing = app.add_subcommand("list", "Show the sessions requested from here");
+  cli::add_client_options(*listing, client);
+  CLI::App* asking = app.add_subcommand("info", "Show what a control server is and has left");
+  cli::add_client_options(*asking, client);
+  asking->add_option("--s2cs", client.s2cs, "Control server, HOST:PORT")->required();
+
+  return cli::run(app, cli::normalized(argc, argv, {"request", "release", "status", "watch", "list", "info"}), [&] {
+    if (requesting->parsed()) return cli::request_session(request);
+    if (releasing->parsed()) return cli::release_session(client, uid);
+    if (showing->parsed()) return show_status(client, uid);
+    if (watching->parsed()) return watch(client, uid);
+    if (listing->parsed()) return list_sessions(client);
+    if (asking->parsed()) return show_info(client);
+    if (!request.req_file.empty()) return cli::run_req_file(request);
+    return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
+  }, client.json);
+}

@@ -1,0 +1,56 @@
+#include "cli/session_files.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "base/file.hpp"
+#include "client/trust.hpp"
+
+namespace scistream::cli {
+
+namespace {
+
+std::filesystem::path key_path(const std::filesystem::path& state_directory, const std::string& uid,
+                               const char* role) {
+  return state_directory / "keys" / (uid + "." + role + ".key");
+}
+
+Result<Secret> keep_or_make(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) return client::read_key_file(path);
+  Secret key = Secret::random(key_size);
+  if (auto status = write_private_file(path, key.hex() + "\n"); !status) return status.error();
+  return key;
+}
+
+}  // namespace
+
+Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directory, const std::string& uid) {
+  if (auto status = make_private_directory(state_directory / "keys"); !status) return status.error();
+  SessionKeys keys;
+  keys.prod_file = key_path(state_directory, uid, "prod");
+  keys.cons_file = key_path(state_directory, uid, "cons");
+  for (const auto& [path, key] : {std::pair{&keys.prod_file, &keys.prod}, {&keys.cons_file, &keys.cons}}) {
+    auto made = keep_or_make(*path);
+    if (!made) return made.error();
+    *key = std::move(*made);
+  }
+  return keys;
+}
+
+void forget_session_keys(const std::filesystem::path& state_directory, const std::string& uid) {
+  std::error_code ignored;
+  std::filesystem::remove(key_path(state_directory, uid, "prod"), ignored);
+  std::filesystem::remove(key_path(state_directory, uid, "cons"), ignored);
+}
+
+Status write_session_file(const std::filesystem::path& path, const std::string& uid, const std::string& prod,
+                          const std::string& cons, const SessionKeys& keys) {
+  nlohmann::json document{{"uid", uid}, {"prod", prod}, {"cons", cons}};
+  if (!keys.prod.empty()) {
+    document["prod_key_file"] = std::filesystem::absolute(keys.prod_file).string();
+    document["cons_key_file"] = std::filesystem::absolute(keys.cons_file).string();
+  }
+  return write_private_file(path, document.dump(2) + "\n");
+}
+
+}  // namespace scistream::cli

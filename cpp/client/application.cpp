@@ -1,0 +1,110 @@
+#include "client/application.hpp"
+
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "base/endpoint.hpp"
+
+namespace scistream::client {
+
+namespace {
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : ",") + text;
+  return all;
+}
+
+/// This process's environment, with `add` and without `without`.
+std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& add,
+                                     std::vector<std::string> without) {
+  for (const auto& [name, value] : add) without.push_back(name);
+  std::vector<std::string> all;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    const std::string name = text.substr(0, text.find('='));
+    if (std::find(without.begin(), without.end(), name) == without.end()) all.push_back(text);
+  }
+  for (const auto& [name, value] : add) all.push_back(name + "=" + value);
+  return all;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> all;
+  for (std::string& text : texts) all.push_back(text.data());
+  all.push_back(nullptr);
+  return all;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> fill_placeholders(const std::vector<std::string>& words,
+                                                   const std::vector<std::string>& listeners) {
+  std::vector<std::pair<std::string, std::string>> values{{"{listeners}", joined(listeners)}};
+  if (!listeners.empty()) {
+    const auto first = parse_endpoint(listeners.front());
+    if (!first) return first.error();
+    values.insert(values.end(), {{"{listener}", listeners.front()},
+                                 {"{host}", first->host},
+                                 {"{port}", std::to_string(first->port)}});
+  }
+  std::vector<std::string> filled = words;
+  for (std::string& word : filled) {
+    for (const auto& [name, value] : values) {
+      for (auto at = word.find(name); at != std::string::npos; at = word.find(name, at + value.size())) {
+        word.replace(at, name.size(), value);
+      }
+    }
+    const bool left = listeners.empty() && (word.find("{listener}") != std::string::npos ||
+                                            word.find("{host}") != std::string::npos ||
+                                            word.find("{port}") != std::string::npos);
+    if (left) return Error{Cause::invalid_argument, "'" + word + "' needs a listener, and this session has none here"};
+  }
+  return filled;
+}
+
+Result<int> run_application(const std::vector<std::string>& words, const std::vector<std::string>& listeners,
+                            const std::string& uid, const std::string& role, const std::vector<int>& forward,
+                            const std::vector<std::string>& without) {
+  if (words.empty()) return Error{Cause::invalid_argument, "no command to run"};
+  std::vector<std::string> arguments = words;
+  std::vector<std::string> variables = environment(
+      {{"SCISTREAM_LISTENERS", joined(listeners)}, {"SCISTREAM_UID", uid}, {"SCISTREAM_ROLE", role}}, without);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  sigset_t none;
+  sigset_t ignored;
+  sigemptyset(&none);
+  sigemptyset(&ignored);
+  sigaddset(&ignored, SIGPIPE);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &ignored);
+  pid_t pid = -1;
+  const int error = ::posix_spawnp(&pid, arguments.front().c_str(), nullptr, &attributes, pointers(arguments).data(),
+                                   pointers(variables).data());
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) return errno_error("cannot start '" + arguments.front() + "'", error);
+
+  // SIGCHLD is blocked like the others, so its arrival between two looks is not missed.
+  sigset_t waited;
+  sigemptyset(&waited);
+  sigaddset(&waited, SIGCHLD);
+  for (const int signal : forward) sigaddset(&waited, signal);
+  for (;;) {
+    int status = 0;
+    const pid_t ended = ::waitpid(pid, &status, WNOHANG);
+    if (ended == pid) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (ended < 0 && errno != EINTR) return errno_error("cannot wait for '" + arguments.front() + "'", errno);
+    const timespec second{1, 0};
+    const int signal = ::sigtimedwait(&waited, nullptr, &second);
+    if (signal > 0 && signal != SIGCHLD) ::kill(pid, signal);
+  }
+}
+
+}  // namespace scistream::client

@@ -1,0 +1,71 @@
+#include "client/session_book.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/file.hpp"
+#include "base/session_key.hpp"
+
+namespace scistream::client {
+
+namespace {
+
+Result<BookEntry> parse(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return Error{Cause::failure, "not a session file"};
+  BookEntry entry;
+  try {
+    entry.uid = json.value("uid", "");
+    entry.prod = json.value("prod", "");
+    entry.cons = json.value("cons", "");
+    entry.created = json.value("created", std::int64_t{0});
+  } catch (const nlohmann::json::exception&) {
+    return Error{Cause::failure, "not a session file"};
+  }
+  return entry;
+}
+
+}  // namespace
+
+SessionBook::SessionBook(std::filesystem::path state_directory)
+    : directory_(std::move(state_directory) / "sessions") {}
+
+std::filesystem::path SessionBook::path_of(const std::string& uid) const { return directory_ / (uid + ".json"); }
+
+Status SessionBook::remember(const BookEntry& entry) const {
+  if (auto status = check_uid(entry.uid); !status) return status;
+  if (auto status = make_private_directory(directory_); !status) return status;
+  const nlohmann::json json{
+      {"uid", entry.uid}, {"prod", entry.prod}, {"cons", entry.cons}, {"created", entry.created}};
+  return write_private_file(path_of(entry.uid), json.dump(2) + "\n");
+}
+
+Result<BookEntry> SessionBook::find(const std::string& uid) const {
+  if (auto status = check_uid(uid); !status) return status.error();
+  const auto text = read_file(path_of(uid));
+  if (text) return parse(*text);
+  return Error{Cause::not_found, "session " + uid +
+                                     " was not requested from here; say where it lives with --prod and --cons, "
+                                     "or --s2cs"};
+}
+
+std::vector<BookEntry> SessionBook::all() const {
+  std::vector<BookEntry> entries;
+  std::error_code error;
+  for (const auto& file : std::filesystem::directory_iterator(directory_, error)) {
+    if (file.path().extension() != ".json") continue;
+    const auto text = read_file(file.path());
+    auto entry = text ? parse(*text) : Result<BookEntry>(text.error());
+    if (entry) entries.push_back(std::move(*entry));
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const BookEntry& a, const BookEntry& b) { return a.created < b.created; });
+  return entries;
+}
+
+void SessionBook::forget(const std::string& uid) const {
+  std::error_code ignored;
+  if (check_uid(uid)) std::filesystem::remove(path_of(uid), ignored);
+}
+
+}  // namespace scistream::client

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace scistream::client {
+
+/// Where one session lives, as the user client remembers it. Holds no keys.
+struct BookEntry {
+  std::string uid;
+  std::string prod;  ///< Control server of the producer's facility, host:port.
+  std::string cons;  ///< Control server of the consumer's facility, host:port.
+  std::int64_t created = 0;  ///< Seconds since 1970.
+};
+
+/// The sessions this user has requested: one file each in `sessions/` of the state folder, so
+/// that two commands at once do not get in each other's way. Any thread.
+class SessionBook {
+ public:
+  explicit SessionBook(std::filesystem::path state_directory);
+
+  Status remember(const BookEntry& entry) const;
+  /// `not_found` if this client did not request it.
+  [[nodiscard]] Result<BookEntry> find(const std::string& uid) const;
+  /// Oldest first; files that cannot be read are left out.
+  [[nodiscard]] std::vector<BookEntry> all() const;
+  void forget(const std::string& uid) const;
+
+ private:
+  [[nodiscard]] std::filesystem::path path_of(const std::string& uid) const;
+
+  std::filesystem::path directory_;
+};
+
+}  // namespace scistream::client

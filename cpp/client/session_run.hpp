@@ -1,0 +1,101 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/control_client.hpp"
+#include "session/client_machine.hpp"
+
+namespace scistream::client {
+
+/// A whole session, as the user asks for it.
+struct SessionRequest {
+  std::string uid;             ///< Empty: a random one.
+  int num_conn = 1;
+  long long rate_mbps = 0;     ///< Each way, all connections together; 0: best effort.
+  bool rate_is_explicit = false;
+  std::vector<Endpoint> prod_app;  ///< Where the producer application listens; empty: wait for hellos.
+  std::map<std::string, std::string> labels;
+  std::chrono::milliseconds lifetime{0};  ///< After set-up; 0: until released.
+  Secret prod_app_key;         ///< What the producer's hello must prove; empty: nothing.
+  Secret cons_app_key;
+  std::chrono::milliseconds timeout{190'000};  ///< For the whole set-up.
+};
+
+struct StateChange {
+  session::ClientState state = session::ClientState::idle;
+  std::chrono::microseconds at{0};  ///< Since the start.
+};
+
+/// A session that is set up.
+struct SessionResult {
+  std::string uid;
+  std::vector<std::string> listeners;       ///< Where the consumer application connects.
+  std::vector<std::string> prod_listeners;  ///< The producer facility's WAN listeners.
+  std::vector<std::string> targets;         ///< Where the producer application listens.
+  std::string transport = "tcp";
+  std::chrono::microseconds setup{0};
+  std::vector<StateChange> states;
+};
+
+/// One run of the S2UC machine against two control servers: requests at both, says Hello where the
+/// producer's addresses are known, maps, updates; releases both on any failure.
+///
+/// Owned by its caller and its own calls; lives on the scheduler, which the two clients share and
+/// which, like them, must outlive it. `cancel` and `start` may be called from any thread.
+class SessionRun : public std::enable_shared_from_this<SessionRun> {
+ public:
+  using Done = std::function<void(Result<SessionResult>)>;
+  using Observe = std::function<void(const StateChange&)>;
+
+  SessionRun(Scheduler& scheduler, control::ControlClient& producer, control::ControlClient& consumer,
+             SessionRequest request);
+
+  /// `done` is called once: with the session, or with why there is none, after everything reserved
+  /// has been released. `observe` sees every state.
+  void start(Observe observe, Done done);
+  /// Gives up and releases, unless the session is set up already.
+  void cancel();
+
+ private:
+  struct Side {
+    control::ControlClient* client = nullptr;
+    Role role = Role::producer;
+    Error refusal;                 ///< Of its req.
+    bool foreign = false;          ///< The id belongs to somebody else there: never release it.
+    bool request_open = false;
+    control::ControlClient::Handle call;
+    session::RequestAnswer answer;
+    std::chrono::milliseconds hello_backoff{20};
+    Scheduler::Timer hello_timer;
+  };
+
+  Side& side(Role role) { return role == Role::producer ? producer_ : consumer_; }
+  void apply(session::ClientInput input);
+  void fail(Error error);
+  void send_request(Side& side);
+  void say_hello(Side& side);
+  void make_map();
+  void send_update(Side& side, std::vector<Endpoint> targets);
+  void send_release(Side& side);
+  void report_ready();
+  void report_ended();
+
+  Scheduler& scheduler_;
+  SessionRequest request_;
+  Side producer_;
+  Side consumer_;
+  session::ClientMachine machine_;
+  Observe observe_;
+  Done done_;
+  Clock::time_point started_{};
+  Scheduler::Timer timeout_;
+  Error error_;
+  SessionResult result_;
+};
+
+}  // namespace scistream::client

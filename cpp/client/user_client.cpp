@@ -1,0 +1,174 @@
+#include "client/user_client.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <future>
+#include <utility>
+
+#include "base/wait_for.hpp"
+
+namespace scistream::client {
+
+namespace {
+
+/// Asks every server at once and waits for all answers.
+template <class T, class Ask>
+std::vector<Result<T>> ask_all(const std::vector<Endpoint>& servers, Ask ask) {
+  std::vector<std::future<Result<T>>> waiting;
+  for (const Endpoint& server : servers) {
+    auto promise = std::make_shared<std::promise<Result<T>>>();
+    waiting.push_back(promise->get_future());
+    ask(server, [promise](Result<T> result) { promise->set_value(std::move(result)); });
+  }
+  std::vector<Result<T>> answers;
+  answers.reserve(waiting.size());
+  for (auto& answer : waiting) answers.push_back(answer.get());
+  return answers;
+}
+
+}  // namespace
+
+void Interrupt::trigger() {
+  const std::lock_guard lock(mutex_);
+  triggered_ = true;
+  if (end_) end_();
+}
+
+void Interrupt::set(std::function<void()> end) {
+  const std::lock_guard lock(mutex_);
+  end_ = std::move(end);
+  if (triggered_) end_();
+}
+
+void Interrupt::clear() {
+  const std::lock_guard lock(mutex_);
+  end_ = nullptr;
+}
+
+UserClient::UserClient(ClientOptions options) : options_(std::move(options)), book_(options_.state_directory) {}
+
+UserClient::~UserClient() {
+  {
+    const std::lock_guard lock(mutex_);
+    clients_.clear();
+  }
+  scheduler_.stop();
+}
+
+control::ControlClient& UserClient::at(const Endpoint& server) {
+  const std::lock_guard lock(mutex_);
+  auto& client = clients_[server];
+  if (!client) {
+    client = std::make_unique<control::ControlClient>(
+        scheduler_, control::ServerAccess{server, options_.tls, options_.roots, options_.token});
+  }
+  return *client;
+}
+
+Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& cons, SessionRequest request,
+                                          SessionRun::Observe observe, Interrupt* interrupt) {
+  if (request.uid.empty()) request.uid = random_uid();
+  BookEntry entry{request.uid, to_string(prod), to_string(cons),
+                  std::chrono::duration_cast<std::chrono::seconds>(
+                      std::chrono::system_clock::now().time_since_epoch()).count()};
+  if (!options_.state_directory.empty()) {
+    // Before anything is reserved: a client that dies now must not leave a session it cannot name.
+    if (auto status = book_.remember(entry); !status) return status.error();
+  }
+  auto run = std::make_shared<SessionRun>(scheduler_, at(prod), at(cons), std::move(request));
+  if (interrupt != nullptr) interrupt->set([run] { run->cancel(); });
+  auto result = wait_for<SessionResult>([&](auto done) { run->start(std::move(observe), done); });
+  if (interrupt != nullptr) interrupt->clear();
+  if (!result && !options_.state_directory.empty()) book_.forget(entry.uid);
+  return result;
+}
+
+Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& servers) {
+  if (auto status = check_uid(uid); !status) return status;
+  const auto answers = ask_all<void>(servers, [&](const Endpoint& server, auto done) { at(server).release(uid, done); });
+  Status worst;
+  std::size_t unknown = 0;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i]) continue;
+    if (answers[i].error().cause == Cause::not_found) ++unknown;
+    const bool only_unknown = !worst && worst.error().cause != Cause::not_found;
+    if (!only_unknown) worst = answers[i];
+  }
+  // One facility that has forgotten it does not make the release of the other a failure.
+  if (!worst && worst.error().cause == Cause::not_found && unknown < answers.size()) worst = {};
+  if ((worst || worst.error().cause == Cause::not_found) && !options_.state_directory.empty()) book_.forget(uid);
+  return worst;
+}
+
+Result<std::vector<session::SessionView>> UserClient::status(const std::string& uid,
+                                                             const std::vector<Endpoint>& servers) {
+  if (auto status = check_uid(uid); !status) return status.error();
+  using Views = std::vector<session::SessionView>;
+  const auto answers =
+      ask_all<Views>(servers, [&](const Endpoint& server, auto done) { at(server).status(uid, done); });
+  Views all;
+  Error error{Cause::not_found, "no session has the id " + uid};
+  for (const auto& answer : answers) {
+    if (answer) {
+      all.insert(all.end(), answer->begin(), answer->end());
+    } else if (answer.error().cause != Cause::not_found) {
+      error = answer.error();
+    }
+  }
+  if (all.empty()) return error;
+  return all;
+}
+
+Result<std::vector<session::SessionView>> UserClient::list(const Endpoint& server,
+                                                           const std::vector<std::string>& uids) {
+  return wait_for<std::vector<session::SessionView>>([&](auto done) { at(server).list(uids, done); });
+}
+
+Result<control::ServerInfo> UserClient::info(const Endpoint& server) {
+  return wait_for<control::ServerInfo>([&](auto done) { at(server).info(done); });
+}
+
+Status UserClient::watch(const std::string& uid, const std::vector<Endpoint>& servers,
+                         std::chrono::milliseconds period,
+                         std::function<void(const session::SessionEvent&)> observe, Interrupt* interrupt) {
+  if (auto status = check_uid(uid); !status) return status;
+  std::mutex mutex;
+  bool interrupted = false;
+  std::vector<control::ControlClient::Handle> calls;
+  if (interrupt != nullptr) {
+    interrupt->set([&] {
+      const std::lock_guard lock(mutex);
+      interrupted = true;
+      for (const auto& call : calls) call->cancel();
+    });
+  }
+  // A watch that nothing answers would wait for ever: find out first that the session is there.
+  if (auto present = status(uid, servers); !present) {
+    if (interrupt != nullptr) interrupt->clear();
+    return present.error();
+  }
+  const auto answers = ask_all<void>(servers, [&](const Endpoint& server, auto done) {
+    const std::lock_guard lock(mutex);
+    calls.push_back(at(server).watch({uid}, period, observe, done));
+    if (interrupted) calls.back()->cancel();
+  });
+  if (interrupt != nullptr) interrupt->clear();
+  for (const Status& answer : answers) {
+    if (!answer && answer.error().cause != Cause::not_found) return answer;
+  }
+  return {};
+}
+
+Result<std::vector<Endpoint>> UserClient::servers_of(const std::string& uid) const {
+  const auto entry = book_.find(uid);
+  if (!entry) return entry.error();
+  std::vector<Endpoint> servers;
+  for (const std::string& text : {entry->prod, entry->cons}) {
+    const auto endpoint = parse_endpoint(text);
+    if (!endpoint) return endpoint.error();
+    if (std::find(servers.begin(), servers.end(), *endpoint) == servers.end()) servers.push_back(*endpoint);
+  }
+  return servers;
+}
+
+}  // namespace scistream::client

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "client/session_book.hpp"
+#include "client/session_run.hpp"
+#include "net/asio_scheduler.hpp"
+
+namespace scistream::client {
+
+/// How a client reaches control servers.
+struct ClientOptions {
+  bool tls = true;
+  std::string roots;    ///< PEM; empty: the system's authorities.
+  std::string token;    ///< Empty: none.
+  std::filesystem::path state_directory;  ///< Where sessions are remembered; empty: nowhere.
+};
+
+/// A waiting call that another thread may interrupt. Used once.
+class Interrupt {
+ public:
+  /// Ends what is registered, now or as soon as it is registered. Any thread.
+  void trigger();
+  /// `end` must be callable until `clear`.
+  void set(std::function<void()> end);
+  void clear();
+
+ private:
+  std::mutex mutex_;
+  bool triggered_ = false;
+  std::function<void()> end_;
+};
+
+/// The user client (S2UC): whole sessions between two facilities. Every function blocks until it is
+/// done and may be called from any thread but its own scheduler's; all end, by their deadlines at
+/// the latest. Owns its connections, one a control server, and the thread that answers run on.
+class UserClient {
+ public:
+  explicit UserClient(ClientOptions options);
+  ~UserClient();
+  UserClient(const UserClient&) = delete;
+  UserClient& operator=(const UserClient&) = delete;
+
+  /// Sets a session up, remembers it. `observe` runs on the scheduler. When it fails nothing stays
+  /// reserved. `interrupt` makes it give up, with `cancelled`.
+  Result<SessionResult> request(const Endpoint& prod, const Endpoint& cons, SessionRequest request,
+                                SessionRun::Observe observe = nullptr, Interrupt* interrupt = nullptr);
+
+  /// Ends a session at these control servers, in parallel; forgets it. Already ended is a success;
+  /// `not_found` only if none of them ever knew it.
+  Status release(const std::string& uid, const std::vector<Endpoint>& servers);
+
+  /// The sessions of this id at these servers; `not_found` if none has it.
+  Result<std::vector<session::SessionView>> status(const std::string& uid, const std::vector<Endpoint>& servers);
+
+  /// Those of `uids` that one server knows.
+  Result<std::vector<session::SessionView>> list(const Endpoint& server, const std::vector<std::string>& uids);
+
+  Result<control::ServerInfo> info(const Endpoint& server);
+
+  /// Events of a session from these servers until all of it has ended there, until interrupted,
+  /// or until a connection breaks.
+  Status watch(const std::string& uid, const std::vector<Endpoint>& servers, std::chrono::milliseconds period,
+               std::function<void(const session::SessionEvent&)> observe, Interrupt* interrupt = nullptr);
+
+  /// Where a remembered session lives, without duplicates.
+  Result<std::vector<Endpoint>> servers_of(const std::string& uid) const;
+  [[nodiscard]] const SessionBook& book() const { return book_; }
+  [[nodiscard]] Scheduler& scheduler() { return scheduler_; }
+  /// The connection to a control server, made on first use.
+  control::ControlClient& at(const Endpoint& server);
+
+ private:
+  ClientOptions options_;
+  SessionBook book_;
+  net::AsioScheduler scheduler_;
+  std::mutex mutex_;
+  std::map<Endpoint, std::unique_ptr<control::ControlClient>> clients_;
+};
+
+}  // namespace scistream::client
