@@ -27,7 +27,6 @@ Connection::Connection(boost::asio::io_context& context, net::Fd client, Endpoin
                        Counters& relay, Logger log, std::function<void(ConnectionEnd)> ended)
     : context_(context),
       accepted_(std::move(client)),
-      options_(options),
       record_(std::move(record)),
       log_(std::move(log)),
       ended_(std::move(ended)),
@@ -60,8 +59,8 @@ void Connection::start() {
 
 void Connection::dialled(const std::string& error, tcp::socket target) {
   if (!error.empty()) {
-    log_->error("connection {} from {}: cannot reach target {} within {} ms: {}", record_->id,
-                record_->peer, record_->target, options_.dial_deadline.count(), error);
+    log_->error("connection {} from {}: cannot reach target {}: {}", record_->id, record_->peer,
+                record_->target, error);
     end(ConnectionEnd::reset);
     return;
   }

@@ -103,6 +103,18 @@ TEST_F(Forward, ResetByTheTargetReachesTheClient) {
   EXPECT_TRUE(eventually([&] { return relay->snapshot().errors == 1; }));
 }
 
+TEST_F(Forward, ResetRightAfterTheTargetAnsweredIsNoReasonToDialAgain) {
+  const Target target;
+  const auto relay = forward_to({target.endpoint()});
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    const net::Fd client = connect_to(relay->listeners()[0]);
+    net::Fd accepted = target.accept();
+    reset(accepted);
+    ASSERT_EQ(receive(client.get()).error, ECONNRESET);
+    ASSERT_TRUE(eventually([&] { return relay->snapshot().errors == i; }));
+  }
+}
+
 TEST_F(Forward, ResetByTheClientReachesTheTarget) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
