@@ -1,6 +1,5 @@
 #include "relay/connection.hpp"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <cassert>
@@ -90,7 +89,7 @@ void Connection::pumped(tcp::socket& destination, PumpEnd how) {
 /// A pump that waits for its destination does not look at its source, and none looks at the client
 /// while the target is dialled: this notices a reset at any time.
 void Connection::watch_for_reset(tcp::socket& socket) {
-  socket.async_wait(tcp::socket::wait_error, [this, keep = shared_from_this(), &socket](error_code ec) {
+  const auto woken = [this, keep = shared_from_this(), &socket](error_code ec) {
     if (ec || !ended_) return;
     int error = 0;
     socklen_t size = sizeof error;
@@ -98,7 +97,8 @@ void Connection::watch_for_reset(tcp::socket& socket) {
     // Without an error it is TCP urgent data, or FIN both ways. The second is no failure, and
     // waiting again for the first would end at once: the pumps see whatever comes later.
     if (error != 0) end(ConnectionEnd::reset);
-  });
+  };
+  socket.async_wait(tcp::socket::wait_error, woken);
 }
 
 void Connection::end(ConnectionEnd how) {
