@@ -43,9 +43,9 @@ NativeDataServer::~NativeDataServer() {
 
 template <class Work>
 void NativeDataServer::post(Work work) {
-  boost::asio::post(bookkeeping_.at(0), [sessions = sessions_.get(), work = std::move(work)]() mutable {
-    work(*sessions);
-  });
+  boost::asio::post(
+      bookkeeping_.at(0),
+      [sessions = sessions_.get(), work = std::move(work)]() mutable { work(*sessions); });
 }
 
 void NativeDataServer::info(Callback<Info> done) {
@@ -74,7 +74,9 @@ void NativeDataServer::status(const std::optional<SessionKey>& session,
 std::unique_ptr<Watch> NativeDataServer::watch(std::chrono::milliseconds period,
                                                std::function<void(const Event&)> observer) {
   auto [subscriber, watch] = Watchers::make(std::move(observer));
-  post([subscriber = subscriber, period](Sessions& sessions) { sessions.watch(subscriber, period); });
+  post([subscriber = subscriber, period](Sessions& sessions) {
+    sessions.watch(subscriber, period);
+  });
   return std::move(watch);
 }
 

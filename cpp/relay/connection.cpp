@@ -1,6 +1,5 @@
 #include "relay/connection.hpp"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <cassert>
@@ -27,7 +26,6 @@ Connection::Connection(boost::asio::io_context& context, net::Fd client, Endpoin
                        Counters& relay, Logger log, std::function<void(ConnectionEnd)> ended)
     : context_(context),
       accepted_(std::move(client)),
-      options_(options),
       record_(std::move(record)),
       log_(std::move(log)),
       ended_(std::move(ended)),
@@ -60,8 +58,8 @@ void Connection::start() {
 
 void Connection::dialled(const std::string& error, tcp::socket target) {
   if (!error.empty()) {
-    log_->error("connection {} from {}: cannot reach target {} within {} ms: {}", record_->id,
-                record_->peer, record_->target, options_.dial_deadline.count(), error);
+    log_->error("connection {} from {}: cannot reach target {}: {}", record_->id, record_->peer,
+                record_->target, error);
     end(ConnectionEnd::reset);
     return;
   }
@@ -91,7 +89,7 @@ void Connection::pumped(tcp::socket& destination, PumpEnd how) {
 /// A pump that waits for its destination does not look at its source, and none looks at the client
 /// while the target is dialled: this notices a reset at any time.
 void Connection::watch_for_reset(tcp::socket& socket) {
-  socket.async_wait(tcp::socket::wait_error, [this, keep = shared_from_this(), &socket](error_code ec) {
+  const auto woken = [this, keep = shared_from_this(), &socket](error_code ec) {
     if (ec || !ended_) return;
     int error = 0;
     socklen_t size = sizeof error;
@@ -99,7 +97,8 @@ void Connection::watch_for_reset(tcp::socket& socket) {
     // Without an error it is TCP urgent data, or FIN both ways. The second is no failure, and
     // waiting again for the first would end at once: the pumps see whatever comes later.
     if (error != 0) end(ConnectionEnd::reset);
-  });
+  };
+  socket.async_wait(tcp::socket::wait_error, woken);
 }
 
 void Connection::end(ConnectionEnd how) {

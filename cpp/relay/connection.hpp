@@ -64,7 +64,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   boost::asio::io_context& context_;
   net::Fd accepted_;  ///< Until start().
-  const Options& options_;
   const std::shared_ptr<ConnectionRecord> record_;
   const Logger log_;
   std::function<void(ConnectionEnd)> ended_;

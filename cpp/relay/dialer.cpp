@@ -21,7 +21,9 @@ void Dialer::start(std::weak_ptr<void> owner, Done done) {
   done_ = std::move(done);
   deadline_.expires_after(options_.dial_deadline);
   deadline_.async_wait([this, keep = owner_.lock()](error_code ec) {
-    if (!ec && done_) finish(last_error_);
+    if (ec || !done_) return;
+    finish("gave up after " + std::to_string(options_.dial_deadline.count()) +
+           " ms: " + last_error_);
   });
   resolve();
 }
@@ -82,13 +84,19 @@ void Dialer::connect() {
 void Dialer::connected(error_code ec) {
   ++attempt_;
   timer_.cancel();
+  if (ec == boost::asio::error::connection_reset) {
+    // Nobody listening is "refused": this target took the connection and then reset it.
+    finish(ec.message());
+    return;
+  }
   if (ec) {
     next_address(attempt_expired_ ? "no answer" : ec.message());
     return;
   }
   error_code local_ec;
   error_code remote_ec;
-  if (socket_.local_endpoint(local_ec) == socket_.remote_endpoint(remote_ec)) {
+  const tcp::endpoint local = socket_.local_endpoint(local_ec);
+  if (local == socket_.remote_endpoint(remote_ec) && !local_ec && !remote_ec) {
     // Dialling a free local port again and again can meet itself (simultaneous open).
     next_address("Connection refused");
     return;

@@ -24,7 +24,8 @@ namespace scistream::relay {
 class Listener {
  public:
   /// What an accepted, non-blocking socket and its peer are handed to.
-  using Accepted = std::function<void(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer)>;
+  using Accepted =
+      std::function<void(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer)>;
 
   /// `socket` is bound (net::bind_tcp); `accepted` outlives this object.
   Listener(boost::asio::io_context& context, net::Fd socket, std::size_t index, Endpoint bound,

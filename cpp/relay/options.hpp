@@ -12,8 +12,8 @@ namespace scistream::relay {
 struct Options {
   /// How long a target is dialled for a client that waits; then the client is reset.
   std::chrono::milliseconds dial_deadline{30'000};
-  std::chrono::milliseconds dial_backoff_first{20};  ///< Pause after the first failed round; doubles,
-  std::chrono::milliseconds dial_backoff_last{500};  ///< up to this.
+  std::chrono::milliseconds dial_backoff_first{20};  ///< Pause after the first failed round;
+  std::chrono::milliseconds dial_backoff_last{500};  ///< it doubles up to this.
   /// Longest wait for one address to answer before the next is tried.
   std::chrono::milliseconds dial_attempt{5'000};
   int backlog = 128;  ///< Clients that may wait unaccepted at each listener.

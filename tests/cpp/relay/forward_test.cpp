@@ -2,6 +2,7 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
+#include <atomic>
 #include <thread>
 
 #include "relay/relay_fixture.hpp"
@@ -103,6 +104,18 @@ TEST_F(Forward, ResetByTheTargetReachesTheClient) {
   EXPECT_TRUE(eventually([&] { return relay->snapshot().errors == 1; }));
 }
 
+TEST_F(Forward, ResetRightAfterTheTargetAnsweredIsNoReasonToDialAgain) {
+  const Target target;
+  const auto relay = forward_to({target.endpoint()});
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    const net::Fd client = connect_to(relay->listeners()[0]);
+    net::Fd accepted = target.accept();
+    reset(accepted);
+    ASSERT_EQ(receive(client.get()).error, ECONNRESET);
+    ASSERT_TRUE(eventually([&] { return relay->snapshot().errors == i; }));
+  }
+}
+
 TEST_F(Forward, ResetByTheClientReachesTheTarget) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -171,6 +184,33 @@ TEST_F(Forward, ResetOfASlowReaderReachesTheBlockedSender) {
   send_until_blocked(stream.client.get());
   reset(stream.target);
   EXPECT_EQ(receive(stream.client.get()).error, ECONNRESET);
+}
+
+TEST_F(Forward, ABulkStreamLeavesTurnsToTheOthersOfItsThread) {
+  net::IoThreads one(1);
+  const Target target;
+  const auto relay =
+      must(Relay::open(one, {{{"127.0.0.1", 0}, target.endpoint()}}, {}, null_logger()));
+  Stream bulk = stream_through(*relay, target);
+  Stream ping = stream_through(*relay, target);
+  std::atomic<bool> stop{false};
+  std::thread sender([&] {
+    const std::string chunk = pattern(1U << 20U, 7);
+    while (!stop) send_all(bulk.client.get(), chunk);
+    half_close(bulk.client.get());
+  });
+  std::thread sink([&] {
+    while (::recv(bulk.target.get(), nullptr, 16U << 20U, MSG_TRUNC) > 0) {
+    }
+  });
+  ASSERT_TRUE(eventually([&] { return relay->snapshot().bytes_to_target > 16U << 20U; }));
+  for (int i = 0; i < 20; ++i) {
+    send_all(ping.client.get(), "ping");
+    EXPECT_EQ(receive(ping.target.get(), 4).bytes, "ping");
+  }
+  stop = true;
+  sender.join();
+  sink.join();
 }
 
 TEST_F(Forward, ManySmallSegmentsArriveInOrder) {
