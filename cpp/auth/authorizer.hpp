@@ -9,8 +9,8 @@ namespace scistream::auth {
 
 /// Who calls an rpc, as far as the transport knows.
 struct Caller {
-  std::string host;   ///< Numeric address; empty for a Unix socket.
-  bool local = false; ///< On this machine: loopback or a Unix socket.
+  std::string host;    ///< Numeric address; empty for a Unix socket.
+  bool local = false;  ///< On this machine: loopback or a Unix socket.
 };
 
 /// Decides whether a caller may do something. Asked once before every rpc, by the one wrapper

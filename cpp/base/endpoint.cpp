@@ -98,12 +98,16 @@ std::string to_string(PortRange range) {
 Result<PortRange> parse_port_range(std::string_view text) {
   const auto dash = text.find('-');
   const auto first = parse_number("first port", text.substr(0, dash), 1, 65535);
-  if (!first) return Error{Cause::invalid_argument, "bad port range '" + std::string(text) + "': " + first.error().message};
+  if (!first)
+    return Error{Cause::invalid_argument,
+                 "bad port range '" + std::string(text) + "': " + first.error().message};
   if (dash == std::string_view::npos) {
     return PortRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*first)};
   }
   const auto last = parse_number("last port", text.substr(dash + 1), *first, 65535);
-  if (!last) return Error{Cause::invalid_argument, "bad port range '" + std::string(text) + "': " + last.error().message};
+  if (!last)
+    return Error{Cause::invalid_argument,
+                 "bad port range '" + std::string(text) + "': " + last.error().message};
   return PortRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)};
 }
 

@@ -10,17 +10,17 @@ namespace scistream {
 /// Why something failed. Every error of the house carries exactly one of these; gRPC statuses,
 /// Python exceptions and process exit codes are each derived from it in one place.
 enum class Cause {
-  failure,             ///< It did not work and none of the causes below says why.
-  invalid_argument,    ///< The caller's input is wrong; repeating it cannot help.
-  unauthenticated,     ///< The caller, or the server, could not prove who it is.
-  permission_denied,   ///< The caller is known and may not do this.
-  unavailable,         ///< The other end cannot be reached or is going away; try again later.
-  timeout,             ///< The time allowed ran out.
-  not_found,           ///< No session, file or listener of that name.
-  already_exists,      ///< The id is in use with other values.
-  exhausted,           ///< Too few ports, too little bandwidth, too many waiting callers.
-  failed_precondition, ///< The state of the session does not allow this event.
-  cancelled,           ///< The caller withdrew.
+  failure,              ///< It did not work and none of the causes below says why.
+  invalid_argument,     ///< The caller's input is wrong; repeating it cannot help.
+  unauthenticated,      ///< The caller, or the server, could not prove who it is.
+  permission_denied,    ///< The caller is known and may not do this.
+  unavailable,          ///< The other end cannot be reached or is going away; try again later.
+  timeout,              ///< The time allowed ran out.
+  not_found,            ///< No session, file or listener of that name.
+  already_exists,       ///< The id is in use with other values.
+  exhausted,            ///< Too few ports, too little bandwidth, too many waiting callers.
+  failed_precondition,  ///< The state of the session does not allow this event.
+  cancelled,            ///< The caller withdrew.
 };
 
 /// The stable, lower-case name of a cause, as it stands in `--json` documents and logs.
@@ -41,8 +41,10 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}          // NOLINT(google-explicit-constructor)
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}      // NOLINT(google-explicit-constructor)
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error)
+      : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool ok() const noexcept { return state_.index() == 0; }
   explicit operator bool() const noexcept { return ok(); }
@@ -66,7 +68,8 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Error error) : failed_(true), error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error)
+      : failed_(true), error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool ok() const noexcept { return !failed_; }
   explicit operator bool() const noexcept { return ok(); }

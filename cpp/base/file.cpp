@@ -48,7 +48,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t mos
     if (got == 0) return content;
     content.append(chunk.data(), static_cast<std::size_t>(got));
     if (content.size() > most) {
-      return Error{Cause::invalid_argument, what + ": it is larger than " + std::to_string(most) + " bytes"};
+      return Error{Cause::invalid_argument,
+                   what + ": it is larger than " + std::to_string(most) + " bytes"};
     }
   }
 }
@@ -72,17 +73,19 @@ Status make_private_directory(const std::filesystem::path& path) {
   std::filesystem::create_directories(parent, error);
   if (error) return errno_error(what, error.value());
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return errno_error(what, errno);
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) return errno_error(what, errno);
   if (!S_ISDIR(info.st_mode)) return Error{Cause::invalid_argument, what + ": it is not a folder"};
   if (info.st_uid != ::geteuid()) {
     return Error{Cause::permission_denied, what + ": it belongs to another user"};
   }
-  if ((info.st_mode & 0777U) != 0700 && ::chmod(path.c_str(), 0700) != 0) return errno_error(what, errno);
+  if ((info.st_mode & 0777U) != 0700 && ::chmod(path.c_str(), 0700) != 0)
+    return errno_error(what, errno);
   return {};
 }
 
-Result<DirectoryLock> DirectoryLock::take(const std::filesystem::path& directory, const std::string& owner) {
+Result<DirectoryLock> DirectoryLock::take(const std::filesystem::path& directory,
+                                          const std::string& owner) {
   const auto path = directory / (owner + ".lock");
   const std::string what = "cannot lock '" + path.string() + "'";
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -115,7 +118,8 @@ DirectoryLock::~DirectoryLock() {
 }
 
 std::filesystem::path default_state_directory() {
-  if (const char* own = std::getenv("SCISTREAM_STATE_DIR"); own != nullptr && *own != '\0') return own;
+  if (const char* own = std::getenv("SCISTREAM_STATE_DIR"); own != nullptr && *own != '\0')
+    return own;
   if (const char* xdg = std::getenv("XDG_STATE_HOME"); xdg != nullptr && *xdg != '\0') {
     return std::filesystem::path(xdg) / "scistream";
   }

@@ -25,7 +25,8 @@ class DirectoryLock {
  public:
   /// `owner` is the kind, such as `s2cs`; the lock is the file `<owner>.lock`. `already_exists`
   /// names the process that holds it.
-  static Result<DirectoryLock> take(const std::filesystem::path& directory, const std::string& owner);
+  static Result<DirectoryLock> take(const std::filesystem::path& directory,
+                                    const std::string& owner);
 
   DirectoryLock() = default;
   DirectoryLock(DirectoryLock&& other) noexcept;

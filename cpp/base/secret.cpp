@@ -101,7 +101,8 @@ std::array<std::uint8_t, 32> hmac_sha256(const Secret& key, std::span<const std:
   char digest[] = "SHA256";
   const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0),
                                    OSSL_PARAM_construct_end()};
-  bool good = context && EVP_MAC_init(context.get(), key.bytes().data(), key.size(), parameters) == 1;
+  bool good =
+      context && EVP_MAC_init(context.get(), key.bytes().data(), key.size(), parameters) == 1;
   for (const std::string& part : parts) {
     std::array<std::uint8_t, 8> length{};
     for (std::size_t i = 0; i < length.size(); ++i) {

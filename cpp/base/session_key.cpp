@@ -30,9 +30,9 @@ Status check_uid(std::string_view uid) {
     for (char& c : shown) {
       if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e) c = '?';
     }
-    return Error{Cause::invalid_argument,
-                 "session id '" + shown + "' is not 1 to 128 letters, digits, '.', '_' or '-' "
-                 "that start with a letter, a digit or '_'"};
+    return Error{Cause::invalid_argument, "session id '" + shown +
+                                              "' is not 1 to 128 letters, digits, '.', '_' or '-' "
+                                              "that start with a letter, a digit or '_'"};
   }
   return {};
 }

@@ -82,7 +82,8 @@ Result<session::HelloAnswer> say_hello(Settings& settings, bool wait_ready) {
   cli::block_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD});
   client::AppController controller(*options, *server);
   client::Interrupt interrupt;
-  const cli::SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP}, [&interrupt](int) { interrupt.trigger(); });
+  const cli::SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP},
+                                 [&interrupt](int) { interrupt.trigger(); });
   return controller.hello(*hello, &interrupt);
 }
 
@@ -90,8 +91,11 @@ Status hello(Settings& settings) {
   const auto answer = say_hello(settings, false);
   if (!answer) return answer.error();
   if (settings.client.json) {
-    std::printf("%s\n", nlohmann::json{{"uid", settings.uid}, {"message", answer->message},
-                                       {"listeners", answer->listeners}}.dump(2).c_str());
+    std::printf("%s\n", nlohmann::json{{"uid", settings.uid},
+                                       {"message", answer->message},
+                                       {"listeners", answer->listeners}}
+                            .dump(2)
+                            .c_str());
     return {};
   }
   for (const std::string& listener : answer->listeners) std::printf("%s\n", listener.c_str());
@@ -117,12 +121,18 @@ int run(Settings& settings) {
 
 void add_options(CLI::App& command, Settings& settings) {
   command.add_option("uid", settings.uid, "The session's id")->required();
-  command.add_option("s2cs", settings.server, "This facility's control server, HOST:PORT")->required();
-  command.add_option("--role", settings.role, "PROD: the application listens; CONS: it connects")->required();
-  command.add_option("--listen", settings.listen, "PROD: where the application listens, HOST:PORT,…");
-  command.add_option("--key-file", settings.key_file, "The session's application key of this facility");
-  cli::add_duration(command, "--wait", settings.wait, "Wait this long for a session that is not there yet [0]");
-  cli::add_duration(command, "--timeout", settings.timeout, "How long the other side may take [180s]");
+  command.add_option("s2cs", settings.server, "This facility's control server, HOST:PORT")
+      ->required();
+  command.add_option("--role", settings.role, "PROD: the application listens; CONS: it connects")
+      ->required();
+  command.add_option("--listen", settings.listen,
+                     "PROD: where the application listens, HOST:PORT,…");
+  command.add_option("--key-file", settings.key_file,
+                     "The session's application key of this facility");
+  cli::add_duration(command, "--wait", settings.wait,
+                    "Wait this long for a session that is not there yet [0]");
+  cli::add_duration(command, "--timeout", settings.timeout,
+                    "How long the other side may take [180s]");
   cli::add_client_options(command, settings.client);
 }
 
@@ -130,7 +140,9 @@ void add_options(CLI::App& command, Settings& settings) {
 
 int main(int argc, char** argv) {
   cli::prepare_process();
-  CLI::App app("SciStream application controller: announces an application to its facility, and starts it.", "appctrl");
+  CLI::App app(
+      "SciStream application controller: announces an application to its facility, and starts it.",
+      "appctrl");
   app.footer(examples);
   app.set_version_flag("--version", "appctrl, version: " + std::string(version()));
   app.require_subcommand(1);
@@ -142,11 +154,14 @@ int main(int argc, char** argv) {
   running->add_option("command", settings.command, "-- CMD ARGS")->required();
   running->positionals_at_end();
   int code = 0;
-  const int failed = cli::run(app, cli::normalized(argc, argv, {"hello", "run"}), [&] {
-    if (greeting->parsed()) return hello(settings);
-    code = run(settings);
-    return Status();
-  }, settings.client.json);
+  const int failed = cli::run(
+      app, cli::normalized(argc, argv, {"hello", "run"}),
+      [&] {
+        if (greeting->parsed()) return hello(settings);
+        code = run(settings);
+        return Status();
+      },
+      settings.client.json);
   if (failed != 0) return running->parsed() || running->count() > 0 ? own_failure : failed;
   return code;
 }

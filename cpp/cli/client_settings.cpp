@@ -13,9 +13,11 @@ namespace scistream::cli {
 
 void add_client_options(CLI::App& app, ClientSettings& settings) {
   app.add_option("--server-cert", settings.server_cert,
-                 "Certificates to trust, PEM, one or several in one file [server.crt here, pinned ones, the system's]")
+                 "Certificates to trust, PEM, one or several in one file [server.crt here, pinned "
+                 "ones, the system's]")
       ->envname("SCISTREAM_SERVER_CERT");
-  add_switch(app, "--ssl", settings.tls, "TLS to control servers; --ssl=False is plaintext")->envname("SCISTREAM_SSL");
+  add_switch(app, "--ssl", settings.tls, "TLS to control servers; --ssl=False is plaintext")
+      ->envname("SCISTREAM_SSL");
   app.add_option("--state-dir", settings.state_directory, "Where sessions and keys are remembered")
       ->envname("SCISTREAM_STATE_DIR");
   app.add_flag("--json", settings.json, "One JSON document on stdout");
@@ -34,9 +36,11 @@ Result<client::ClientOptions> client_options(ClientSettings& settings) {
   options.tls = settings.tls;
   options.state_directory = settings.state_directory;
   if (!settings.tls) {
-    std::fprintf(stderr, "%s\n",
-                 styled("PLAINTEXT: --ssl=False, anyone on the path can read and change the control channel",
-                        Style::red, STDERR_FILENO).c_str());
+    std::fprintf(
+        stderr, "%s\n",
+        styled("PLAINTEXT: --ssl=False, anyone on the path can read and change the control channel",
+               Style::red, STDERR_FILENO)
+            .c_str());
     return options;
   }
   auto roots = client::trusted_certificates(settings.server_cert, settings.state_directory);
@@ -45,14 +49,15 @@ Result<client::ClientOptions> client_options(ClientSettings& settings) {
   return options;
 }
 
-Result<std::vector<Endpoint>> places_of(const ClientSettings& settings, const client::UserClient& client,
-                                        const std::string& uid) {
+Result<std::vector<Endpoint>> places_of(const ClientSettings& settings,
+                                        const client::UserClient& client, const std::string& uid) {
   std::vector<Endpoint> places;
   for (const std::string& text : {settings.prod, settings.cons, settings.s2cs}) {
     if (text.empty()) continue;
     auto endpoint = parse_endpoint(text);
     if (!endpoint) return endpoint.error();
-    if (std::find(places.begin(), places.end(), *endpoint) == places.end()) places.push_back(std::move(*endpoint));
+    if (std::find(places.begin(), places.end(), *endpoint) == places.end())
+      places.push_back(std::move(*endpoint));
   }
   if (!places.empty()) return places;
   return client.servers_of(uid);

@@ -30,7 +30,7 @@ void add_place_options(CLI::App& app, ClientSettings& settings);
 Result<client::ClientOptions> client_options(ClientSettings& settings);
 
 /// The control servers named by `--prod`, `--cons` and `--s2cs`, else those remembered for `uid`.
-Result<std::vector<Endpoint>> places_of(const ClientSettings& settings, const client::UserClient& client,
-                                        const std::string& uid);
+Result<std::vector<Endpoint>> places_of(const ClientSettings& settings,
+                                        const client::UserClient& client, const std::string& uid);
 
 }  // namespace scistream::cli

@@ -12,7 +12,8 @@
 
 namespace scistream::cli {
 
-std::vector<std::string> normalized(int argc, char** argv, const std::vector<std::string>& commands) {
+std::vector<std::string> normalized(int argc, char** argv,
+                                    const std::vector<std::string>& commands) {
   std::vector<std::string> arguments;
   bool ours = true;
   for (int i = 1; i < argc; ++i) {
@@ -20,7 +21,8 @@ std::vector<std::string> normalized(int argc, char** argv, const std::vector<std
     if (argument == "--") ours = false;
     if (ours && argument.starts_with("--")) {
       const auto end = std::min(argument.find('='), argument.size());
-      std::replace(argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '_', '-');
+      std::replace(argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '_',
+                   '-');
     } else if (ours) {
       std::string dashed = argument;
       std::replace(dashed.begin(), dashed.end(), '_', '-');
@@ -31,7 +33,8 @@ std::vector<std::string> normalized(int argc, char** argv, const std::vector<std
   return arguments;
 }
 
-int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body, const bool& json) {
+int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
+        const bool& json) {
   Status status;
   try {
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
@@ -58,7 +61,8 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
   return exit_code(status.error().cause);
 }
 
-CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value, const std::string& description) {
+CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value,
+                        const std::string& description) {
   return app
       .add_option_function<std::string>(
           names,
@@ -84,12 +88,12 @@ Result<std::chrono::milliseconds> parse_duration(const std::string& text) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string unit(end, text.data() + text.size());
-  const double scale = unit.empty() || unit == "s" ? 1e3
-                       : unit == "ms"              ? 1
+  const double scale = unit.empty() || unit == "s"    ? 1e3
+                       : unit == "ms"                 ? 1
                        : unit == "m" || unit == "min" ? 60e3
-                       : unit == "h"               ? 3600e3
-                       : unit == "d"               ? 86400e3
-                                                   : 0;
+                       : unit == "h"                  ? 3600e3
+                       : unit == "d"                  ? 86400e3
+                                                      : 0;
   constexpr double century = 36500 * 86400e3;
   if (error != std::errc{} || scale == 0 || !(number >= 0) || number * scale > century) {
     return Error{Cause::invalid_argument,

@@ -11,16 +11,19 @@ namespace scistream::cli {
 
 /// The arguments as this house spells them: `_` in the names of options and of the commands in
 /// `commands` becomes `-`; values, and everything after `--`, stay as they are.
-std::vector<std::string> normalized(int argc, char** argv, const std::vector<std::string>& commands);
+std::vector<std::string> normalized(int argc, char** argv,
+                                    const std::vector<std::string>& commands);
 
 /// Parses and runs one of the commands' programs: turns wrong usage into exit code 2, what `body`
 /// returns into the exit code of its cause, and prints errors on stderr. With `json` true when it
 /// fails, stdout gets one document with the error.
-int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body, const bool& json);
+int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
+        const bool& json);
 
 /// `--flag`, `--flag=True`, `--flag False`: the spellings in the field of a switch with a value.
 /// Adds such a switch to `app`.
-CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value, const std::string& description);
+CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value,
+                        const std::string& description);
 
 /// A CLI11 check that accepts `0` to no limit, with a unit: 500ms, 30, 30s, 5m, 2h, 1d.
 /// Plain numbers are seconds.
@@ -31,8 +34,8 @@ CLI::Option* add_duration(CLI::App& app, const std::string& names, std::chrono::
 /// `{"error": {"cause": …, "message": …, "exit_code": …}}`
 std::string error_document(const Error& error, const std::string& uid);
 
-/// Prepares a process for gRPC and pipes: SIGPIPE ignored, gRPC's own log lines off unless asked for
-/// by GRPC_VERBOSITY. First thing in every main.
+/// Prepares a process for gRPC and pipes: SIGPIPE ignored, gRPC's own log lines off unless asked
+/// for by GRPC_VERBOSITY. First thing in every main.
 void prepare_process();
 
 }  // namespace scistream::cli

@@ -20,9 +20,12 @@ using nlohmann::json;
 
 Error invalid(std::string message) { return {Cause::invalid_argument, std::move(message)}; }
 
-double milliseconds_of(std::chrono::microseconds time) { return static_cast<double>(time.count()) / 1e3; }
+double milliseconds_of(std::chrono::microseconds time) {
+  return static_cast<double>(time.count()) / 1e3;
+}
 
-json document_of(const client::SessionResult& result, const SessionKeys& keys, const std::string& session_file) {
+json document_of(const client::SessionResult& result, const SessionKeys& keys,
+                 const std::string& session_file) {
   json states = json::array();
   for (const auto& change : result.states) {
     states.push_back({{"state", to_string(change.state)}, {"ms", milliseconds_of(change.at)}});
@@ -64,7 +67,8 @@ Status complete(RequestSettings& settings) {
   request.prod_app = std::move(*apps);
   for (const std::string& label : settings.labels) {
     const auto equals = label.find('=');
-    if (equals == 0 || equals == std::string::npos) return invalid("--label '" + label + "' is not KEY=VALUE");
+    if (equals == 0 || equals == std::string::npos)
+      return invalid("--label '" + label + "' is not KEY=VALUE");
     request.labels[label.substr(0, equals)] = label.substr(equals + 1);
   }
   return {};
@@ -85,19 +89,25 @@ void print_result(const client::SessionResult& result) {
 }  // namespace
 
 void add_request_options(CLI::App& app, RequestSettings& settings) {
-  app.add_option("--num-conn", settings.request.num_conn, "Listeners; each takes any number of connections")
+  app.add_option("--num-conn", settings.request.num_conn,
+                 "Listeners; each takes any number of connections")
       ->capture_default_str();
   settings.rate_option = app.add_option("--rate", settings.rate,
-                                        "Mbit/s of payload each way to reserve; 0: best effort")->capture_default_str();
+                                        "Mbit/s of payload each way to reserve; 0: best effort")
+                             ->capture_default_str();
   app.add_option("--prod-app", settings.prod_app,
-                 "Where the producer application listens, HOST:PORT,…; without it, wait for the app controllers");
-  app.add_option("--label", settings.labels, "KEY=VALUE, such as job or experiment; may be repeated");
+                 "Where the producer application listens, HOST:PORT,…; without it, wait for the "
+                 "app controllers");
+  app.add_option("--label", settings.labels,
+                 "KEY=VALUE, such as job or experiment; may be repeated");
   add_duration(app, "--for", settings.request.lifetime, "End the session this long after set-up");
-  add_duration(app, "--timeout", settings.request.timeout, "Give up when it is not set up within this [190s]");
+  add_duration(app, "--timeout", settings.request.timeout,
+               "Give up when it is not set up within this [190s]");
   app.add_option("--uid", settings.request.uid, "The session's id [a random UUID]");
   app.add_option("--session-file", settings.session_file,
                  "Write id, servers and key files here at once, as JSON, mode 0600");
-  app.add_option("--req-file", settings.req_file, "Do what this JSON file says: {\"cmd\":\"REQ\",…} or {\"cmd\":\"REL\",…}");
+  app.add_option("--req-file", settings.req_file,
+                 "Do what this JSON file says: {\"cmd\":\"REQ\",…} or {\"cmd\":\"REL\",…}");
   app.add_flag("--watch", settings.watch, "Then show it live until it ends or Ctrl-C");
   app.add_flag("--release-on-exit", settings.release_on_exit, "Release it when --watch ends");
 }
@@ -124,13 +134,16 @@ Status request_session(RequestSettings& settings) {
     request.cons_app_key = keys.cons;
   }
   if (!settings.session_file.empty()) {
-    if (auto status = write_session_file(settings.session_file, request.uid, local.prod, local.cons, keys); !status) {
+    if (auto status =
+            write_session_file(settings.session_file, request.uid, local.prod, local.cons, keys);
+        !status) {
       return status;
     }
   }
-  std::fprintf(stderr, "session %s%s%s\n", request.uid.c_str(),
-               keys.prod.empty() ? ", no application keys over plaintext" : "; application keys: ",
-               keys.prod.empty() ? "" : (keys.prod_file.string() + ", " + keys.cons_file.string()).c_str());
+  std::fprintf(
+      stderr, "session %s%s%s\n", request.uid.c_str(),
+      keys.prod.empty() ? ", no application keys over plaintext" : "; application keys: ",
+      keys.prod.empty() ? "" : (keys.prod_file.string() + ", " + keys.cons_file.string()).c_str());
 
   block_signals({SIGINT, SIGTERM, SIGHUP});
   client::UserClient client(*options);
@@ -139,11 +152,15 @@ Status request_session(RequestSettings& settings) {
   Result<client::SessionResult> result = Error{};
   {
     client::Interrupt interrupt;
-    const SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP}, [&interrupt](int) { interrupt.trigger(); });
-    result = client.request(*prod, *cons, request, [states](const client::StateChange& change) {
-      std::fprintf(states, "Current state: %s\n", std::string(to_string(change.state)).c_str());
-      std::fflush(states);
-    }, &interrupt);
+    const SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP},
+                              [&interrupt](int) { interrupt.trigger(); });
+    result = client.request(
+        *prod, *cons, request,
+        [states](const client::StateChange& change) {
+          std::fprintf(states, "Current state: %s\n", std::string(to_string(change.state)).c_str());
+          std::fflush(states);
+        },
+        &interrupt);
   }
   if (!result) {
     forget_session_keys(local.state_directory, uid);
@@ -176,12 +193,14 @@ Status run_req_file(RequestSettings& settings) {
     const std::string command = document.value("cmd", "");
     if (document.contains("prod")) settings.client->prod = document.at("prod").get<std::string>();
     if (document.contains("cons")) settings.client->cons = document.at("cons").get<std::string>();
-    if (command == "REL") return release_session(*settings.client, document.at("uid").get<std::string>());
+    if (command == "REL")
+      return release_session(*settings.client, document.at("uid").get<std::string>());
     if (command != "REQ") return invalid(name + ": cmd '" + command + "' is neither REQ nor REL");
     if (document.contains("uid")) settings.request.uid = document.at("uid").get<std::string>();
     settings.request.num_conn = document.value("num_conn", settings.request.num_conn);
     settings.rate = document.value("rate", settings.rate);
-    if (document.contains("prod_app")) settings.prod_app = document.at("prod_app").get<std::string>();
+    if (document.contains("prod_app"))
+      settings.prod_app = document.at("prod_app").get<std::string>();
   } catch (const json::exception& error) {
     return invalid(name + ": " + error.what());
   }
@@ -212,19 +231,20 @@ Status watch_session(ClientSettings& settings, client::UserClient& client, const
   LiveTable live;
   client::Interrupt interrupt;
   const SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP}, [&interrupt](int) { interrupt.trigger(); });
-  const Status status = client.watch(uid, *places, std::chrono::milliseconds(1000),
-                                     [&](const session::SessionEvent& event) {
-                                       if (settings.json) {
-                                         json line = to_json(event.session);
-                                         line["event"] = to_string(event.kind);
-                                         line["detail"] = event.detail;
-                                         std::fprintf(stderr, "%s\n", line.dump().c_str());
-                                         return;
-                                       }
-                                       live.take(event, std::chrono::steady_clock::now());
-                                       live.draw();
-                                     },
-                                     &interrupt);
+  const Status status = client.watch(
+      uid, *places, std::chrono::milliseconds(1000),
+      [&](const session::SessionEvent& event) {
+        if (settings.json) {
+          json line = to_json(event.session);
+          line["event"] = to_string(event.kind);
+          line["detail"] = event.detail;
+          std::fprintf(stderr, "%s\n", line.dump().c_str());
+          return;
+        }
+        live.take(event, std::chrono::steady_clock::now());
+        live.draw();
+      },
+      &interrupt);
   // To stop watching is what an interrupt asks for.
   if (!status && status.error().cause == Cause::cancelled) return {};
   return status;

@@ -41,50 +41,79 @@ struct Settings {
 
 void add_options(CLI::App& app, Settings& settings) {
   auto& options = settings.options;
-  const auto env = [](CLI::Option* option, const char* name) { option->envname(std::string("SCISTREAM_") + name); };
-  env(app.add_option("--listener-ip", options.listener_ip,
-                     "Address to listen on and to announce; bound if it is local, else every address is")
-          ->capture_default_str(), "LISTENER_IP");
-  env(app.add_option("--port", settings.port, "Control port; 0 takes a free one")->capture_default_str(), "PORT");
-  env(app.add_option("-t,--type", options.type, "Kind of data server, any case")->capture_default_str(), "TYPE");
-  env(app.add_option("--port-range", settings.ports, "Ports of the sessions' listeners")->capture_default_str(),
+  const auto env = [](CLI::Option* option, const char* name) {
+    option->envname(std::string("SCISTREAM_") + name);
+  };
+  env(app.add_option(
+             "--listener-ip", options.listener_ip,
+             "Address to listen on and to announce; bound if it is local, else every address is")
+          ->capture_default_str(),
+      "LISTENER_IP");
+  env(app.add_option("--port", settings.port, "Control port; 0 takes a free one")
+          ->capture_default_str(),
+      "PORT");
+  env(app.add_option("-t,--type", options.type, "Kind of data server, any case")
+          ->capture_default_str(),
+      "TYPE");
+  env(app.add_option("--port-range", settings.ports, "Ports of the sessions' listeners")
+          ->capture_default_str(),
       "PORT_RANGE");
   env(app.add_option("--advertise", options.advertise,
-                     "HOST[:FIRSTPORT] that others must use, behind NAT or a NodePort"), "ADVERTISE");
-  env(app.add_option("--wan-ip", options.wan_ip, "Address of producers' listeners [listener-ip]"), "WAN_IP");
-  env(app.add_option("--lan-ip", options.lan_ip, "Address of consumers' listeners [listener-ip]"), "LAN_IP");
+                     "HOST[:FIRSTPORT] that others must use, behind NAT or a NodePort"),
+      "ADVERTISE");
+  env(app.add_option("--wan-ip", options.wan_ip, "Address of producers' listeners [listener-ip]"),
+      "WAN_IP");
+  env(app.add_option("--lan-ip", options.lan_ip, "Address of consumers' listeners [listener-ip]"),
+      "LAN_IP");
   env(cli::add_duration(app, "--timeout", options.timeout,
-                        "How long hello may take after req, and update after hello [180s]"), "TIMEOUT");
+                        "How long hello may take after req, and update after hello [180s]"),
+      "TIMEOUT");
   env(app.add_option("--capacity", options.capacity_mbps, "Mbit/s that can be leased; 0: unlimited")
-          ->capture_default_str(), "CAPACITY");
-  env(cli::add_duration(app, "--max-session", options.max_session, "Longest session after set-up [no limit]"),
+          ->capture_default_str(),
+      "CAPACITY");
+  env(cli::add_duration(app, "--max-session", options.max_session,
+                        "Longest session after set-up [no limit]"),
       "MAX_SESSION");
   env(cli::add_duration(app, "--idle-limit", options.idle_limit,
-                        "End a session after this long without a connection; 0: never [24h]"), "IDLE_LIMIT");
+                        "End a session after this long without a connection; 0: never [24h]"),
+      "IDLE_LIMIT");
   env(app.add_option("--state-dir", options.state_directory,
-                     "Folder for certificate, socket and lock [one per address and port in the user's state folder]"),
+                     "Folder for certificate, socket and lock [one per address and port in the "
+                     "user's state folder]"),
       "STATE_DIR");
-  env(cli::add_duration(app, "--orphan-grace", settings.orphan_grace,
-                        "How long the data server outlives this server and its last connection [60s]"),
+  env(cli::add_duration(
+          app, "--orphan-grace", settings.orphan_grace,
+          "How long the data server outlives this server and its last connection [60s]"),
       "ORPHAN_GRACE");
   env(cli::add_duration(app, "--drain", settings.drain,
-                        "How long a stop waits for live connections [30s]"), "DRAIN");
-  env(cli::add_switch(app, "--ssl", options.tls, "TLS on the control port; --ssl=False is plaintext"), "SSL");
-  env(app.add_option("--server-crt", options.server_crt,
-                     "Certificate, PEM [server.crt here if it and server.key exist, else one of its own]"),
+                        "How long a stop waits for live connections [30s]"),
+      "DRAIN");
+  env(cli::add_switch(app, "--ssl", options.tls,
+                      "TLS on the control port; --ssl=False is plaintext"),
+      "SSL");
+  env(app.add_option(
+          "--server-crt", options.server_crt,
+          "Certificate, PEM [server.crt here if it and server.key exist, else one of its own]"),
       "SERVER_CRT");
   env(app.add_option("--server-key", options.server_key, "Its private key, PEM"), "SERVER_KEY");
   env(app.add_option("--data-server", settings.data_server,
-                     "Use the data server at unix:PATH or HOST:PORT instead of starting one"), "DATA_SERVER");
-  env(app.add_option("--data-server-ca", options.data_server_ca, "For mutual TLS with it: its authority, PEM"),
+                     "Use the data server at unix:PATH or HOST:PORT instead of starting one"),
+      "DATA_SERVER");
+  env(app.add_option("--data-server-ca", options.data_server_ca,
+                     "For mutual TLS with it: its authority, PEM"),
       "DATA_SERVER_CA");
-  env(app.add_option("--data-server-crt", options.data_server_crt, "This server's certificate for it, PEM"),
+  env(app.add_option("--data-server-crt", options.data_server_crt,
+                     "This server's certificate for it, PEM"),
       "DATA_SERVER_CRT");
-  env(app.add_option("--data-server-key", options.data_server_key, "Its private key, PEM"), "DATA_SERVER_KEY");
-  env(app.add_option("--client-id", settings.client_id, "Identity provider client id"), "CLIENT_ID");
-  env(app.add_option("--client-secret", settings.client_secret, "Identity provider client secret"), "CLIENT_SECRET");
+  env(app.add_option("--data-server-key", options.data_server_key, "Its private key, PEM"),
+      "DATA_SERVER_KEY");
+  env(app.add_option("--client-id", settings.client_id, "Identity provider client id"),
+      "CLIENT_ID");
+  env(app.add_option("--client-secret", settings.client_secret, "Identity provider client secret"),
+      "CLIENT_SECRET");
   env(app.add_flag("--insecure-no-auth", options.insecure_no_auth,
-                   "Serve anyone who can reach the port, without knowing who it is"), "INSECURE_NO_AUTH");
+                   "Serve anyone who can reach the port, without knowing who it is"),
+      "INSECURE_NO_AUTH");
   app.add_flag("-v,--v,--verbose", options.verbose, "Log every state change");
   app.set_version_flag("--version", "s2cs, version: " + std::string(version()));
 }
@@ -104,7 +133,8 @@ Status complete(Settings& settings) {
   options.orphan_grace = std::chrono::ceil<std::chrono::seconds>(settings.orphan_grace);
   if (!settings.client_id.empty() || !settings.client_secret.empty()) {
     return Error{Cause::invalid_argument,
-                 "--client_id and --client_secret: this version cannot check tokens, and will not pretend to; "
+                 "--client_id and --client_secret: this version cannot check tokens, and will not "
+                 "pretend to; "
                  "leave them out to serve this machine only, or say --insecure-no-auth"};
   }
   return {};
@@ -120,9 +150,12 @@ Status serve(Settings& settings) {
     log->info("certificate SHA-256 fingerprint: {}", server.fingerprint());
     log->info("certificate: {}", (server.state_directory() / "server.crt").string());
   } else {
-    std::fprintf(stderr, "%s\n",
-                 cli::styled("PLAINTEXT: --ssl=False, anyone on the path can read and change the control channel",
-                             cli::Style::red, STDERR_FILENO).c_str());
+    std::fprintf(
+        stderr, "%s\n",
+        cli::styled(
+            "PLAINTEXT: --ssl=False, anyone on the path can read and change the control channel",
+            cli::Style::red, STDERR_FILENO)
+            .c_str());
   }
   std::printf("s2cs ready on %s\n", to_string(server.endpoint()).c_str());
   std::fflush(stdout);
@@ -144,8 +177,10 @@ Status serve(Settings& settings) {
 
 int main(int argc, char** argv) {
   cli::prepare_process();
-  CLI::App app("SciStream control server: keeps a facility's sessions, ports and bandwidth, and runs its data server.",
-               "s2cs");
+  CLI::App app(
+      "SciStream control server: keeps a facility's sessions, ports and bandwidth, and runs its "
+      "data server.",
+      "s2cs");
   app.footer(examples);
   Settings settings;
   add_options(app, settings);

@@ -37,8 +37,9 @@ struct Settings {
 };
 
 Status serve(Settings& settings) {
-  settings.host.state_directory =
-      settings.state_directory.empty() ? default_state_directory() / "s2ds" : std::filesystem::path(settings.state_directory);
+  settings.host.state_directory = settings.state_directory.empty()
+                                      ? default_state_directory() / "s2ds"
+                                      : std::filesystem::path(settings.state_directory);
   settings.host.threads = settings.threads;
   if (!settings.serve_listen.empty()) {
     auto endpoint = parse_endpoint(settings.serve_listen, ZeroPort::allowed);
@@ -65,7 +66,8 @@ Status serve(Settings& settings) {
 
 Status forward(Settings& settings) {
   if (settings.listen.size() != settings.target.size()) {
-    return Error{Cause::invalid_argument, std::to_string(settings.listen.size()) + " --listen and " +
+    return Error{Cause::invalid_argument, std::to_string(settings.listen.size()) +
+                                              " --listen and " +
                                               std::to_string(settings.target.size()) +
                                               " --target: give one target for each listener"};
   }
@@ -78,7 +80,8 @@ Status forward(Settings& settings) {
     pairs.push_back({std::move(*listener), std::move(*target)});
   }
   cli::block_signals({SIGINT, SIGTERM});
-  net::IoThreads threads(settings.threads == 0 ? std::thread::hardware_concurrency() : settings.threads);
+  net::IoThreads threads(settings.threads == 0 ? std::thread::hardware_concurrency()
+                                               : settings.threads);
   auto relay = relay::Relay::open(threads, pairs, {}, stderr_logger("s2ds", settings.verbose));
   if (!relay) return relay.error();
   for (const Endpoint& listener : (*relay)->listeners()) {
@@ -104,24 +107,34 @@ int main(int argc, char** argv) {
   const auto env = [](const char* name) { return std::string("SCISTREAM_") + name; };
   app.add_flag("-v,--v,--verbose", settings.verbose, "Log every connection and state change");
   app.add_option("--threads", settings.threads, "Threads that move bytes [one a core]")
-      ->check(CLI::Range(1, 1024))->envname(env("THREADS"));
+      ->check(CLI::Range(1, 1024))
+      ->envname(env("THREADS"));
 
   CLI::App* serving = app.add_subcommand("serve", "Serve a control server");
   serving->add_option("--state-dir", settings.state_directory, "Folder for the socket and the lock")
       ->envname(env("STATE_DIR"));
-  serving->add_option("--listen", settings.serve_listen, "HOST:PORT instead of the socket; 0 takes a free port");
-  serving->add_option("--ca", settings.host.ca, "Authority whose certificates may call, PEM: mutual TLS");
+  serving->add_option("--listen", settings.serve_listen,
+                      "HOST:PORT instead of the socket; 0 takes a free port");
+  serving->add_option("--ca", settings.host.ca,
+                      "Authority whose certificates may call, PEM: mutual TLS");
   serving->add_option("--cert", settings.host.certificate, "This server's certificate, PEM");
   serving->add_option("--key", settings.host.key, "Its private key, PEM");
-  serving->add_option("--orphan-grace", settings.orphan_grace,
-                      "End this long after the control server and the last connection have gone [never]")
+  serving
+      ->add_option(
+          "--orphan-grace", settings.orphan_grace,
+          "End this long after the control server and the last connection have gone [never]")
       ->envname(env("ORPHAN_GRACE"));
 
   CLI::App* relaying = app.add_subcommand("relay", "Forward listeners to targets, alone");
-  relaying->add_option("--listen", settings.listen, "HOST:PORT to listen on; port 0 takes a free one")->required();
-  relaying->add_option("--target", settings.target, "HOST:PORT to forward it to; one for each --listen")->required();
+  relaying
+      ->add_option("--listen", settings.listen, "HOST:PORT to listen on; port 0 takes a free one")
+      ->required();
+  relaying
+      ->add_option("--target", settings.target, "HOST:PORT to forward it to; one for each --listen")
+      ->required();
 
   const bool json = false;
-  return cli::run(app, cli::normalized(argc, argv, {"serve", "relay"}),
-                  [&] { return serving->parsed() ? serve(settings) : forward(settings); }, json);
+  return cli::run(
+      app, cli::normalized(argc, argv, {"serve", "relay"}),
+      [&] { return serving->parsed() ? serve(settings) : forward(settings); }, json);
 }

@@ -55,7 +55,8 @@ Status list_sessions(cli::ClientSettings& settings) {
   for (const auto& view : views) present.insert(view.key.uid);
   for (const auto& entry : client.book().all()) {
     // Both facilities answered and neither knows it: it ended by itself.
-    if (!present.contains(entry.uid) && !silent.contains(entry.uid)) client.book().forget(entry.uid);
+    if (!present.contains(entry.uid) && !silent.contains(entry.uid))
+      client.book().forget(entry.uid);
   }
   if (settings.json) {
     json sessions = json::array();
@@ -113,7 +114,9 @@ Status show_info(cli::ClientSettings& settings) {
                              {"ports_free", capacity.ports_free},
                              {"capacity_mbps", capacity.mbps},
                              {"capacity_free_mbps", capacity.mbps_free},
-                             {"sessions", capacity.sessions}}.dump(2).c_str());
+                             {"sessions", capacity.sessions}}
+                            .dump(2)
+                            .c_str());
     return {};
   }
   const auto joined = [](const std::vector<std::string>& texts) {
@@ -121,14 +124,20 @@ Status show_info(cli::ClientSettings& settings) {
     for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
     return all;
   };
-  const std::string bandwidth = capacity.mbps == 0 ? "unlimited"
-                                                   : std::to_string(capacity.mbps_free) + " of " +
-                                                         std::to_string(capacity.mbps) + " Mbit/s free";
-  std::fputs(cli::table({{"S2CS", "VERSION", "DATA SERVERS", "TRANSPORTS", "PORTS", "BANDWIDTH", "SESSIONS"},
-                         {settings.s2cs, info->version, joined(info->data_server_kinds), joined(info->transports),
-                          std::to_string(capacity.ports_free) + " of " + std::to_string(capacity.ports_total) + " free",
-                          bandwidth, std::to_string(capacity.sessions)}},
-                        STDOUT_FILENO).c_str(), stdout);
+  const std::string bandwidth = capacity.mbps == 0
+                                    ? "unlimited"
+                                    : std::to_string(capacity.mbps_free) + " of " +
+                                          std::to_string(capacity.mbps) + " Mbit/s free";
+  std::fputs(
+      cli::table(
+          {{"S2CS", "VERSION", "DATA SERVERS", "TRANSPORTS", "PORTS", "BANDWIDTH", "SESSIONS"},
+           {settings.s2cs, info->version, joined(info->data_server_kinds), joined(info->transports),
+            std::to_string(capacity.ports_free) + " of " + std::to_string(capacity.ports_total) +
+                " free",
+            bandwidth, std::to_string(capacity.sessions)}},
+          STDOUT_FILENO)
+          .c_str(),
+      stdout);
   return {};
 }
 
@@ -136,7 +145,9 @@ Status show_info(cli::ClientSettings& settings) {
 
 int main(int argc, char** argv) {
   cli::prepare_process();
-  CLI::App app("SciStream user client: sets up, shows and releases sessions between two facilities.", "s2uc");
+  CLI::App app(
+      "SciStream user client: sets up, shows and releases sessions between two facilities.",
+      "s2uc");
   app.footer(examples);
   app.set_version_flag("--version", "s2uc, version " + std::string(version()));
   app.require_subcommand(0, 1);
@@ -147,7 +158,8 @@ int main(int argc, char** argv) {
   request.client = &client;
   std::string uid;
   cli::add_client_options(app, client);
-  app.add_option("--req-file", request.req_file, "Do what this JSON file says, as in `s2uc request --req-file`");
+  app.add_option("--req-file", request.req_file,
+                 "Do what this JSON file says, as in `s2uc request --req-file`");
 
   const auto with_uid = [&](CLI::App* command) {
     command->add_option("uid", uid, "The session's id")->required();
@@ -155,28 +167,36 @@ int main(int argc, char** argv) {
     cli::add_client_options(*command, client);
     return command;
   };
-  CLI::App* requesting = app.add_subcommand("request", "Set up a whole session between two facilities");
+  CLI::App* requesting =
+      app.add_subcommand("request", "Set up a whole session between two facilities");
   cli::add_client_options(*requesting, client);
-  requesting->add_option("--prod", client.prod, "Control server of the producer's facility, HOST:PORT");
-  requesting->add_option("--cons", client.cons, "Control server of the consumer's facility, HOST:PORT");
+  requesting->add_option("--prod", client.prod,
+                         "Control server of the producer's facility, HOST:PORT");
+  requesting->add_option("--cons", client.cons,
+                         "Control server of the consumer's facility, HOST:PORT");
   cli::add_request_options(*requesting, request);
-  const CLI::App* releasing = with_uid(app.add_subcommand("release", "End a session at both facilities"));
+  const CLI::App* releasing =
+      with_uid(app.add_subcommand("release", "End a session at both facilities"));
   const CLI::App* showing = with_uid(app.add_subcommand("status", "Show a session"));
-  const CLI::App* watching = with_uid(app.add_subcommand("watch", "Show a session live until it ends or Ctrl-C"));
+  const CLI::App* watching =
+      with_uid(app.add_subcommand("watch", "Show a session live until it ends or Ctrl-C"));
   CLI::App* listing = app.add_subcommand("list", "Show the sessions requested from here");
   cli::add_client_options(*listing, client);
   CLI::App* asking = app.add_subcommand("info", "Show what a control server is and has left");
   cli::add_client_options(*asking, client);
   asking->add_option("--s2cs", client.s2cs, "Control server, HOST:PORT")->required();
 
-  return cli::run(app, cli::normalized(argc, argv, {"request", "release", "status", "watch", "list", "info"}), [&] {
-    if (requesting->parsed()) return cli::request_session(request);
-    if (releasing->parsed()) return cli::release_session(client, uid);
-    if (showing->parsed()) return show_status(client, uid);
-    if (watching->parsed()) return watch(client, uid);
-    if (listing->parsed()) return list_sessions(client);
-    if (asking->parsed()) return show_info(client);
-    if (!request.req_file.empty()) return cli::run_req_file(request);
-    return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
-  }, client.json);
+  return cli::run(
+      app, cli::normalized(argc, argv, {"request", "release", "status", "watch", "list", "info"}),
+      [&] {
+        if (requesting->parsed()) return cli::request_session(request);
+        if (releasing->parsed()) return cli::release_session(client, uid);
+        if (showing->parsed()) return show_status(client, uid);
+        if (watching->parsed()) return watch(client, uid);
+        if (listing->parsed()) return list_sessions(client);
+        if (asking->parsed()) return show_info(client);
+        if (!request.req_file.empty()) return cli::run_req_file(request);
+        return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
+      },
+      client.json);
 }

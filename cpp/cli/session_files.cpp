@@ -24,12 +24,15 @@ Result<Secret> keep_or_make(const std::filesystem::path& path) {
 
 }  // namespace
 
-Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directory, const std::string& uid) {
-  if (auto status = make_private_directory(state_directory / "keys"); !status) return status.error();
+Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directory,
+                                      const std::string& uid) {
+  if (auto status = make_private_directory(state_directory / "keys"); !status)
+    return status.error();
   SessionKeys keys;
   keys.prod_file = key_path(state_directory, uid, "prod");
   keys.cons_file = key_path(state_directory, uid, "cons");
-  for (const auto& [path, key] : {std::pair{&keys.prod_file, &keys.prod}, {&keys.cons_file, &keys.cons}}) {
+  for (const auto& [path, key] :
+       {std::pair{&keys.prod_file, &keys.prod}, {&keys.cons_file, &keys.cons}}) {
     auto made = keep_or_make(*path);
     if (!made) return made.error();
     *key = std::move(*made);
@@ -43,8 +46,9 @@ void forget_session_keys(const std::filesystem::path& state_directory, const std
   std::filesystem::remove(key_path(state_directory, uid, "cons"), ignored);
 }
 
-Status write_session_file(const std::filesystem::path& path, const std::string& uid, const std::string& prod,
-                          const std::string& cons, const SessionKeys& keys) {
+Status write_session_file(const std::filesystem::path& path, const std::string& uid,
+                          const std::string& prod, const std::string& cons,
+                          const SessionKeys& keys) {
   nlohmann::json document{{"uid", uid}, {"prod", prod}, {"cons", cons}};
   if (!keys.prod.empty()) {
     document["prod_key_file"] = std::filesystem::absolute(keys.prod_file).string();

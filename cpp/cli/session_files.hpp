@@ -18,11 +18,13 @@ struct SessionKeys {
 
 /// `keys/<uid>.prod.key` and `keys/<uid>.cons.key` of the state folder, 64 hexadecimal digits each,
 /// mode 0600. Keys that are there already (the same request repeated) are kept.
-Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directory, const std::string& uid);
+Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directory,
+                                      const std::string& uid);
 void forget_session_keys(const std::filesystem::path& state_directory, const std::string& uid);
 
 /// What `--session-file` holds: the id, both control servers and the key files, as JSON, 0600.
-Status write_session_file(const std::filesystem::path& path, const std::string& uid, const std::string& prod,
-                          const std::string& cons, const SessionKeys& keys);
+Status write_session_file(const std::filesystem::path& path, const std::string& uid,
+                          const std::string& prod, const std::string& cons,
+                          const SessionKeys& keys);
 
 }  // namespace scistream::cli

@@ -29,7 +29,8 @@ std::string state_of(const session::SessionView& view) {
 
 std::string joined(const std::vector<std::string>& texts) {
   std::string all;
-  for (std::size_t i = 0; i < std::min<std::size_t>(texts.size(), 3); ++i) all += (i > 0 ? "," : "") + texts[i];
+  for (std::size_t i = 0; i < std::min<std::size_t>(texts.size(), 3); ++i)
+    all += (i > 0 ? "," : "") + texts[i];
   if (texts.size() > 3) all += ",… " + std::to_string(texts.size()) + " in all";
   return all.empty() ? "-" : all;
 }
@@ -63,25 +64,30 @@ nlohmann::json to_json(const session::SessionView& view) {
 }
 
 std::string session_table(const std::vector<session::SessionView>& views, int fd) {
-  std::vector<std::vector<std::string>> rows{
-      {"UID", "ROLE", "STATE", "LISTENERS", "TARGETS", "CONN", "TO CONSUMER", "TO PRODUCER", "PROTECTION", "AGE"}};
+  std::vector<std::vector<std::string>> rows{{"UID", "ROLE", "STATE", "LISTENERS", "TARGETS",
+                                              "CONN", "TO CONSUMER", "TO PRODUCER", "PROTECTION",
+                                              "AGE"}};
   for (const auto& view : views) {
     const auto& counters = view.counters;
-    rows.push_back({view.key.uid, std::string(to_string(view.key.role)), state_of(view), joined(view.listeners),
-                    joined(view.targets),
-                    std::to_string(counters.connections_active) + "/" + std::to_string(counters.connections_total),
-                    human_bytes(counters.bytes_to_consumer), human_bytes(counters.bytes_to_producer), view.protection,
+    rows.push_back({view.key.uid, std::string(to_string(view.key.role)), state_of(view),
+                    joined(view.listeners), joined(view.targets),
+                    std::to_string(counters.connections_active) + "/" +
+                        std::to_string(counters.connections_total),
+                    human_bytes(counters.bytes_to_consumer),
+                    human_bytes(counters.bytes_to_producer), view.protection,
                     human_duration(static_cast<std::uint64_t>(view.age.count()))});
   }
   return table(rows, fd);
 }
 
-void LiveTable::take(const session::SessionEvent& event, std::chrono::steady_clock::time_point now) {
+void LiveTable::take(const session::SessionEvent& event,
+                     std::chrono::steady_clock::time_point now) {
   latest_ = event.session.key;
   Row& row = rows_[latest_];
   const auto& before = row.view.counters;
   const auto& after = event.session.counters;
-  if (event.kind == session::SessionEvent::Kind::counters && row.at.time_since_epoch().count() != 0) {
+  if (event.kind == session::SessionEvent::Kind::counters &&
+      row.at.time_since_epoch().count() != 0) {
     const double seconds = std::chrono::duration<double>(now - row.at).count();
     row.gbit_to_consumer = rate(before.bytes_to_consumer, after.bytes_to_consumer, seconds);
     row.gbit_to_producer = rate(before.bytes_to_producer, after.bytes_to_producer, seconds);
@@ -94,12 +100,13 @@ void LiveTable::take(const session::SessionEvent& event, std::chrono::steady_clo
 
 void LiveTable::draw() {
   const bool terminal = is_terminal(STDOUT_FILENO);
-  std::vector<std::vector<std::string>> rows{
-      {"ROLE", "STATE", "CONN", "Gbit/s TO CONSUMER", "Gbit/s TO PRODUCER", "TO CONSUMER", "TO PRODUCER"}};
+  std::vector<std::vector<std::string>> rows{{"ROLE", "STATE", "CONN", "Gbit/s TO CONSUMER",
+                                              "Gbit/s TO PRODUCER", "TO CONSUMER", "TO PRODUCER"}};
   for (const auto& [key, row] : rows_) {
     if (!terminal && key != latest_) continue;
     const auto& counters = row.view.counters;
-    rows.push_back({std::string(to_string(key.role)), row.gone ? "ended: " + row.detail : state_of(row.view),
+    rows.push_back({std::string(to_string(key.role)),
+                    row.gone ? "ended: " + row.detail : state_of(row.view),
                     std::to_string(counters.connections_active), gbit(row.gbit_to_consumer),
                     gbit(row.gbit_to_producer), human_bytes(counters.bytes_to_consumer),
                     human_bytes(counters.bytes_to_producer)});

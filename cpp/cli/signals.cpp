@@ -42,7 +42,8 @@ SignalWaiter::SignalWaiter(std::initializer_list<int> signals, std::function<voi
     : event_(::eventfd(0, EFD_CLOEXEC)), signals_(-1) {
   const sigset_t set = set_of(signals);
   signals_ = ::signalfd(-1, &set, SFD_CLOEXEC);
-  if (event_ < 0 || signals_ < 0) throw std::runtime_error("cannot wait for signals: out of descriptors");
+  if (event_ < 0 || signals_ < 0)
+    throw std::runtime_error("cannot wait for signals: out of descriptors");
   thread_ = std::thread([this, handle = std::move(handle)] {
     pollfd entries[2] = {{event_, POLLIN, 0}, {signals_, POLLIN, 0}};
     for (;;) {
@@ -67,14 +68,17 @@ SignalWaiter::~SignalWaiter() {
 void notify_systemd(const char* state) {
   const char* path = std::getenv("NOTIFY_SOCKET");
   sockaddr_un address{};
-  if (path == nullptr || (path[0] != '/' && path[0] != '@') || std::strlen(path) >= sizeof address.sun_path) return;
+  if (path == nullptr || (path[0] != '/' && path[0] != '@') ||
+      std::strlen(path) >= sizeof address.sun_path)
+    return;
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path, std::strlen(path));
   if (path[0] == '@') address.sun_path[0] = '\0';  // an abstract name
   const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (socket < 0) return;
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
-  (void)::sendto(socket, state, std::strlen(state), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), size);
+  (void)::sendto(socket, state, std::strlen(state), MSG_NOSIGNAL,
+                 reinterpret_cast<const sockaddr*>(&address), size);
   ::close(socket);
 }
 

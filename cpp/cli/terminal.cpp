@@ -24,7 +24,11 @@ const char* code_of(Style style) {
 
 std::string with_unit(double value, const char* unit) {
   char text[32];
-  std::snprintf(text, sizeof text, value < 10 ? "%.2f %s" : value < 100 ? "%.1f %s" : "%.0f %s", value, unit);
+  std::snprintf(text, sizeof text,
+                value < 10    ? "%.2f %s"
+                : value < 100 ? "%.1f %s"
+                              : "%.0f %s",
+                value, unit);
   return text;
 }
 
@@ -34,7 +38,8 @@ bool is_terminal(int fd) { return ::isatty(fd) == 1; }
 
 std::string styled(const std::string& text, Style style, int fd) {
   const char* no_color = std::getenv("NO_COLOR");
-  if (style == Style::plain || !is_terminal(fd) || (no_color != nullptr && *no_color != '\0')) return text;
+  if (style == Style::plain || !is_terminal(fd) || (no_color != nullptr && *no_color != '\0'))
+    return text;
   return code_of(style) + text + "\033[0m";
 }
 

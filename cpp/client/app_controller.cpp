@@ -27,13 +27,14 @@ class HelloRun : public std::enable_shared_from_this<HelloRun> {
     message.wait_ready = hello_.wait_ready;
     if (!hello_.key.empty()) {
       message.nonce = Secret::random(16).hex();
-      message.proof = session::hello_proof(hello_.key, message.uid, to_string(hello_.role), message.prod_listeners,
-                                           message.nonce);
+      message.proof = session::hello_proof(hello_.key, message.uid, to_string(hello_.role),
+                                           message.prod_listeners, message.nonce);
     }
     const auto deadline = hello_.wait_ready ? hello_.timeout : control::ControlClient::quick;
-    call_ = client_.hello(message, deadline, [self = shared_from_this()](Result<session::HelloAnswer> answer) {
-      self->on_answer(std::move(answer));
-    });
+    call_ = client_.hello(message, deadline,
+                          [self = shared_from_this()](Result<session::HelloAnswer> answer) {
+                            self->on_answer(std::move(answer));
+                          });
     if (cancelled_) call_->cancel();
   }
 
@@ -47,9 +48,11 @@ class HelloRun : public std::enable_shared_from_this<HelloRun> {
  private:
   void on_answer(Result<session::HelloAnswer> answer) {
     // UNKNOWN is how a deployed server says that it does not know the session.
-    const bool absent = !answer && (answer.error().cause == Cause::not_found || answer.error().cause == Cause::failure);
+    const bool absent = !answer && (answer.error().cause == Cause::not_found ||
+                                    answer.error().cause == Cause::failure);
     if (absent && !cancelled_ && scheduler_.now() < patient_until_) {
-      timer_ = scheduler_.after(std::chrono::milliseconds(200), [self = shared_from_this()] { self->send(); });
+      timer_ = scheduler_.after(std::chrono::milliseconds(200),
+                                [self = shared_from_this()] { self->send(); });
       return;
     }
     done_(std::move(answer));
@@ -73,7 +76,8 @@ AppController::AppController(ClientOptions options, Endpoint server)
 Result<session::HelloAnswer> AppController::hello(const AppHello& hello, Interrupt* interrupt) {
   if (auto status = check_uid(hello.uid); !status) return status.error();
   if (hello.role == Role::producer && hello.listeners.empty()) {
-    return Error{Cause::invalid_argument, "a producer says where its application listens; give --listen HOST:PORT"};
+    return Error{Cause::invalid_argument,
+                 "a producer says where its application listens; give --listen HOST:PORT"};
   }
   auto answer = wait_for<session::HelloAnswer>([&](auto done) {
     auto run = std::make_shared<HelloRun>(client_.scheduler(), client_.at(server_), hello, done);

@@ -14,8 +14,8 @@ struct AppHello {
   std::string uid;
   Role role = Role::producer;
   std::vector<Endpoint> listeners;  ///< Producer: where its application listens; not empty.
-  Secret key;                       ///< The session's application key of this facility; may be empty.
-  bool wait_ready = false;          ///< Return only when the session's targets are set.
+  Secret key;               ///< The session's application key of this facility; may be empty.
+  bool wait_ready = false;  ///< Return only when the session's targets are set.
   std::chrono::milliseconds patience{0};  ///< How long to wait for a session that is not there yet.
   std::chrono::milliseconds timeout{180'000};  ///< For `wait_ready`.
 };

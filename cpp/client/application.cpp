@@ -56,25 +56,31 @@ Result<std::vector<std::string>> fill_placeholders(const std::vector<std::string
   std::vector<std::string> filled = words;
   for (std::string& word : filled) {
     for (const auto& [name, value] : values) {
-      for (auto at = word.find(name); at != std::string::npos; at = word.find(name, at + value.size())) {
+      for (auto at = word.find(name); at != std::string::npos;
+           at = word.find(name, at + value.size())) {
         word.replace(at, name.size(), value);
       }
     }
     const bool left = listeners.empty() && (word.find("{listener}") != std::string::npos ||
                                             word.find("{host}") != std::string::npos ||
                                             word.find("{port}") != std::string::npos);
-    if (left) return Error{Cause::invalid_argument, "'" + word + "' needs a listener, and this session has none here"};
+    if (left)
+      return Error{Cause::invalid_argument,
+                   "'" + word + "' needs a listener, and this session has none here"};
   }
   return filled;
 }
 
-Result<int> run_application(const std::vector<std::string>& words, const std::vector<std::string>& listeners,
-                            const std::string& uid, const std::string& role, const std::vector<int>& forward,
+Result<int> run_application(const std::vector<std::string>& words,
+                            const std::vector<std::string>& listeners, const std::string& uid,
+                            const std::string& role, const std::vector<int>& forward,
                             const std::vector<std::string>& without) {
   if (words.empty()) return Error{Cause::invalid_argument, "no command to run"};
   std::vector<std::string> arguments = words;
-  std::vector<std::string> variables = environment(
-      {{"SCISTREAM_LISTENERS", joined(listeners)}, {"SCISTREAM_UID", uid}, {"SCISTREAM_ROLE", role}}, without);
+  std::vector<std::string> variables = environment({{"SCISTREAM_LISTENERS", joined(listeners)},
+                                                    {"SCISTREAM_UID", uid},
+                                                    {"SCISTREAM_ROLE", role}},
+                                                   without);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -86,8 +92,8 @@ Result<int> run_application(const std::vector<std::string>& words, const std::ve
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &ignored);
   pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, arguments.front().c_str(), nullptr, &attributes, pointers(arguments).data(),
-                                   pointers(variables).data());
+  const int error = ::posix_spawnp(&pid, arguments.front().c_str(), nullptr, &attributes,
+                                   pointers(arguments).data(), pointers(variables).data());
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return errno_error("cannot start '" + arguments.front() + "'", error);
 
@@ -100,7 +106,8 @@ Result<int> run_application(const std::vector<std::string>& words, const std::ve
     int status = 0;
     const pid_t ended = ::waitpid(pid, &status, WNOHANG);
     if (ended == pid) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    if (ended < 0 && errno != EINTR) return errno_error("cannot wait for '" + arguments.front() + "'", errno);
+    if (ended < 0 && errno != EINTR)
+      return errno_error("cannot wait for '" + arguments.front() + "'", errno);
     const timespec second{1, 0};
     const int signal = ::sigtimedwait(&waited, nullptr, &second);
     if (signal > 0 && signal != SIGCHLD) ::kill(pid, signal);

@@ -30,7 +30,9 @@ Result<BookEntry> parse(const std::string& text) {
 SessionBook::SessionBook(std::filesystem::path state_directory)
     : directory_(std::move(state_directory) / "sessions") {}
 
-std::filesystem::path SessionBook::path_of(const std::string& uid) const { return directory_ / (uid + ".json"); }
+std::filesystem::path SessionBook::path_of(const std::string& uid) const {
+  return directory_ / (uid + ".json");
+}
 
 Status SessionBook::remember(const BookEntry& entry) const {
   if (auto status = check_uid(entry.uid); !status) return status;
@@ -44,9 +46,10 @@ Result<BookEntry> SessionBook::find(const std::string& uid) const {
   if (auto status = check_uid(uid); !status) return status.error();
   const auto text = read_file(path_of(uid));
   if (text) return parse(*text);
-  return Error{Cause::not_found, "session " + uid +
-                                     " was not requested from here; say where it lives with --prod and --cons, "
-                                     "or --s2cs"};
+  return Error{Cause::not_found,
+               "session " + uid +
+                   " was not requested from here; say where it lives with --prod and --cons, "
+                   "or --s2cs"};
 }
 
 std::vector<BookEntry> SessionBook::all() const {

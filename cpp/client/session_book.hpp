@@ -12,8 +12,8 @@ namespace scistream::client {
 /// Where one session lives, as the user client remembers it. Holds no keys.
 struct BookEntry {
   std::string uid;
-  std::string prod;  ///< Control server of the producer's facility, host:port.
-  std::string cons;  ///< Control server of the consumer's facility, host:port.
+  std::string prod;          ///< Control server of the producer's facility, host:port.
+  std::string cons;          ///< Control server of the consumer's facility, host:port.
   std::int64_t created = 0;  ///< Seconds since 1970.
 };
 

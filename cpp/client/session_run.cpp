@@ -22,8 +22,8 @@ Error at(const control::ControlClient& client, Error error) {
 
 }  // namespace
 
-SessionRun::SessionRun(Scheduler& scheduler, control::ControlClient& producer, control::ControlClient& consumer,
-                       SessionRequest request)
+SessionRun::SessionRun(Scheduler& scheduler, control::ControlClient& producer,
+                       control::ControlClient& consumer, SessionRequest request)
     : scheduler_(scheduler), request_(std::move(request)) {
   if (request_.uid.empty()) request_.uid = random_uid();
   producer_.client = &producer;
@@ -33,17 +33,19 @@ SessionRun::SessionRun(Scheduler& scheduler, control::ControlClient& producer, c
 }
 
 void SessionRun::start(Observe observe, Done done) {
-  scheduler_.post([self = shared_from_this(), observe = std::move(observe), done = std::move(done)]() mutable {
-    self->observe_ = std::move(observe);
-    self->done_ = std::move(done);
-    self->started_ = self->scheduler_.now();
-    self->result_.uid = self->request_.uid;
-    self->timeout_ = self->scheduler_.after(self->request_.timeout, [self] {
-      self->fail({Cause::timeout, "the session was not set up within " +
-                                      std::to_string(self->request_.timeout.count() / 1000) + " s"});
-    });
-    self->apply(ClientInput::start);
-  });
+  scheduler_.post(
+      [self = shared_from_this(), observe = std::move(observe), done = std::move(done)]() mutable {
+        self->observe_ = std::move(observe);
+        self->done_ = std::move(done);
+        self->started_ = self->scheduler_.now();
+        self->result_.uid = self->request_.uid;
+        self->timeout_ = self->scheduler_.after(self->request_.timeout, [self] {
+          self->fail({Cause::timeout, "the session was not set up within " +
+                                          std::to_string(self->request_.timeout.count() / 1000) +
+                                          " s"});
+        });
+        self->apply(ClientInput::start);
+      });
 }
 
 void SessionRun::cancel() {
@@ -55,8 +57,9 @@ void SessionRun::apply(ClientInput input) {
   const auto actions = machine_.apply(input);
   if (!actions) return;  // a late answer to a request that has moved on
   if (machine_.state() != before) {
-    const StateChange change{machine_.state(),
-                             std::chrono::duration_cast<std::chrono::microseconds>(scheduler_.now() - started_)};
+    const StateChange change{
+        machine_.state(),
+        std::chrono::duration_cast<std::chrono::microseconds>(scheduler_.now() - started_)};
     result_.states.push_back(change);
     if (observe_) observe_(change);
   }
@@ -69,9 +72,11 @@ void SessionRun::apply(ClientInput input) {
       case ClientAction::make_map: make_map(); break;
       case ClientAction::send_updates: {
         std::vector<Endpoint> producer_targets;
-        for (const std::string& text : producer_.answer.prod_listeners) producer_targets.push_back(*parse_endpoint(text));
+        for (const std::string& text : producer_.answer.prod_listeners)
+          producer_targets.push_back(*parse_endpoint(text));
         std::vector<Endpoint> consumer_targets;
-        for (const std::string& text : producer_.answer.listeners) consumer_targets.push_back(*parse_endpoint(text));
+        for (const std::string& text : producer_.answer.listeners)
+          consumer_targets.push_back(*parse_endpoint(text));
         send_update(producer_, std::move(producer_targets));
         send_update(consumer_, std::move(consumer_targets));
         break;
@@ -87,7 +92,8 @@ void SessionRun::apply(ClientInput input) {
 }
 
 void SessionRun::fail(Error error) {
-  if (machine_.ready() || machine_.ended() || machine_.state() == session::ClientState::releasing) return;
+  if (machine_.ready() || machine_.ended() || machine_.state() == session::ClientState::releasing)
+    return;
   error_ = std::move(error);
   apply(ClientInput::fail);
 }
@@ -106,7 +112,8 @@ void SessionRun::send_request(Side& side) {
   wanted.app_key = side.role == Role::producer ? request_.prod_app_key : request_.cons_app_key;
   side.request_open = true;
   side.call = side.client->request(
-      wanted, request_.timeout, [self = shared_from_this(), &side](Result<session::RequestAnswer> answer) {
+      wanted, request_.timeout,
+      [self = shared_from_this(), &side](Result<session::RequestAnswer> answer) {
         side.request_open = false;
         side.hello_timer.cancel();
         if (!answer) {
@@ -114,7 +121,8 @@ void SessionRun::send_request(Side& side) {
           return self->fail(at(*side.client, answer.error()));
         }
         side.answer = std::move(*answer);
-        self->apply(side.role == Role::producer ? ClientInput::producer_answered : ClientInput::consumer_answered);
+        self->apply(side.role == Role::producer ? ClientInput::producer_answered
+                                                : ClientInput::consumer_answered);
       });
   if (!request_.prod_app.empty()) say_hello(side);
 }
@@ -128,26 +136,32 @@ void SessionRun::say_hello(Side& side) {
   const Secret& key = side.role == Role::producer ? request_.prod_app_key : request_.cons_app_key;
   if (!key.empty()) {
     hello.nonce = Secret::random(16).hex();
-    hello.proof = session::hello_proof(key, hello.uid, to_string(side.role), hello.prod_listeners, hello.nonce);
+    hello.proof = session::hello_proof(key, hello.uid, to_string(side.role), hello.prod_listeners,
+                                       hello.nonce);
   }
-  side.client->hello(hello, control::ControlClient::quick, [self = shared_from_this(), &side](
-                                                               Result<session::HelloAnswer> answer) {
-    if (answer || !side.request_open) return;
-    // A deployed server reports a hello that overtook its req as UNKNOWN; ours as not found.
-    const Cause cause = answer.error().cause;
-    if (cause != Cause::not_found && cause != Cause::failure) return self->fail(at(*side.client, answer.error()));
-    side.hello_timer = self->scheduler_.after(side.hello_backoff, [self, &side] { self->say_hello(side); });
-    side.hello_backoff = std::min(side.hello_backoff * 2, longest_hello_backoff);
-  });
+  side.client->hello(hello, control::ControlClient::quick,
+                     [self = shared_from_this(), &side](Result<session::HelloAnswer> answer) {
+                       if (answer || !side.request_open) return;
+                       // A deployed server reports a hello that overtook its req as UNKNOWN; ours
+                       // as not found.
+                       const Cause cause = answer.error().cause;
+                       if (cause != Cause::not_found && cause != Cause::failure)
+                         return self->fail(at(*side.client, answer.error()));
+                       side.hello_timer = self->scheduler_.after(
+                           side.hello_backoff, [self, &side] { self->say_hello(side); });
+                       side.hello_backoff = std::min(side.hello_backoff * 2, longest_hello_backoff);
+                     });
 }
 
 void SessionRun::make_map() {
   for (const auto* list : {&producer_.answer.prod_listeners, &producer_.answer.listeners}) {
     if (list->empty()) {
-      return fail(at(*producer_.client, {Cause::failure, "the producer's facility named no addresses"}));
+      return fail(
+          at(*producer_.client, {Cause::failure, "the producer's facility named no addresses"}));
     }
     for (const std::string& text : *list) {
-      if (const auto endpoint = parse_endpoint(text); !endpoint) return fail(at(*producer_.client, endpoint.error()));
+      if (const auto endpoint = parse_endpoint(text); !endpoint)
+        return fail(at(*producer_.client, endpoint.error()));
     }
   }
   // Listener i of either side feeds target i mod m: an even spread when the numbers differ.
@@ -160,16 +174,19 @@ void SessionRun::send_update(Side& side, std::vector<Endpoint> targets) {
   update.role = side.role;
   update.role_is_binding = true;
   update.targets = std::move(targets);
-  side.call = side.client->update(update, [self = shared_from_this(), &side](Result<session::UpdateAnswer> answer) {
-    if (!answer) return self->fail(at(*side.client, answer.error()));
-    if (side.role == Role::producer) self->result_.targets = answer->targets;
-    self->apply(side.role == Role::producer ? ClientInput::producer_updated : ClientInput::consumer_updated);
-  });
+  side.call = side.client->update(
+      update, [self = shared_from_this(), &side](Result<session::UpdateAnswer> answer) {
+        if (!answer) return self->fail(at(*side.client, answer.error()));
+        if (side.role == Role::producer) self->result_.targets = answer->targets;
+        self->apply(side.role == Role::producer ? ClientInput::producer_updated
+                                                : ClientInput::consumer_updated);
+      });
 }
 
 void SessionRun::send_release(Side& side) {
   const auto released = [self = shared_from_this(), &side] {
-    self->apply(side.role == Role::producer ? ClientInput::producer_released : ClientInput::consumer_released);
+    self->apply(side.role == Role::producer ? ClientInput::producer_released
+                                            : ClientInput::consumer_released);
   };
   side.hello_timer.cancel();
   if (side.call) side.call->cancel();
@@ -184,7 +201,8 @@ void SessionRun::report_ready() {
   timeout_.cancel();
   result_.listeners = consumer_.answer.listeners;
   result_.prod_listeners = producer_.answer.listeners;
-  result_.setup = std::chrono::duration_cast<std::chrono::microseconds>(scheduler_.now() - started_);
+  result_.setup =
+      std::chrono::duration_cast<std::chrono::microseconds>(scheduler_.now() - started_);
   if (const auto done = std::exchange(done_, nullptr)) done(result_);
 }
 

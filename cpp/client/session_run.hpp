@@ -14,14 +14,15 @@ namespace scistream::client {
 
 /// A whole session, as the user asks for it.
 struct SessionRequest {
-  std::string uid;             ///< Empty: a random one.
+  std::string uid;  ///< Empty: a random one.
   int num_conn = 1;
-  long long rate_mbps = 0;     ///< Each way, all connections together; 0: best effort.
+  long long rate_mbps = 0;  ///< Each way, all connections together; 0: best effort.
   bool rate_is_explicit = false;
-  std::vector<Endpoint> prod_app;  ///< Where the producer application listens; empty: wait for hellos.
+  std::vector<Endpoint>
+      prod_app;  ///< Where the producer application listens; empty: wait for hellos.
   std::map<std::string, std::string> labels;
   std::chrono::milliseconds lifetime{0};  ///< After set-up; 0: until released.
-  Secret prod_app_key;         ///< What the producer's hello must prove; empty: nothing.
+  Secret prod_app_key;                    ///< What the producer's hello must prove; empty: nothing.
   Secret cons_app_key;
   std::chrono::milliseconds timeout{190'000};  ///< For the whole set-up.
 };
@@ -52,8 +53,8 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
   using Done = std::function<void(Result<SessionResult>)>;
   using Observe = std::function<void(const StateChange&)>;
 
-  SessionRun(Scheduler& scheduler, control::ControlClient& producer, control::ControlClient& consumer,
-             SessionRequest request);
+  SessionRun(Scheduler& scheduler, control::ControlClient& producer,
+             control::ControlClient& consumer, SessionRequest request);
 
   /// `done` is called once: with the session, or with why there is none, after everything reserved
   /// has been released. `observe` sees every state.
@@ -65,8 +66,8 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
   struct Side {
     control::ControlClient* client = nullptr;
     Role role = Role::producer;
-    Error refusal;                 ///< Of its req.
-    bool foreign = false;          ///< The id belongs to somebody else there: never release it.
+    Error refusal;         ///< Of its req.
+    bool foreign = false;  ///< The id belongs to somebody else there: never release it.
     bool request_open = false;
     control::ControlClient::Handle call;
     session::RequestAnswer answer;

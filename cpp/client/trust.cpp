@@ -11,7 +11,8 @@ Result<std::string> trusted_certificates(const std::filesystem::path& server_cer
   if (!server_cert.empty()) {
     auto given = read_file(server_cert);
     if (given && given->find("-----BEGIN CERTIFICATE-----") == std::string::npos) {
-      return Error{Cause::invalid_argument, "'" + server_cert.string() + "' holds no PEM certificate"};
+      return Error{Cause::invalid_argument,
+                   "'" + server_cert.string() + "' holds no PEM certificate"};
     }
     return given;
   }
@@ -23,14 +24,15 @@ Result<std::string> trusted_certificates(const std::filesystem::path& server_cer
 }
 
 Result<Secret> read_key_file(const std::filesystem::path& path) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077U) != 0) {
     return Error{Cause::permission_denied,
                  "the key file '" + path.string() + "' can be read by others; say chmod 600"};
   }
   auto text = read_file(path, 4096);
   if (!text) return text.error();
-  while (!text->empty() && (text->back() == '\n' || text->back() == '\r' || text->back() == ' ')) text->pop_back();
+  while (!text->empty() && (text->back() == '\n' || text->back() == '\r' || text->back() == ' '))
+    text->pop_back();
   auto key = Secret::from_hex(*text, key_size);
   if (!key) return Error{key.error().cause, "'" + path.string() + "': " + key.error().message};
   return key;

@@ -45,7 +45,8 @@ void Interrupt::clear() {
   end_ = nullptr;
 }
 
-UserClient::UserClient(ClientOptions options) : options_(std::move(options)), book_(options_.state_directory) {}
+UserClient::UserClient(ClientOptions options)
+    : options_(std::move(options)), book_(options_.state_directory) {}
 
 UserClient::~UserClient() {
   {
@@ -65,12 +66,14 @@ control::ControlClient& UserClient::at(const Endpoint& server) {
   return *client;
 }
 
-Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& cons, SessionRequest request,
-                                          SessionRun::Observe observe, Interrupt* interrupt) {
+Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& cons,
+                                          SessionRequest request, SessionRun::Observe observe,
+                                          Interrupt* interrupt) {
   if (request.uid.empty()) request.uid = random_uid();
   BookEntry entry{request.uid, to_string(prod), to_string(cons),
                   std::chrono::duration_cast<std::chrono::seconds>(
-                      std::chrono::system_clock::now().time_since_epoch()).count()};
+                      std::chrono::system_clock::now().time_since_epoch())
+                      .count()};
   if (!options_.state_directory.empty()) {
     // Before anything is reserved: a client that dies now must not leave a session it cannot name.
     if (auto status = book_.remember(entry); !status) return status.error();
@@ -85,7 +88,8 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
 
 Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& servers) {
   if (auto status = check_uid(uid); !status) return status;
-  const auto answers = ask_all<void>(servers, [&](const Endpoint& server, auto done) { at(server).release(uid, done); });
+  const auto answers = ask_all<void>(
+      servers, [&](const Endpoint& server, auto done) { at(server).release(uid, done); });
   Status worst;
   std::size_t unknown = 0;
   for (std::size_t i = 0; i < answers.size(); ++i) {
@@ -96,7 +100,8 @@ Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& 
   }
   // One facility that has forgotten it does not make the release of the other a failure.
   if (!worst && worst.error().cause == Cause::not_found && unknown < answers.size()) worst = {};
-  if ((worst || worst.error().cause == Cause::not_found) && !options_.state_directory.empty()) book_.forget(uid);
+  if ((worst || worst.error().cause == Cause::not_found) && !options_.state_directory.empty())
+    book_.forget(uid);
   return worst;
 }
 
@@ -104,8 +109,8 @@ Result<std::vector<session::SessionView>> UserClient::status(const std::string& 
                                                              const std::vector<Endpoint>& servers) {
   if (auto status = check_uid(uid); !status) return status.error();
   using Views = std::vector<session::SessionView>;
-  const auto answers =
-      ask_all<Views>(servers, [&](const Endpoint& server, auto done) { at(server).status(uid, done); });
+  const auto answers = ask_all<Views>(
+      servers, [&](const Endpoint& server, auto done) { at(server).status(uid, done); });
   Views all;
   Error error{Cause::not_found, "no session has the id " + uid};
   for (const auto& answer : answers) {
@@ -121,7 +126,8 @@ Result<std::vector<session::SessionView>> UserClient::status(const std::string& 
 
 Result<std::vector<session::SessionView>> UserClient::list(const Endpoint& server,
                                                            const std::vector<std::string>& uids) {
-  return wait_for<std::vector<session::SessionView>>([&](auto done) { at(server).list(uids, done); });
+  return wait_for<std::vector<session::SessionView>>(
+      [&](auto done) { at(server).list(uids, done); });
 }
 
 Result<control::ServerInfo> UserClient::info(const Endpoint& server) {
@@ -130,7 +136,8 @@ Result<control::ServerInfo> UserClient::info(const Endpoint& server) {
 
 Status UserClient::watch(const std::string& uid, const std::vector<Endpoint>& servers,
                          std::chrono::milliseconds period,
-                         std::function<void(const session::SessionEvent&)> observe, Interrupt* interrupt) {
+                         std::function<void(const session::SessionEvent&)> observe,
+                         Interrupt* interrupt) {
   if (auto status = check_uid(uid); !status) return status;
   std::mutex mutex;
   bool interrupted = false;
@@ -166,7 +173,8 @@ Result<std::vector<Endpoint>> UserClient::servers_of(const std::string& uid) con
   for (const std::string& text : {entry->prod, entry->cons}) {
     const auto endpoint = parse_endpoint(text);
     if (!endpoint) return endpoint.error();
-    if (std::find(servers.begin(), servers.end(), *endpoint) == servers.end()) servers.push_back(*endpoint);
+    if (std::find(servers.begin(), servers.end(), *endpoint) == servers.end())
+      servers.push_back(*endpoint);
   }
   return servers;
 }

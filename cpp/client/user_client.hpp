@@ -16,8 +16,8 @@ namespace scistream::client {
 /// How a client reaches control servers.
 struct ClientOptions {
   bool tls = true;
-  std::string roots;    ///< PEM; empty: the system's authorities.
-  std::string token;    ///< Empty: none.
+  std::string roots;                      ///< PEM; empty: the system's authorities.
+  std::string token;                      ///< Empty: none.
   std::filesystem::path state_directory;  ///< Where sessions are remembered; empty: nowhere.
 };
 
@@ -49,24 +49,29 @@ class UserClient {
   /// Sets a session up, remembers it. `observe` runs on the scheduler. When it fails nothing stays
   /// reserved. `interrupt` makes it give up, with `cancelled`.
   Result<SessionResult> request(const Endpoint& prod, const Endpoint& cons, SessionRequest request,
-                                SessionRun::Observe observe = nullptr, Interrupt* interrupt = nullptr);
+                                SessionRun::Observe observe = nullptr,
+                                Interrupt* interrupt = nullptr);
 
   /// Ends a session at these control servers, in parallel; forgets it. Already ended is a success;
   /// `not_found` only if none of them ever knew it.
   Status release(const std::string& uid, const std::vector<Endpoint>& servers);
 
   /// The sessions of this id at these servers; `not_found` if none has it.
-  Result<std::vector<session::SessionView>> status(const std::string& uid, const std::vector<Endpoint>& servers);
+  Result<std::vector<session::SessionView>> status(const std::string& uid,
+                                                   const std::vector<Endpoint>& servers);
 
   /// Those of `uids` that one server knows.
-  Result<std::vector<session::SessionView>> list(const Endpoint& server, const std::vector<std::string>& uids);
+  Result<std::vector<session::SessionView>> list(const Endpoint& server,
+                                                 const std::vector<std::string>& uids);
 
   Result<control::ServerInfo> info(const Endpoint& server);
 
   /// Events of a session from these servers until all of it has ended there, until interrupted,
   /// or until a connection breaks.
-  Status watch(const std::string& uid, const std::vector<Endpoint>& servers, std::chrono::milliseconds period,
-               std::function<void(const session::SessionEvent&)> observe, Interrupt* interrupt = nullptr);
+  Status watch(const std::string& uid, const std::vector<Endpoint>& servers,
+               std::chrono::milliseconds period,
+               std::function<void(const session::SessionEvent&)> observe,
+               Interrupt* interrupt = nullptr);
 
   /// Where a remembered session lives, without duplicates.
   Result<std::vector<Endpoint>> servers_of(const std::string& uid) const;

@@ -31,9 +31,9 @@ class ControlClient::Impl : public std::enable_shared_from_this<ControlClient::I
   Impl(Scheduler& scheduler, ServerAccess access)
       : scheduler(scheduler),
         access(std::move(access)),
-        stub(Control::NewStub(make_channel(to_string(this->access.endpoint),
-                                           channel_credentials(this->access.tls, {"", "", this->access.roots}),
-                                           false))) {}
+        stub(Control::NewStub(make_channel(
+            to_string(this->access.endpoint),
+            channel_credentials(this->access.tls, {"", "", this->access.roots}), false))) {}
 
   void prepare(grpc::ClientContext& context, milliseconds deadline) const {
     context.set_deadline(std::chrono::system_clock::now() + deadline);
@@ -74,7 +74,8 @@ class ControlClient::Impl : public std::enable_shared_from_this<ControlClient::I
       ++probes_;
     }
     std::thread([self = shared_from_this(), done = std::move(done)] {
-      Status verdict = net::probe_server(self->access.endpoint, self->access.tls, self->access.roots);
+      Status verdict =
+          net::probe_server(self->access.endpoint, self->access.tls, self->access.roots);
       self->scheduler.post([done, verdict = std::move(verdict)] { done(verdict); });
       const std::lock_guard lock(self->mutex_);
       --self->probes_;
@@ -103,9 +104,11 @@ using ImplPtr = std::shared_ptr<ControlClient::Impl>;
 /// One logical unary call: its attempts, one after another. Lives on the scheduler, except for
 /// `cancel`, which may come from anywhere.
 template <class Query, class Answer, class T>
-class UnaryAttempts final : public Call, public std::enable_shared_from_this<UnaryAttempts<Query, Answer, T>> {
+class UnaryAttempts final : public Call,
+                            public std::enable_shared_from_this<UnaryAttempts<Query, Answer, T>> {
  public:
-  using Method = void (Async::*)(grpc::ClientContext*, const Query*, Answer*, std::function<void(grpc::Status)>);
+  using Method = void (Async::*)(grpc::ClientContext*, const Query*, Answer*,
+                                 std::function<void(grpc::Status)>);
 
   UnaryAttempts(ImplPtr impl, Method method, Query request, milliseconds deadline, bool may_repeat,
                 session::Callback<T> done, std::function<Result<T>(const Answer&)> convert)
@@ -123,13 +126,15 @@ class UnaryAttempts final : public Call, public std::enable_shared_from_this<Una
     impl_->prepare(attempt->context, std::max(left, milliseconds(1)));
     {
       const std::lock_guard lock(mutex_);
-      if (cancelled_ || !impl_->enter(&attempt->context)) return finish(Error{Cause::cancelled, "the call was cancelled"});
+      if (cancelled_ || !impl_->enter(&attempt->context))
+        return finish(Error{Cause::cancelled, "the call was cancelled"});
       current_ = attempt;
     }
     (impl_->stub->async()->*method_)(
         &attempt->context, &request_, &attempt->response,
         [self = this->shared_from_this(), attempt](const grpc::Status& status) {
-          self->impl_->scheduler.post([self, attempt, status] { self->on_answer(*attempt, status); });
+          self->impl_->scheduler.post(
+              [self, attempt, status] { self->on_answer(*attempt, status); });
           self->impl_->leave(&attempt->context);
         });
   }
@@ -150,7 +155,8 @@ class UnaryAttempts final : public Call, public std::enable_shared_from_this<Una
     {
       const std::lock_guard lock(mutex_);
       current_.reset();
-      if (cancelled_ && !status.ok()) return finish(Error{Cause::cancelled, "the call was cancelled"});
+      if (cancelled_ && !status.ok())
+        return finish(Error{Cause::cancelled, "the call was cancelled"});
     }
     if (status.ok()) {
       impl_->reached = true;
@@ -158,22 +164,27 @@ class UnaryAttempts final : public Call, public std::enable_shared_from_this<Una
     }
     Error error = from_grpc(status);
     if (error.cause == Cause::timeout) {
-      error.message = to_string(impl_->access.endpoint) + " did not answer in time (" + error.message + ")";
+      error.message =
+          to_string(impl_->access.endpoint) + " did not answer in time (" + error.message + ")";
     }
     if (error.cause != Cause::unavailable) {
       impl_->reached = true;
       return finish(std::move(error));
     }
-    impl_->diagnose([self = this->shared_from_this(), error](const Status& verdict) { self->on_verdict(error, verdict); });
+    impl_->diagnose([self = this->shared_from_this(), error](const Status& verdict) {
+      self->on_verdict(error, verdict);
+    });
   }
 
   void on_verdict(const Error& error, const Status& verdict) {
     // A server that was there a moment ago may be on its way back.
-    const bool final_verdict = !verdict && (!impl_->reached || verdict.error().cause != Cause::unavailable);
+    const bool final_verdict =
+        !verdict && (!impl_->reached || verdict.error().cause != Cause::unavailable);
     if (final_verdict) return finish(verdict.error());
     const auto now = impl_->scheduler.now();
     if (failing_since_ == Clock::time_point{}) failing_since_ = now;
-    if (!may_repeat_ || now - failing_since_ + backoff_ > retry_window || now + backoff_ >= deadline_) {
+    if (!may_repeat_ || now - failing_since_ + backoff_ > retry_window ||
+        now + backoff_ >= deadline_) {
       return finish(verdict ? error : verdict.error());
     }
     timer_ = impl_->scheduler.after(backoff_, [self = this->shared_from_this()] { self->start(); });
@@ -181,9 +192,10 @@ class UnaryAttempts final : public Call, public std::enable_shared_from_this<Una
   }
 
   void finish(Result<T> result) {
-    impl_->scheduler.post([done = std::exchange(done_, nullptr), result = std::move(result)]() mutable {
-      if (done) done(std::move(result));
-    });
+    impl_->scheduler.post(
+        [done = std::exchange(done_, nullptr), result = std::move(result)]() mutable {
+          if (done) done(std::move(result));
+        });
   }
 
   ImplPtr impl_;
@@ -207,10 +219,10 @@ template <class Answer, class T, class Query, class Convert>
 ControlClient::Handle start(const ImplPtr& impl,
                             void (Async::*method)(grpc::ClientContext*, const Query*, Answer*,
                                                   std::function<void(grpc::Status)>),
-                            Query request, milliseconds deadline, bool may_repeat, session::Callback<T> done,
-                            Convert convert) {
-  auto call = std::make_shared<UnaryAttempts<Query, Answer, T>>(impl, method, std::move(request), deadline, may_repeat,
-                                                                std::move(done), convert);
+                            Query request, milliseconds deadline, bool may_repeat,
+                            session::Callback<T> done, Convert convert) {
+  auto call = std::make_shared<UnaryAttempts<Query, Answer, T>>(
+      impl, method, std::move(request), deadline, may_repeat, std::move(done), convert);
   call->start();
   return call;
 }
@@ -245,7 +257,8 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
 
   void start(std::shared_ptr<WatchCall> self) {
     if (!impl_->enter(&context_)) {
-      impl_->scheduler.post([done = done_] { done(Error{Cause::cancelled, "the client is going away"}); });
+      impl_->scheduler.post(
+          [done = done_] { done(Error{Cause::cancelled, "the client is going away"}); });
       return;
     }
     self_ = std::move(self);
@@ -269,9 +282,10 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
   }
 
   void OnDone(const grpc::Status& status) override {
-    impl_->scheduler.post([done = std::move(done_), result = status.ok() ? Status() : Status(from_grpc(status))] {
-      done(result);
-    });
+    impl_->scheduler.post(
+        [done = std::move(done_), result = status.ok() ? Status() : Status(from_grpc(status))] {
+          done(result);
+        });
     impl_->leave(&context_);
     const auto last = std::move(self_);
   }
@@ -300,7 +314,8 @@ ControlClient::Handle ControlClient::request(const session::Request& request, mi
   return start<Response>(impl_, &Async::req, to_wire(request), deadline, false, std::move(done),
                          [](const Response& answer) -> Result<session::RequestAnswer> {
                            return session::RequestAnswer{strings(answer.listeners()),
-                                                         strings(answer.prod_listeners()), state_of(answer)};
+                                                         strings(answer.prod_listeners()),
+                                                         state_of(answer)};
                          });
 }
 
@@ -308,15 +323,18 @@ ControlClient::Handle ControlClient::hello(const session::Hello& hello, millisec
                                            Callback<session::HelloAnswer> done) {
   return start<AppResponse>(impl_, &Async::hello, to_wire(hello), deadline, true, std::move(done),
                             [](const AppResponse& answer) -> Result<session::HelloAnswer> {
-                              return session::HelloAnswer{answer.message(), strings(answer.listeners())};
+                              return session::HelloAnswer{answer.message(),
+                                                          strings(answer.listeners())};
                             });
 }
 
-ControlClient::Handle ControlClient::update(const session::UpdateTargets& update, Callback<session::UpdateAnswer> done) {
+ControlClient::Handle ControlClient::update(const session::UpdateTargets& update,
+                                            Callback<session::UpdateAnswer> done) {
   return start<Response>(impl_, &Async::update, to_wire(update), quick, true, std::move(done),
                          [](const Response& answer) -> Result<session::UpdateAnswer> {
                            return session::UpdateAnswer{strings(answer.listeners()),
-                                                        strings(answer.prod_listeners()), state_of(answer)};
+                                                        strings(answer.prod_listeners()),
+                                                        state_of(answer)};
                          });
 }
 
@@ -337,26 +355,30 @@ ControlClient::Handle ControlClient::info(Callback<ServerInfo> done) {
         capacity.mbps = answer.capacity_mbps();
         capacity.mbps_free = answer.capacity_free_mbps();
         capacity.sessions = answer.sessions();
-        return ServerInfo{answer.version(), strings(answer.data_server_kinds()), strings(answer.transports()), capacity};
+        return ServerInfo{answer.version(), strings(answer.data_server_kinds()),
+                          strings(answer.transports()), capacity};
       });
 }
 
-ControlClient::Handle ControlClient::status(const std::string& uid, Callback<std::vector<session::SessionView>> done) {
+ControlClient::Handle ControlClient::status(const std::string& uid,
+                                            Callback<std::vector<session::SessionView>> done) {
   StatusRequest request;
   request.set_uid(uid);
-  return start<SessionList>(impl_, &Async::status, std::move(request), quick, true, std::move(done), views_of);
+  return start<SessionList>(impl_, &Async::status, std::move(request), quick, true, std::move(done),
+                            views_of);
 }
 
 ControlClient::Handle ControlClient::list(const std::vector<std::string>& uids,
                                           Callback<std::vector<session::SessionView>> done) {
   ListRequest request;
   request.mutable_uids()->Add(uids.begin(), uids.end());
-  return start<SessionList>(impl_, &Async::list, std::move(request), quick, true, std::move(done), views_of);
+  return start<SessionList>(impl_, &Async::list, std::move(request), quick, true, std::move(done),
+                            views_of);
 }
 
-ControlClient::Handle ControlClient::watch(const std::vector<std::string>& uids, milliseconds period,
-                                           std::function<void(const session::SessionEvent&)> observe,
-                                           Callback<void> done) {
+ControlClient::Handle ControlClient::watch(
+    const std::vector<std::string>& uids, milliseconds period,
+    std::function<void(const session::SessionEvent&)> observe, Callback<void> done) {
   auto call = std::make_shared<WatchCall>(impl_, uids, period, std::move(observe), std::move(done));
   call->start(call);
   return call;

@@ -58,13 +58,16 @@ class ControlClient {
 
   static constexpr milliseconds quick{5'000};
 
-  Handle request(const session::Request& request, milliseconds deadline, Callback<session::RequestAnswer> done);
-  Handle hello(const session::Hello& hello, milliseconds deadline, Callback<session::HelloAnswer> done);
+  Handle request(const session::Request& request, milliseconds deadline,
+                 Callback<session::RequestAnswer> done);
+  Handle hello(const session::Hello& hello, milliseconds deadline,
+               Callback<session::HelloAnswer> done);
   Handle update(const session::UpdateTargets& update, Callback<session::UpdateAnswer> done);
   Handle release(const std::string& uid, Callback<void> done);
   Handle info(Callback<ServerInfo> done);
   Handle status(const std::string& uid, Callback<std::vector<session::SessionView>> done);
-  Handle list(const std::vector<std::string>& uids, Callback<std::vector<session::SessionView>> done);
+  Handle list(const std::vector<std::string>& uids,
+              Callback<std::vector<session::SessionView>> done);
   /// `observe` and, once at the end, `done` run on the scheduler. Not repeated after a failure.
   Handle watch(const std::vector<std::string>& uids, milliseconds period,
                std::function<void(const session::SessionEvent&)> observe, Callback<void> done);

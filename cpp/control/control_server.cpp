@@ -42,7 +42,8 @@ const std::vector<std::string>& data_server_kinds() {
 
 class ControlServer::Impl {
  public:
-  Impl(ControlServerOptions options, Logger log) : options_(std::move(options)), log_(std::move(log)) {}
+  Impl(ControlServerOptions options, Logger log)
+      : options_(std::move(options)), log_(std::move(log)) {}
 
   ~Impl() { stop(milliseconds(0)); }
 
@@ -89,8 +90,9 @@ class ControlServer::Impl {
 
  private:
   Status try_start() {
-    for (const auto step : {&Impl::check_options, &Impl::choose_addresses, &Impl::take_state_directory,
-                            &Impl::make_identity, &Impl::connect_data_server, &Impl::forget_strangers, &Impl::serve}) {
+    for (const auto step : {&Impl::check_options, &Impl::choose_addresses,
+                            &Impl::take_state_directory, &Impl::make_identity,
+                            &Impl::connect_data_server, &Impl::forget_strangers, &Impl::serve}) {
       if (auto status = (this->*step)(); !status) return status;
     }
     return {};
@@ -98,8 +100,9 @@ class ControlServer::Impl {
 
   Status check_options() {
     const auto& kinds = data_server_kinds();
-    if (std::none_of(kinds.begin(), kinds.end(),
-                     [this](const std::string& kind) { return equal_without_case(kind, options_.type); })) {
+    if (std::none_of(kinds.begin(), kinds.end(), [this](const std::string& kind) {
+          return equal_without_case(kind, options_.type);
+        })) {
       std::string known;
       for (const std::string& kind : kinds) known += (known.empty() ? "" : ", ") + kind;
       return invalid("data server type '" + options_.type + "' is not known; known: " + known);
@@ -113,8 +116,9 @@ class ControlServer::Impl {
     const std::string lan = options_.lan_ip.empty() ? options_.listener_ip : options_.lan_ip;
     std::string advertised = options_.advertise;
     if (!advertised.empty()) {
-      const bool has_port = advertised.starts_with('[') ? advertised.find("]:") != std::string::npos
-                                                        : std::count(advertised.begin(), advertised.end(), ':') == 1;
+      const bool has_port = advertised.starts_with('[')
+                                ? advertised.find("]:") != std::string::npos
+                                : std::count(advertised.begin(), advertised.end(), ':') == 1;
       const auto endpoint = parse_endpoint(has_port ? advertised : advertised + ":1");
       if (!endpoint) {
         return invalid("bad --advertise '" + advertised + "': " + endpoint.error().message);
@@ -122,11 +126,13 @@ class ControlServer::Impl {
       advertised = endpoint->host;
       if (has_port) addresses_.announced_first_port = endpoint->port;
       if (has_port && endpoint->port + options_.port_range.size() - 1 > 65535) {
-        return invalid("--advertise starts at port " + std::to_string(endpoint->port) + ", too high for " +
-                       std::to_string(options_.port_range.size()) + " ports");
+        return invalid("--advertise starts at port " + std::to_string(endpoint->port) +
+                       ", too high for " + std::to_string(options_.port_range.size()) + " ports");
       }
     }
-    announced_host_ = !advertised.empty() ? advertised : is_wildcard(options_.listener_ip) ? "" : options_.listener_ip;
+    announced_host_ = !advertised.empty()                 ? advertised
+                      : is_wildcard(options_.listener_ip) ? ""
+                                                          : options_.listener_ip;
     for (const std::string& host : {options_.listener_ip, wan, lan}) {
       auto bound = bind_host(host);
       if (!bound) return bound.error();
@@ -137,8 +143,12 @@ class ControlServer::Impl {
       hosts_ = {v6 ? "::" : "0.0.0.0"};
     }
     addresses_.ports = options_.port_range;
-    addresses_.wan = {*bind_host(wan), !advertised.empty() ? advertised : is_wildcard(wan) ? "" : wan};
-    addresses_.lan = {*bind_host(lan), !advertised.empty() ? advertised : is_wildcard(lan) ? "" : lan};
+    addresses_.wan = {*bind_host(wan), !advertised.empty() ? advertised
+                                       : is_wildcard(wan)  ? ""
+                                                           : wan};
+    addresses_.lan = {*bind_host(lan), !advertised.empty() ? advertised
+                                       : is_wildcard(lan)  ? ""
+                                                           : lan};
     addresses_.route_source = [](const std::string& caller) {
       const auto source = net::route_source(caller);
       return source ? *source : std::string();
@@ -151,18 +161,23 @@ class ControlServer::Impl {
     const bool wildcard = is_wildcard(host);
     if (!wildcard && !is_loopback(host) && !options_.insecure_no_auth) {
       return Error{Cause::permission_denied,
-                   "this server cannot tell who calls and serves its own machine only, so it does not listen on '" +
+                   "this server cannot tell who calls and serves its own machine only, so it does "
+                   "not listen on '" +
                        host + "'; use a loopback address, or --insecure-no-auth to serve anyone"};
     }
     if (wildcard && !options_.insecure_no_auth) {
       if (!std::exchange(said_loopback_, true)) {
-        log_->warn("serving this machine only (127.0.0.1), not {}: there is no way to tell who calls; "
-                   "--insecure-no-auth serves anyone", host.empty() ? "every address" : host);
+        log_->warn(
+            "serving this machine only (127.0.0.1), not {}: there is no way to tell who calls; "
+            "--insecure-no-auth serves anyone",
+            host.empty() ? "every address" : host);
       }
       return std::string(host == "::" ? "::1" : "127.0.0.1");
     }
-    if (wildcard || net::is_local_address(host)) return host.empty() ? std::string("0.0.0.0") : host;
-    log_->warn("{} is not an address of this machine: listening on every address and announcing it", host);
+    if (wildcard || net::is_local_address(host))
+      return host.empty() ? std::string("0.0.0.0") : host;
+    log_->warn("{} is not an address of this machine: listening on every address and announcing it",
+               host);
     return std::string("0.0.0.0");
   }
 
@@ -174,7 +189,8 @@ class ControlServer::Impl {
       if (!is_wildcard(options_.listener_ip)) state_directory_ += "-" + options_.listener_ip;
     } else if (state_directory_.empty()) {
       std::string made = (std::filesystem::temp_directory_path() / "s2cs-XXXXXX").string();
-      if (::mkdtemp(made.data()) == nullptr) return errno_error("cannot make a state folder", errno);
+      if (::mkdtemp(made.data()) == nullptr)
+        return errno_error("cannot make a state folder", errno);
       state_directory_ = temporary_ = made;
     }
     if (auto status = make_private_directory(state_directory_); !status) return status;
@@ -187,10 +203,12 @@ class ControlServer::Impl {
   Status make_identity() {
     if (!options_.tls) return {};
     auto hosts = hosts_;
-    for (const std::string& host : {announced_host_, addresses_.wan.announced_host, addresses_.lan.announced_host}) {
+    for (const std::string& host :
+         {announced_host_, addresses_.wan.announced_host, addresses_.lan.announced_host}) {
       if (!host.empty()) hosts.push_back(host);
     }
-    auto identity = server_identity(options_.server_crt, options_.server_key, state_directory_, hosts, log_);
+    auto identity =
+        server_identity(options_.server_crt, options_.server_key, state_directory_, hosts, log_);
     if (!identity) return identity.error();
     identity_ = std::move(*identity);
     const auto print = net::fingerprint(identity_.certificate);
@@ -202,12 +220,13 @@ class ControlServer::Impl {
   Status connect_data_server() {
     switch (options_.data_server_place) {
       case DataServerPlace::inside:
-        data_server_ = std::make_shared<dataserver::NativeDataServer>(dataserver::NativeOptions{}, log_);
+        data_server_ =
+            std::make_shared<dataserver::NativeDataServer>(dataserver::NativeOptions{}, log_);
         return {};
       case DataServerPlace::process:
         process_ = std::make_unique<DataServerProcess>(
-            DataServerLaunch{options_.data_server_executable, state_directory_, options_.orphan_grace,
-                             options_.verbose},
+            DataServerLaunch{options_.data_server_executable, state_directory_,
+                             options_.orphan_grace, options_.verbose},
             log_);
         break;
       case DataServerPlace::remote: break;
@@ -234,18 +253,21 @@ class ControlServer::Impl {
       const auto endpoint = parse_endpoint(options_.data_server);
       if (!endpoint) return endpoint.error();
       if (!is_loopback(endpoint->host)) {
-        return invalid("a data server on another machine needs mutual TLS: give --data-server-ca, "
-                       "--data-server-crt and --data-server-key");
+        return invalid(
+            "a data server on another machine needs mutual TLS: give --data-server-ca, "
+            "--data-server-crt and --data-server-key");
       }
     }
     auto remote = std::make_shared<RemoteDataServer>(options_.data_server, tls, files);
     if (const auto info = ask_info(*remote, milliseconds(5'000)); !info) {
-      return Error{info.error().cause, "no data server at " + options_.data_server + ": " + info.error().message};
+      return Error{info.error().cause,
+                   "no data server at " + options_.data_server + ": " + info.error().message};
     }
     return std::static_pointer_cast<dataserver::DataServer>(remote);
   }
 
-  /// What an earlier control server left at the data server: ended, but live streams run to their end.
+  /// What an earlier control server left at the data server: ended, but live streams run to their
+  /// end.
   Status forget_strangers() {
     if (options_.data_server_place == DataServerPlace::inside) return {};
     const auto left = wait_for<std::vector<dataserver::SessionStatus>>(
@@ -281,7 +303,8 @@ class ControlServer::Impl {
         done(connect_again());
       };
     }
-    manager_ = std::make_unique<session::Manager>(scheduler_, data_server_, options, log_, std::move(revive));
+    manager_ = std::make_unique<session::Manager>(scheduler_, data_server_, options, log_,
+                                                  std::move(revive));
     if (options_.insecure_no_auth) {
       authorizer_ = std::make_unique<auth::Anyone>();
     } else {
@@ -289,9 +312,10 @@ class ControlServer::Impl {
     }
     service_ = std::make_unique<ControlService>(
         *manager_, *authorizer_, ControlService::Facts{data_server_kinds(), {"tcp"}, options_.tls});
-    auto server = GrpcServer::listen(hosts_, options_.port,
-                                     server_credentials(options_.tls, {identity_.certificate, identity_.key, ""}),
-                                     service_.get());
+    auto server = GrpcServer::listen(
+        hosts_, options_.port,
+        server_credentials(options_.tls, {identity_.certificate, identity_.key, ""}),
+        service_.get());
     if (!server) return server.error();
     server_ = std::move(*server);
     port_ = server_->port();

@@ -22,25 +22,27 @@ enum class DataServerPlace {
 /// What a control server is started with; the defaults are those of the command `s2cs`.
 struct ControlServerOptions {
   std::string listener_ip = "0.0.0.0";
-  std::uint16_t port = 5000;           ///< 0: a free one.
-  std::string type = "Native";         ///< Kind of data server, any case.
+  std::uint16_t port = 5000;    ///< 0: a free one.
+  std::string type = "Native";  ///< Kind of data server, any case.
   PortRange port_range{5100, 5200};
-  std::string advertise;               ///< HOST[:FIRSTPORT]
-  std::string wan_ip;                  ///< Empty: listener_ip.
-  std::string lan_ip;                  ///< Empty: listener_ip.
+  std::string advertise;  ///< HOST[:FIRSTPORT]
+  std::string wan_ip;     ///< Empty: listener_ip.
+  std::string lan_ip;     ///< Empty: listener_ip.
   std::chrono::milliseconds timeout{180'000};
-  std::uint64_t capacity_mbps = 0;     ///< 0: unlimited.
+  std::uint64_t capacity_mbps = 0;  ///< 0: unlimited.
   std::chrono::milliseconds max_session{0};
   std::chrono::milliseconds idle_limit{std::chrono::hours(24)};
-  std::filesystem::path state_directory;  ///< Empty: one per control port in the user's state folder.
+  std::filesystem::path
+      state_directory;  ///< Empty: one per control port in the user's state folder.
   std::chrono::seconds orphan_grace{60};
   bool tls = true;
-  std::filesystem::path server_crt;    ///< With server_key; empty: the working folder's, else our own.
+  std::filesystem::path
+      server_crt;  ///< With server_key; empty: the working folder's, else our own.
   std::filesystem::path server_key;
-  bool insecure_no_auth = false;       ///< Serve others than this machine without knowing who they are.
+  bool insecure_no_auth = false;  ///< Serve others than this machine without knowing who they are.
   DataServerPlace data_server_place = DataServerPlace::process;
-  std::string data_server;             ///< For `remote`: unix:PATH or HOST:PORT.
-  std::filesystem::path data_server_ca;   ///< PEM; with certificate and key: mutual TLS.
+  std::string data_server;               ///< For `remote`: unix:PATH or HOST:PORT.
+  std::filesystem::path data_server_ca;  ///< PEM; with certificate and key: mutual TLS.
   std::filesystem::path data_server_crt;
   std::filesystem::path data_server_key;
   std::filesystem::path data_server_executable;  ///< For `process`: empty finds `s2ds`.

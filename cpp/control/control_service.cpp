@@ -14,7 +14,9 @@ namespace {
 constexpr int most_uids = 10'000;
 constexpr std::chrono::milliseconds shortest_period{100};
 
-void set_state(Response* response, session::State state) { response->set_state(std::string(to_string(state))); }
+void set_state(Response* response, session::State state) {
+  response->set_state(std::string(to_string(state)));
+}
 
 template <class List>
 void add_all(const std::vector<std::string>& from, List* to) {
@@ -46,8 +48,8 @@ Status ControlService::check_key_channel(const auth::Caller& caller, bool carrie
                "a key may not cross this plaintext channel; use TLS, or a session without keys"};
 }
 
-grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* context, const Request* request,
-                                              Response* response) {
+grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* context,
+                                              const Request* request, Response* response) {
   return serve(authorizer_, *context, "req", [&](UnaryCall* call) {
     auto wanted = from_wire(*request);
     if (!wanted) return call->finish(to_grpc(wanted.error()));
@@ -57,8 +59,8 @@ grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* conte
     }
     wanted->caller_host = caller.host;
     const auto cancel = call->cancel();
-    const session::Ticket ticket =
-        manager_.request(std::move(*wanted), [call, response](Result<session::RequestAnswer> answer) {
+    const session::Ticket ticket = manager_.request(
+        std::move(*wanted), [call, response](Result<session::RequestAnswer> answer) {
           if (!answer) return call->finish(to_grpc(answer.error()));
           add_all(answer->listeners, response->mutable_listeners());
           add_all(answer->prod_listeners, response->mutable_prod_listeners());
@@ -69,12 +71,13 @@ grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* conte
   });
 }
 
-grpc::ServerUnaryReactor* ControlService::update(grpc::CallbackServerContext* context, const UpdateTargets* request,
-                                                 Response* response) {
+grpc::ServerUnaryReactor* ControlService::update(grpc::CallbackServerContext* context,
+                                                 const UpdateTargets* request, Response* response) {
   return serve(authorizer_, *context, "update", [&](UnaryCall* call) {
     auto update = from_wire(*request);
     if (!update) return call->finish(to_grpc(update.error()));
-    if (const auto status = check_key_channel(caller_of(*context), !update->data_key.empty()); !status) {
+    if (const auto status = check_key_channel(caller_of(*context), !update->data_key.empty());
+        !status) {
       return call->finish(to_grpc(status));
     }
     manager_.update(std::move(*update), [call, response](Result<session::UpdateAnswer> answer) {
@@ -87,15 +90,16 @@ grpc::ServerUnaryReactor* ControlService::update(grpc::CallbackServerContext* co
   });
 }
 
-grpc::ServerUnaryReactor* ControlService::release(grpc::CallbackServerContext* context, const Release* request,
-                                                  Response*) {
+grpc::ServerUnaryReactor* ControlService::release(grpc::CallbackServerContext* context,
+                                                  const Release* request, Response*) {
   return serve(authorizer_, *context, "release", [&](UnaryCall* call) {
-    manager_.release(request->uid(), [call](const Status& status) { call->finish(to_grpc(status)); });
+    manager_.release(request->uid(),
+                     [call](const Status& status) { call->finish(to_grpc(status)); });
   });
 }
 
-grpc::ServerUnaryReactor* ControlService::hello(grpc::CallbackServerContext* context, const Hello* request,
-                                                AppResponse* response) {
+grpc::ServerUnaryReactor* ControlService::hello(grpc::CallbackServerContext* context,
+                                                const Hello* request, AppResponse* response) {
   return serve(authorizer_, *context, "hello", [&](UnaryCall* call) {
     manager_.hello(from_wire(*request), [call, response](Result<session::HelloAnswer> answer) {
       if (!answer) return call->finish(to_grpc(answer.error()));
@@ -106,8 +110,8 @@ grpc::ServerUnaryReactor* ControlService::hello(grpc::CallbackServerContext* con
   });
 }
 
-grpc::ServerUnaryReactor* ControlService::info(grpc::CallbackServerContext* context, const InfoRequest*,
-                                               ServerInfo* response) {
+grpc::ServerUnaryReactor* ControlService::info(grpc::CallbackServerContext* context,
+                                               const InfoRequest*, ServerInfo* response) {
   return serve(authorizer_, *context, "info", [&](UnaryCall* call) {
     manager_.capacity([this, call, response](Result<session::Capacity> capacity) {
       if (!capacity) return call->finish(to_grpc(capacity.error()));
@@ -125,22 +129,24 @@ grpc::ServerUnaryReactor* ControlService::info(grpc::CallbackServerContext* cont
   });
 }
 
-grpc::ServerUnaryReactor* ControlService::status(grpc::CallbackServerContext* context, const StatusRequest* request,
+grpc::ServerUnaryReactor* ControlService::status(grpc::CallbackServerContext* context,
+                                                 const StatusRequest* request,
                                                  SessionList* response) {
   return serve(authorizer_, *context, "status", [&](UnaryCall* call) {
     if (const auto good = check_uid(request->uid()); !good) return call->finish(to_grpc(good));
     const std::string uid = request->uid();
     manager_.list({uid}, [call, response, uid](Result<std::vector<session::SessionView>> views) {
       if (!views) return call->finish(to_grpc(views.error()));
-      if (views->empty()) return call->finish({grpc::StatusCode::NOT_FOUND, "no session has the id " + uid});
+      if (views->empty())
+        return call->finish({grpc::StatusCode::NOT_FOUND, "no session has the id " + uid});
       for (const auto& view : *views) to_wire(view, response->add_sessions());
       call->finish(grpc::Status::OK);
     });
   });
 }
 
-grpc::ServerUnaryReactor* ControlService::list(grpc::CallbackServerContext* context, const ListRequest* request,
-                                               SessionList* response) {
+grpc::ServerUnaryReactor* ControlService::list(grpc::CallbackServerContext* context,
+                                               const ListRequest* request, SessionList* response) {
   return serve(authorizer_, *context, "list", [&](UnaryCall* call) {
     if (request->uids_size() > most_uids) {
       return call->finish({grpc::StatusCode::INVALID_ARGUMENT,
@@ -162,7 +168,8 @@ grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServ
   auto* reactor = stream->start();
   Status allowed = authorizer_.allow(caller_of(*context), "watch");
   if (allowed && (request->uids().empty() || request->uids_size() > most_uids)) {
-    allowed = Error{Cause::invalid_argument, "a watch names 1 to " + std::to_string(most_uids) + " sessions"};
+    allowed = Error{Cause::invalid_argument,
+                    "a watch names 1 to " + std::to_string(most_uids) + " sessions"};
   }
   if (!allowed) {
     stream->close(to_grpc(allowed));
@@ -172,7 +179,8 @@ grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServ
   if (period < shortest_period) period = shortest_period;
   stream->own(manager_.watch(
       {request->uids().begin(), request->uids().end()}, period,
-      [weak = std::weak_ptr(stream), watched = std::make_shared<WatchedSessions>()](const session::SessionEvent& event) {
+      [weak = std::weak_ptr(stream),
+       watched = std::make_shared<WatchedSessions>()](const session::SessionEvent& event) {
         const auto open = weak.lock();
         if (!open) return;
         SessionEvent message;

@@ -24,16 +24,16 @@ class ControlService final : public Control::CallbackService {
 
   grpc::ServerUnaryReactor* req(grpc::CallbackServerContext* context, const Request* request,
                                 Response* response) override;
-  grpc::ServerUnaryReactor* update(grpc::CallbackServerContext* context, const UpdateTargets* request,
-                                   Response* response) override;
+  grpc::ServerUnaryReactor* update(grpc::CallbackServerContext* context,
+                                   const UpdateTargets* request, Response* response) override;
   grpc::ServerUnaryReactor* release(grpc::CallbackServerContext* context, const Release* request,
                                     Response* response) override;
   grpc::ServerUnaryReactor* hello(grpc::CallbackServerContext* context, const Hello* request,
                                   AppResponse* response) override;
   grpc::ServerUnaryReactor* info(grpc::CallbackServerContext* context, const InfoRequest* request,
                                  ServerInfo* response) override;
-  grpc::ServerUnaryReactor* status(grpc::CallbackServerContext* context, const StatusRequest* request,
-                                   SessionList* response) override;
+  grpc::ServerUnaryReactor* status(grpc::CallbackServerContext* context,
+                                   const StatusRequest* request, SessionList* response) override;
   grpc::ServerUnaryReactor* list(grpc::CallbackServerContext* context, const ListRequest* request,
                                  SessionList* response) override;
   grpc::ServerWriteReactor<SessionEvent>* watch(grpc::CallbackServerContext* context,

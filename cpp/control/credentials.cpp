@@ -6,9 +6,9 @@ namespace scistream::control {
 
 std::shared_ptr<grpc::ServerCredentials> server_credentials(bool tls, const TlsFiles& files) {
   if (!tls) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options(files.roots.empty()
-                                                ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                                                : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  grpc::SslServerCredentialsOptions options(
+      files.roots.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                          : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   options.pem_key_cert_pairs.push_back({files.key, files.certificate});
   options.pem_root_certs = files.roots;
   return grpc::SslServerCredentials(options);
@@ -23,9 +23,9 @@ std::shared_ptr<grpc::ChannelCredentials> channel_credentials(bool tls, const Tl
   return grpc::SslCredentials(options);
 }
 
-std::shared_ptr<grpc::Channel> make_channel(const std::string& target,
-                                            const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-                                            bool watchdog) {
+std::shared_ptr<grpc::Channel> make_channel(
+    const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    bool watchdog) {
   grpc::ChannelArguments arguments;
   // Two users of one process must not inherit each other's connection or its back-off.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

@@ -21,8 +21,8 @@ std::shared_ptr<grpc::ChannelCredentials> channel_credentials(bool tls, const Tl
 /// A channel of its own, with short reconnect times and no connection shared with other channels.
 /// `target` is `host:port` or `unix:PATH`. `watchdog`: ping an idle peer every second, so that its
 /// loss is noticed within 2 s; only for peers that allow it.
-std::shared_ptr<grpc::Channel> make_channel(const std::string& target,
-                                            const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-                                            bool watchdog);
+std::shared_ptr<grpc::Channel> make_channel(
+    const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    bool watchdog);
 
 }  // namespace scistream::control

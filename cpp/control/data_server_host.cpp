@@ -25,7 +25,8 @@ constexpr std::chrono::milliseconds look{250};
 
 class DataServerHost::Impl {
  public:
-  Impl(DataServerHostOptions options, Logger log) : options_(std::move(options)), log_(std::move(log)) {}
+  Impl(DataServerHostOptions options, Logger log)
+      : options_(std::move(options)), log_(std::move(log)) {}
   ~Impl() { stop(); }
 
   Status start() {
@@ -107,9 +108,10 @@ class DataServerHost::Impl {
         *text = std::move(*content);
       }
     } else if (!is_loopback(options_.listen->host)) {
-      return Error{Cause::invalid_argument, "'" + to_string(*options_.listen) +
-                                                "' is not a loopback address: others may only come with mutual TLS; "
-                                                "give --ca, --cert and --key"};
+      return Error{Cause::invalid_argument,
+                   "'" + to_string(*options_.listen) +
+                       "' is not a loopback address: others may only come with mutual TLS; "
+                       "give --ca, --cert and --key"};
     }
     return GrpcServer::listen({options_.listen->host}, options_.listen->port,
                               server_credentials(mutual_tls(), files), service_.get());
@@ -131,8 +133,9 @@ class DataServerHost::Impl {
   void cut_everything() {
     if (!data_server_) return;
     for (const auto& session : sessions()) {
-      (void)wait_for<void>(
-          [&](auto done) { data_server_->release(session.session, dataserver::Ending::cut, done); });
+      (void)wait_for<void>([&](auto done) {
+        data_server_->release(session.session, dataserver::Ending::cut, done);
+      });
     }
   }
 

@@ -18,7 +18,7 @@ struct DataServerHostOptions {
   std::filesystem::path ca;               ///< PEM; with certificate and key: mutual TLS.
   std::filesystem::path certificate;
   std::filesystem::path key;
-  std::size_t threads = 0;                ///< That move bytes; 0: one a core.
+  std::size_t threads = 0;  ///< That move bytes; 0: one a core.
   /// End this long after the control server has gone and the last live connection has ended;
   /// none: serve until told to stop.
   std::optional<std::chrono::seconds> orphan_grace;

@@ -44,11 +44,13 @@ Status wait_until_ready(int output, const std::string& log_path) {
     pollfd entry{output, POLLIN, 0};
     const int ready = left <= 0 ? 0 : ::poll(&entry, 1, static_cast<int>(left));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return Error{Cause::unavailable, "the data server did not start in time; see " + log_path};
+    if (ready <= 0)
+      return Error{Cause::unavailable, "the data server did not start in time; see " + log_path};
     std::array<char, 256> chunk{};
     const ssize_t got = ::read(output, chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return Error{Cause::unavailable, "the data server did not start; see " + log_path};
+    if (got <= 0)
+      return Error{Cause::unavailable, "the data server did not start; see " + log_path};
     text.append(chunk.data(), static_cast<std::size_t>(got));
   }
   if (!text.starts_with("s2ds ready on ")) {
@@ -84,7 +86,9 @@ Result<std::shared_ptr<dataserver::DataServer>> DataServerProcess::connect() {
     if (!path) return path.error();
     socket_ = std::move(*path);
   }
-  const auto dial = [this] { return std::make_shared<RemoteDataServer>("unix:" + socket_, false, TlsFiles{}); };
+  const auto dial = [this] {
+    return std::make_shared<RemoteDataServer>("unix:" + socket_, false, TlsFiles{});
+  };
   auto present = dial();
   if (const auto info = ask_info(*present, milliseconds(1'000))) {
     return std::static_pointer_cast<dataserver::DataServer>(present);
@@ -108,12 +112,14 @@ Status DataServerProcess::launch() {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path.c_str(),
+                                   O_WRONLY | O_CREAT | O_APPEND, 0600);
   posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   // Of a session of its own: what ends the control server does not end the data server.
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   sigset_t none;
   sigset_t all;
   sigemptyset(&none);
@@ -121,14 +127,16 @@ Status DataServerProcess::launch() {
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
 
-  std::vector<std::string> arguments{executable,     "serve",   "--state-dir",
-                                     launch_.state_directory.string(), "--orphan-grace",
-                                     std::to_string(launch_.orphan_grace.count())};
+  std::vector<std::string> arguments{
+      executable,       "serve",
+      "--state-dir",    launch_.state_directory.string(),
+      "--orphan-grace", std::to_string(launch_.orphan_grace.count())};
   if (launch_.verbose) arguments.emplace_back("--verbose");
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
-  const int error = ::posix_spawnp(&pid_, executable.c_str(), &actions, &attributes, argv.data(), environ);
+  const int error =
+      ::posix_spawnp(&pid_, executable.c_str(), &actions, &attributes, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) {

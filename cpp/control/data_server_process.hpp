@@ -53,6 +53,7 @@ class DataServerProcess {
 Result<std::string> data_server_socket(const std::filesystem::path& state_directory);
 
 /// Asks a data server who it is; `timeout` or `unavailable` if it does not answer in time.
-Result<dataserver::Info> ask_info(dataserver::DataServer& data_server, std::chrono::milliseconds limit);
+Result<dataserver::Info> ask_info(dataserver::DataServer& data_server,
+                                  std::chrono::milliseconds limit);
 
 }  // namespace scistream::control

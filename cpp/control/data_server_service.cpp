@@ -14,7 +14,8 @@ constexpr std::chrono::milliseconds shortest_period{10};
 
 }  // namespace
 
-grpc::ServerUnaryReactor* DataServerService::info(grpc::CallbackServerContext* context, const DataServerInfoRequest*,
+grpc::ServerUnaryReactor* DataServerService::info(grpc::CallbackServerContext* context,
+                                                  const DataServerInfoRequest*,
                                                   DataServerInfo* response) {
   return serve(authorizer_, *context, "info", [&](UnaryCall* call) {
     data_server_.info([call, response](Result<dataserver::Info> info) {
@@ -29,7 +30,8 @@ grpc::ServerUnaryReactor* DataServerService::info(grpc::CallbackServerContext* c
 }
 
 grpc::ServerUnaryReactor* DataServerService::reserve(grpc::CallbackServerContext* context,
-                                                     const ReserveListeners* request, ReservedListeners* response) {
+                                                     const ReserveListeners* request,
+                                                     ReservedListeners* response) {
   return serve(authorizer_, *context, "reserve", [&](UnaryCall* call) {
     const auto wanted = from_wire(*request);
     if (!wanted) return call->finish(to_grpc(wanted.error()));
@@ -41,8 +43,8 @@ grpc::ServerUnaryReactor* DataServerService::reserve(grpc::CallbackServerContext
   });
 }
 
-grpc::ServerUnaryReactor* DataServerService::update(grpc::CallbackServerContext* context, const SetTargets* request,
-                                                    Done*) {
+grpc::ServerUnaryReactor* DataServerService::update(grpc::CallbackServerContext* context,
+                                                    const SetTargets* request, Done*) {
   return serve(authorizer_, *context, "update", [&](UnaryCall* call) {
     const auto update = from_wire(*request);
     if (!update) return call->finish(to_grpc(update.error()));
@@ -55,13 +57,15 @@ grpc::ServerUnaryReactor* DataServerService::release(grpc::CallbackServerContext
   return serve(authorizer_, *context, "release", [&](UnaryCall* call) {
     const auto key = from_wire(request->session());
     if (!key) return call->finish(to_grpc(key.error()));
-    data_server_.release(*key, request->drain() ? dataserver::Ending::drain : dataserver::Ending::cut,
+    data_server_.release(*key,
+                         request->drain() ? dataserver::Ending::drain : dataserver::Ending::cut,
                          [call](const Status& status) { call->finish(to_grpc(status)); });
   });
 }
 
 grpc::ServerUnaryReactor* DataServerService::status(grpc::CallbackServerContext* context,
-                                                    const DataServerStatusRequest* request, DataSessions* response) {
+                                                    const DataServerStatusRequest* request,
+                                                    DataSessions* response) {
   return serve(authorizer_, *context, "status", [&](UnaryCall* call) {
     std::optional<SessionKey> session;
     if (request->has_session()) {
@@ -69,16 +73,17 @@ grpc::ServerUnaryReactor* DataServerService::status(grpc::CallbackServerContext*
       if (!key) return call->finish(to_grpc(key.error()));
       session = std::move(*key);
     }
-    data_server_.status(session, [call, response](Result<std::vector<dataserver::SessionStatus>> all) {
-      if (!all) return call->finish(to_grpc(all.error()));
-      for (const auto& one : *all) to_wire(one, response->add_sessions());
-      call->finish(grpc::Status::OK);
-    });
+    data_server_.status(session,
+                        [call, response](Result<std::vector<dataserver::SessionStatus>> all) {
+                          if (!all) return call->finish(to_grpc(all.error()));
+                          for (const auto& one : *all) to_wire(one, response->add_sessions());
+                          call->finish(grpc::Status::OK);
+                        });
   });
 }
 
-grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(grpc::CallbackServerContext* context,
-                                                              const DataServerWatchRequest* request) {
+grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(
+    grpc::CallbackServerContext* context, const DataServerWatchRequest* request) {
   auto stream = std::make_shared<EventStream<DataEvent>>();
   auto* reactor = stream->start();
   if (const Status allowed = authorizer_.allow(caller_of(*context), "watch"); !allowed) {
@@ -96,13 +101,14 @@ grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(grpc::CallbackServ
   };
   auto presence = std::make_shared<Presence>(watchers_);
   const auto period = std::max(std::chrono::milliseconds(request->period_ms()), shortest_period);
-  presence->watch = data_server_.watch(period, [weak = std::weak_ptr(stream)](const dataserver::Event& event) {
-    const auto open = weak.lock();
-    if (!open) return;
-    DataEvent message;
-    to_wire(event, &message);
-    open->push(std::move(message), event.kind == dataserver::Event::Kind::counters);
-  });
+  presence->watch =
+      data_server_.watch(period, [weak = std::weak_ptr(stream)](const dataserver::Event& event) {
+        const auto open = weak.lock();
+        if (!open) return;
+        DataEvent message;
+        to_wire(event, &message);
+        open->push(std::move(message), event.kind == dataserver::Event::Kind::counters);
+      });
   stream->own(std::move(presence));
   // Tells the caller at once that it is watched.
   context->AddInitialMetadata("scistream-watch", "open");

@@ -15,15 +15,18 @@ class DataServerService final : public DataServer::CallbackService {
   DataServerService(dataserver::DataServer& data_server, const auth::Authorizer& authorizer)
       : data_server_(data_server), authorizer_(authorizer) {}
 
-  grpc::ServerUnaryReactor* info(grpc::CallbackServerContext* context, const DataServerInfoRequest* request,
+  grpc::ServerUnaryReactor* info(grpc::CallbackServerContext* context,
+                                 const DataServerInfoRequest* request,
                                  DataServerInfo* response) override;
-  grpc::ServerUnaryReactor* reserve(grpc::CallbackServerContext* context, const ReserveListeners* request,
+  grpc::ServerUnaryReactor* reserve(grpc::CallbackServerContext* context,
+                                    const ReserveListeners* request,
                                     ReservedListeners* response) override;
   grpc::ServerUnaryReactor* update(grpc::CallbackServerContext* context, const SetTargets* request,
                                    Done* response) override;
-  grpc::ServerUnaryReactor* release(grpc::CallbackServerContext* context, const ReleaseListeners* request,
-                                    Done* response) override;
-  grpc::ServerUnaryReactor* status(grpc::CallbackServerContext* context, const DataServerStatusRequest* request,
+  grpc::ServerUnaryReactor* release(grpc::CallbackServerContext* context,
+                                    const ReleaseListeners* request, Done* response) override;
+  grpc::ServerUnaryReactor* status(grpc::CallbackServerContext* context,
+                                   const DataServerStatusRequest* request,
                                    DataSessions* response) override;
   grpc::ServerWriteReactor<DataEvent>* watch(grpc::CallbackServerContext* context,
                                              const DataServerWatchRequest* request) override;

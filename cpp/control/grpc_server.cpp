@@ -47,9 +47,9 @@ Result<std::uint16_t> free_port(const std::vector<std::string>& hosts) {
 
 }  // namespace
 
-Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(const std::vector<std::string>& hosts, std::uint16_t port,
-                                                       const std::shared_ptr<grpc::ServerCredentials>& credentials,
-                                                       grpc::Service* service) {
+Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(
+    const std::vector<std::string>& hosts, std::uint16_t port,
+    const std::shared_ptr<grpc::ServerCredentials>& credentials, grpc::Service* service) {
   if (port == 0) {
     auto free = free_port(hosts);
     if (!free) return free.error();
@@ -72,17 +72,20 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(const std::vector<std::st
   auto server = builder.BuildAndStart();
   for (const int bound : ports) {
     if (!server || bound != port) {
-      return Error{Cause::already_exists, "cannot listen on " + to_string(Endpoint{hosts.front(), port}) +
-                                              ": the port is in use, or the certificate is not usable"};
+      return Error{Cause::already_exists,
+                   "cannot listen on " + to_string(Endpoint{hosts.front(), port}) +
+                       ": the port is in use, or the certificate is not usable"};
     }
   }
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), port));
 }
 
-Result<std::unique_ptr<GrpcServer>> GrpcServer::listen_unix(const std::string& path, grpc::Service* service) {
+Result<std::unique_ptr<GrpcServer>> GrpcServer::listen_unix(const std::string& path,
+                                                            grpc::Service* service) {
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
     return Error{Cause::invalid_argument, "the socket path '" + path + "' is longer than " +
-                                              std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " bytes"};
+                                              std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
+                                              " bytes"};
   }
   grpc::ServerBuilder builder;
   set_options(builder);

@@ -25,11 +25,13 @@ struct Pending {
 /// Starts one unary call. `convert` turns the answer into what `done` wants.
 template <class Answer, class Query, class T, class Convert>
 void call(scistream::DataServer::Stub& stub,
-          void (Async::*method)(grpc::ClientContext*, const Query*, Answer*, std::function<void(grpc::Status)>),
+          void (Async::*method)(grpc::ClientContext*, const Query*, Answer*,
+                                std::function<void(grpc::Status)>),
           Query request, bool with_deadline, dataserver::Callback<T> done, Convert convert) {
   auto pending = std::make_shared<Pending<Query, Answer>>();
   pending->request = std::move(request);
-  if (with_deadline) pending->context.set_deadline(std::chrono::system_clock::now() + call_deadline);
+  if (with_deadline)
+    pending->context.set_deadline(std::chrono::system_clock::now() + call_deadline);
   (stub.async()->*method)(&pending->context, &pending->request, &pending->response,
                           [pending, done = std::move(done), convert](const grpc::Status& status) {
                             if (!status.ok()) return done(from_grpc(status));
@@ -113,9 +115,11 @@ RemoteDataServer::~RemoteDataServer() = default;
 void RemoteDataServer::info(dataserver::Callback<dataserver::Info> done) {
   call<DataServerInfo>(*stub_, &Async::info, DataServerInfoRequest(), true, std::move(done),
                        [](const DataServerInfo& info) -> Result<dataserver::Info> {
-                         return dataserver::Info{info.kind(), info.version(),
-                                                 {info.transports().begin(), info.transports().end()},
-                                                 info.sessions()};
+                         return dataserver::Info{
+                             info.kind(),
+                             info.version(),
+                             {info.transports().begin(), info.transports().end()},
+                             info.sessions()};
                        });
 }
 
@@ -131,7 +135,8 @@ void RemoteDataServer::reserve(const dataserver::ReserveRequest& request,
                           });
 }
 
-void RemoteDataServer::update(const dataserver::UpdateRequest& request, dataserver::Callback<void> done) {
+void RemoteDataServer::update(const dataserver::UpdateRequest& request,
+                              dataserver::Callback<void> done) {
   call<Done>(*stub_, &Async::update, to_wire(request), true, std::move(done), nothing);
 }
 
@@ -141,27 +146,29 @@ void RemoteDataServer::release(const SessionKey& session, dataserver::Ending end
   to_wire(session, request.mutable_session());
   request.set_drain(ending == dataserver::Ending::drain);
   // A drain lasts as long as its connections do; the loss of the data server ends it all the same.
-  call<Done>(*stub_, &Async::release, std::move(request), ending == dataserver::Ending::cut, std::move(done), nothing);
+  call<Done>(*stub_, &Async::release, std::move(request), ending == dataserver::Ending::cut,
+             std::move(done), nothing);
 }
 
 void RemoteDataServer::status(const std::optional<SessionKey>& session,
                               dataserver::Callback<std::vector<dataserver::SessionStatus>> done) {
   DataServerStatusRequest request;
   if (session) to_wire(*session, request.mutable_session());
-  call<DataSessions>(*stub_, &Async::status, std::move(request), true, std::move(done),
-                     [](const DataSessions& answer) -> Result<std::vector<dataserver::SessionStatus>> {
-                       std::vector<dataserver::SessionStatus> all;
-                       for (const DataSession& message : answer.sessions()) {
-                         auto status = from_wire(message);
-                         if (!status) return status.error();
-                         all.push_back(std::move(*status));
-                       }
-                       return all;
-                     });
+  call<DataSessions>(
+      *stub_, &Async::status, std::move(request), true, std::move(done),
+      [](const DataSessions& answer) -> Result<std::vector<dataserver::SessionStatus>> {
+        std::vector<dataserver::SessionStatus> all;
+        for (const DataSession& message : answer.sessions()) {
+          auto status = from_wire(message);
+          if (!status) return status.error();
+          all.push_back(std::move(*status));
+        }
+        return all;
+      });
 }
 
-std::unique_ptr<dataserver::Watch> RemoteDataServer::watch(std::chrono::milliseconds period,
-                                                           std::function<void(const dataserver::Event&)> observer) {
+std::unique_ptr<dataserver::Watch> RemoteDataServer::watch(
+    std::chrono::milliseconds period, std::function<void(const dataserver::Event&)> observer) {
   auto watch = std::make_shared<WatchCall>(*stub_, period, std::move(observer));
   watch->start(watch);
   return std::make_unique<WatchHandle>(std::move(watch));

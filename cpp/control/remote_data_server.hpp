@@ -19,13 +19,16 @@ class RemoteDataServer final : public dataserver::DataServer {
   ~RemoteDataServer() override;
 
   void info(dataserver::Callback<dataserver::Info> done) override;
-  void reserve(const dataserver::ReserveRequest& request, dataserver::Callback<dataserver::Reservation> done) override;
+  void reserve(const dataserver::ReserveRequest& request,
+               dataserver::Callback<dataserver::Reservation> done) override;
   void update(const dataserver::UpdateRequest& request, dataserver::Callback<void> done) override;
-  void release(const SessionKey& session, dataserver::Ending ending, dataserver::Callback<void> done) override;
+  void release(const SessionKey& session, dataserver::Ending ending,
+               dataserver::Callback<void> done) override;
   void status(const std::optional<SessionKey>& session,
               dataserver::Callback<std::vector<dataserver::SessionStatus>> done) override;
   [[nodiscard]] std::unique_ptr<dataserver::Watch> watch(
-      std::chrono::milliseconds period, std::function<void(const dataserver::Event&)> observer) override;
+      std::chrono::milliseconds period,
+      std::function<void(const dataserver::Event&)> observer) override;
 
  private:
   std::shared_ptr<grpc::Channel> channel_;

@@ -13,14 +13,15 @@ namespace scistream::control {
 
 namespace {
 
-Result<net::CertificateAndKey> load(const std::filesystem::path& certificate, const std::filesystem::path& key) {
+Result<net::CertificateAndKey> load(const std::filesystem::path& certificate,
+                                    const std::filesystem::path& key) {
   auto certificate_text = read_file(certificate);
   if (!certificate_text) return certificate_text.error();
   auto key_text = read_file(key);
   if (!key_text) return key_text.error();
   if (auto status = net::check_certificate(*certificate_text, *key_text); !status) {
-    return Error{status.error().cause,
-                 "'" + certificate.string() + "' and '" + key.string() + "': " + status.error().message};
+    return Error{status.error().cause, "'" + certificate.string() + "' and '" + key.string() +
+                                           "': " + status.error().message};
   }
   return net::CertificateAndKey{std::move(*certificate_text), std::move(*key_text)};
 }
@@ -28,10 +29,13 @@ Result<net::CertificateAndKey> load(const std::filesystem::path& certificate, co
 std::vector<std::string> all_names(const std::vector<std::string>& hosts) {
   std::vector<std::string> names{"localhost", "127.0.0.1", "::1"};
   const auto add = [&names](const std::string& name) {
-    if (!is_wildcard(name) && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    if (!is_wildcard(name) && std::find(names.begin(), names.end(), name) == names.end())
+      names.push_back(name);
   };
   std::array<char, 256> own{};
-  if (::gethostname(own.data(), own.size() - 1) == 0 && parse_endpoint(std::string(own.data()) + ":1")) add(own.data());
+  if (::gethostname(own.data(), own.size() - 1) == 0 &&
+      parse_endpoint(std::string(own.data()) + ":1"))
+    add(own.data());
   if (const auto local = net::local_addresses()) {
     for (const std::string& address : *local) {
       if (address.find('%') == std::string::npos) add(address);
@@ -46,30 +50,36 @@ std::vector<std::string> all_names(const std::vector<std::string>& hosts) {
 Result<net::CertificateAndKey> server_identity(const std::filesystem::path& certificate,
                                                const std::filesystem::path& key,
                                                const std::filesystem::path& state_directory,
-                                               const std::vector<std::string>& hosts, const Logger& log) {
+                                               const std::vector<std::string>& hosts,
+                                               const Logger& log) {
   if (certificate.empty() != key.empty()) {
-    return Error{Cause::invalid_argument, "--server_crt and --server_key belong together; one is missing"};
+    return Error{Cause::invalid_argument,
+                 "--server_crt and --server_key belong together; one is missing"};
   }
   if (!certificate.empty()) return load(certificate, key);
   std::error_code error;
-  if (std::filesystem::exists("server.crt", error) && std::filesystem::exists("server.key", error)) {
+  if (std::filesystem::exists("server.crt", error) &&
+      std::filesystem::exists("server.key", error)) {
     return load("server.crt", "server.key");
   }
   const auto own_certificate = state_directory / "server.crt";
   const auto own_key = state_directory / "server.key";
   if (std::filesystem::exists(own_certificate, error)) {
     auto own = load(own_certificate, own_key);
-    const bool covers = own && std::all_of(hosts.begin(), hosts.end(), [&own](const std::string& host) {
-                          return is_wildcard(host) || net::certificate_covers(own->certificate, host);
-                        });
+    const bool covers =
+        own && std::all_of(hosts.begin(), hosts.end(), [&own](const std::string& host) {
+          return is_wildcard(host) || net::certificate_covers(own->certificate, host);
+        });
     if (covers) return own;
-    log->warn("the certificate in {} does not fit any more ({}); making another one", own_certificate.string(),
+    log->warn("the certificate in {} does not fit any more ({}); making another one",
+              own_certificate.string(),
               own ? "it lacks an address of this server" : own.error().message);
   }
   auto made = net::make_self_signed(all_names(hosts));
   if (!made) return made;
   if (auto status = write_private_file(own_key, made->key); !status) return status.error();
-  if (auto status = write_private_file(own_certificate, made->certificate); !status) return status.error();
+  if (auto status = write_private_file(own_certificate, made->certificate); !status)
+    return status.error();
   return made;
 }
 

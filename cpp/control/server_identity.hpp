@@ -15,6 +15,7 @@ namespace scistream::control {
 Result<net::CertificateAndKey> server_identity(const std::filesystem::path& certificate,
                                                const std::filesystem::path& key,
                                                const std::filesystem::path& state_directory,
-                                               const std::vector<std::string>& hosts, const Logger& log);
+                                               const std::vector<std::string>& hosts,
+                                               const Logger& log);
 
 }  // namespace scistream::control

@@ -62,8 +62,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 /// The one wrapper around every handler: asks the authorizer, runs `work(call)`, and turns what is
 /// refused or thrown into a status. `work` sees to it that `call->finish` is called once.
 template <class Work>
-grpc::ServerUnaryReactor* serve(const auth::Authorizer& authorizer, const grpc::CallbackServerContext& context,
-                                std::string_view rpc, Work work) {
+grpc::ServerUnaryReactor* serve(const auth::Authorizer& authorizer,
+                                const grpc::CallbackServerContext& context, std::string_view rpc,
+                                Work work) {
   auto* call = new UnaryCall;
   if (const Status allowed = authorizer.allow(caller_of(context), rpc); !allowed) {
     call->finish(to_grpc(allowed));

@@ -8,7 +8,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-std::uint64_t count(milliseconds time) { return static_cast<std::uint64_t>(std::max<std::int64_t>(0, time.count())); }
+std::uint64_t count(milliseconds time) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, time.count()));
+}
 
 milliseconds time(std::uint64_t ms) {
   constexpr std::uint64_t century = 100ULL * 365 * 24 * 3600 * 1000;
@@ -47,19 +49,22 @@ Result<T> named(const T (&values)[n], const std::string& name, const char* what)
   for (const T value : values) {
     if (to_string(value) == name) return value;
   }
-  return Error{Cause::invalid_argument, std::string(what) + " '" + name.substr(0, 32) + "' is not known"};
+  return Error{Cause::invalid_argument,
+               std::string(what) + " '" + name.substr(0, 32) + "' is not known"};
 }
 
 constexpr session::State session_states[] = {session::State::idle, session::State::reserving,
                                              session::State::listening, session::State::updating,
                                              session::State::releasing};
-constexpr session::Phase session_phases[] = {session::Phase::fresh,  session::Phase::reserving,
-                                             session::Phase::hello,  session::Phase::update,
-                                             session::Phase::ready,  session::Phase::ended};
+constexpr session::Phase session_phases[] = {session::Phase::fresh, session::Phase::reserving,
+                                             session::Phase::hello, session::Phase::update,
+                                             session::Phase::ready, session::Phase::ended};
 constexpr dataserver::State data_states[] = {dataserver::State::idle, dataserver::State::reserving,
-                                             dataserver::State::updating, dataserver::State::releasing};
+                                             dataserver::State::updating,
+                                             dataserver::State::releasing};
 
-Result<std::vector<Endpoint>> endpoints(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+Result<std::vector<Endpoint>> endpoints(
+    const google::protobuf::RepeatedPtrField<std::string>& texts) {
   std::vector<Endpoint> all;
   all.reserve(static_cast<std::size_t>(texts.size()));
   for (const std::string& text : texts) {
@@ -70,11 +75,13 @@ Result<std::vector<Endpoint>> endpoints(const google::protobuf::RepeatedPtrField
   return all;
 }
 
-Result<std::vector<std::uint16_t>> ports(const google::protobuf::RepeatedField<std::uint32_t>& numbers) {
+Result<std::vector<std::uint16_t>> ports(
+    const google::protobuf::RepeatedField<std::uint32_t>& numbers) {
   std::vector<std::uint16_t> all;
   for (const std::uint32_t number : numbers) {
     if (number == 0 || number > 65535) {
-      return Error{Cause::invalid_argument, "port " + std::to_string(number) + " is not from 1 to 65535"};
+      return Error{Cause::invalid_argument,
+                   "port " + std::to_string(number) + " is not from 1 to 65535"};
     }
     all.push_back(static_cast<std::uint16_t>(number));
   }
@@ -231,19 +238,22 @@ Result<dataserver::ReserveRequest> from_wire(const ReserveListeners& message) {
   if (!key) return key.error();
   auto exact = ports(message.exact_ports());
   if (!exact) return exact.error();
-  if (message.first_port() == 0 || message.last_port() > 65535 || message.first_port() > message.last_port()) {
-    return Error{Cause::invalid_argument, "bad port range " + std::to_string(message.first_port()) + "-" +
-                                              std::to_string(message.last_port())};
+  if (message.first_port() == 0 || message.last_port() > 65535 ||
+      message.first_port() > message.last_port()) {
+    return Error{Cause::invalid_argument, "bad port range " + std::to_string(message.first_port()) +
+                                              "-" + std::to_string(message.last_port())};
   }
   if (message.num_conn() < 1 || message.num_conn() > dataserver::max_num_conn) {
-    return Error{Cause::invalid_argument, "num_conn " + std::to_string(message.num_conn()) + " is not from 1 to " +
+    return Error{Cause::invalid_argument, "num_conn " + std::to_string(message.num_conn()) +
+                                              " is not from 1 to " +
                                               std::to_string(dataserver::max_num_conn)};
   }
   dataserver::ReserveRequest request;
   request.session = *key;
   request.num_conn = static_cast<int>(message.num_conn());
   request.bind_host = message.bind_host();
-  request.ports = {static_cast<std::uint16_t>(message.first_port()), static_cast<std::uint16_t>(message.last_port())};
+  request.ports = {static_cast<std::uint16_t>(message.first_port()),
+                   static_cast<std::uint16_t>(message.last_port())};
   request.exact_ports = std::move(*exact);
   return request;
 }
@@ -317,8 +327,9 @@ Result<dataserver::SessionStatus> from_wire(const DataSession& message) {
   status.transport = message.transport();
   status.counters = counters_from_wire(message.counters());
   for (const DataConnection& entry : message.connections()) {
-    status.connections.push_back({entry.id(), static_cast<std::uint16_t>(entry.port()), entry.peer(), entry.target(),
-                                  entry.bytes_to_consumer(), entry.bytes_to_producer(), time(entry.idle_ms())});
+    status.connections.push_back({entry.id(), static_cast<std::uint16_t>(entry.port()),
+                                  entry.peer(), entry.target(), entry.bytes_to_consumer(),
+                                  entry.bytes_to_producer(), time(entry.idle_ms())});
   }
   return status;
 }
@@ -342,7 +353,8 @@ Result<dataserver::Event> from_wire(const DataEvent& message) {
       return event;
     }
   }
-  return Error{Cause::invalid_argument, "event '" + message.kind().substr(0, 32) + "' is not known"};
+  return Error{Cause::invalid_argument,
+               "event '" + message.kind().substr(0, 32) + "' is not known"};
 }
 
 }  // namespace scistream::control

@@ -21,9 +21,9 @@ inline constexpr int max_num_conn = 4096;
 
 struct ReserveRequest {
   SessionKey session;
-  int num_conn = 1;           ///< Listeners wanted, 1 to `max_num_conn`.
-  std::string bind_host;      ///< Local address, or a wildcard.
-  PortRange ports;            ///< Listeners take free ports of this range; those held by others are skipped.
+  int num_conn = 1;       ///< Listeners wanted, 1 to `max_num_conn`.
+  std::string bind_host;  ///< Local address, or a wildcard.
+  PortRange ports;  ///< Listeners take free ports of this range; those held by others are skipped.
   std::vector<std::uint16_t> exact_ports;  ///< When not empty: exactly these (a session restored).
 };
 
@@ -46,20 +46,20 @@ enum class Ending {
 
 /// What went through one session since it was reserved. Bytes are payload bytes.
 struct Counters {
-  std::uint64_t bytes_to_consumer = 0;    ///< From the producer's side to the consumer's.
-  std::uint64_t bytes_to_producer = 0;    ///< The other way.
+  std::uint64_t bytes_to_consumer = 0;  ///< From the producer's side to the consumer's.
+  std::uint64_t bytes_to_producer = 0;  ///< The other way.
   std::uint64_t connections_active = 0;
   std::uint64_t connections_total = 0;
-  std::uint64_t errors = 0;               ///< Connections that did not end cleanly, failed dials included.
-  std::chrono::milliseconds idle{0};      ///< Since bytes last moved or a connection came or went.
+  std::uint64_t errors = 0;  ///< Connections that did not end cleanly, failed dials included.
+  std::chrono::milliseconds idle{0};  ///< Since bytes last moved or a connection came or went.
 };
 
 /// One live connection of a session.
 struct ConnectionStatus {
-  std::uint64_t id = 0;        ///< Unique within the data server.
-  std::uint16_t port = 0;      ///< The listener it came in by.
-  std::string peer;            ///< Who connected, `host:port`.
-  std::string target;          ///< Where it goes, empty until dialled.
+  std::uint64_t id = 0;    ///< Unique within the data server.
+  std::uint16_t port = 0;  ///< The listener it came in by.
+  std::string peer;        ///< Who connected, `host:port`.
+  std::string target;      ///< Where it goes, empty until dialled.
   std::uint64_t bytes_to_consumer = 0;
   std::uint64_t bytes_to_producer = 0;
   std::chrono::milliseconds idle{0};
@@ -90,7 +90,7 @@ struct Event {
 
 /// What a data server is and can do.
 struct Info {
-  std::string kind;                     ///< `Native`, …
+  std::string kind;  ///< `Native`, …
   std::string version;
   std::vector<std::string> transports;  ///< `tcp`, …
   std::uint64_t sessions = 0;
@@ -134,8 +134,8 @@ class DataServer {
                       Callback<std::vector<SessionStatus>> done) = 0;
   /// Calls `observer` for every event from now on, counters at most every `period`, one call at a
   /// time.
-  [[nodiscard]] virtual std::unique_ptr<Watch> watch(std::chrono::milliseconds period,
-                                                     std::function<void(const Event&)> observer) = 0;
+  [[nodiscard]] virtual std::unique_ptr<Watch> watch(
+      std::chrono::milliseconds period, std::function<void(const Event&)> observer) = 0;
 };
 
 }  // namespace scistream::dataserver

@@ -43,9 +43,8 @@ NativeDataServer::~NativeDataServer() {
 
 template <class Work>
 void NativeDataServer::post(Work work) {
-  boost::asio::post(
-      bookkeeping_.at(0),
-      [sessions = sessions_.get(), work = std::move(work)]() mutable { work(*sessions); });
+  boost::asio::post(bookkeeping_.at(0), [sessions = sessions_.get(),
+                                         work = std::move(work)]() mutable { work(*sessions); });
 }
 
 void NativeDataServer::info(Callback<Info> done) {

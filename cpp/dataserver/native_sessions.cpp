@@ -83,10 +83,10 @@ void NativeDataServer::Sessions::reserve(const ReserveRequest& request,
     if (static_cast<int>(session.ports.size()) == request.num_conn) {
       return done(Reservation{session.ports});
     }
-    return done(Error{Cause::already_exists,
-                      "session " + to_string(request.session) + " has " +
-                          std::to_string(session.ports.size()) + " listeners, not " +
-                          std::to_string(request.num_conn)});
+    return done(Error{Cause::already_exists, "session " + to_string(request.session) + " has " +
+                                                 std::to_string(session.ports.size()) +
+                                                 " listeners, not " +
+                                                 std::to_string(request.num_conn)});
   }
   Entry& entry = *sessions_.try_emplace(request.session).first;
   Session& session = entry.second;
@@ -113,10 +113,10 @@ Result<std::unique_ptr<relay::Relay>> NativeDataServer::Sessions::make_relay(
     const ReserveRequest& request) {
   const auto host = net::local_endpoint({request.bind_host, 0});
   if (!host) return host.error();
-  auto sockets = request.exact_ports.empty()
-                     ? ports_.take(host.value(), request.ports,
-                                   static_cast<std::size_t>(request.num_conn))
-                     : PortPool::take_exactly(host.value(), request.exact_ports);
+  auto sockets =
+      request.exact_ports.empty()
+          ? ports_.take(host.value(), request.ports, static_cast<std::size_t>(request.num_conn))
+          : PortPool::take_exactly(host.value(), request.exact_ports);
   if (!sockets) return sockets.error();
   const auto before_targets =
       request.session.role == Role::producer ? relay::Mode::refuse : relay::Mode::hold;
@@ -187,8 +187,8 @@ void NativeDataServer::Sessions::released(const SessionKey& key) {
   watchers_.send({Event::Kind::gone, last, {}});
   for (const auto& done : waiting) {
     if (shut_down_) {
-      done(Error{Cause::cancelled, "the data server is ending: session " + to_string(key) +
-                                       " was cut"});
+      done(Error{Cause::cancelled,
+                 "the data server is ending: session " + to_string(key) + " was cut"});
     } else {
       done({});
     }
@@ -224,8 +224,8 @@ void NativeDataServer::Sessions::watch(std::shared_ptr<Watchers::Subscriber> sub
 
 SessionStatus NativeDataServer::Sessions::describe(const Entry& entry, bool connections) const {
   const auto& [key, session] = entry;
-  SessionStatus status{key, session.machine.state(), session.ports, session.targets,
-                       session.transport, {}, {}};
+  SessionStatus status{
+      key, session.machine.state(), session.ports, session.targets, session.transport, {}, {}};
   if (!session.relay) return status;
   // In both roles the producer is behind the target: of the producer's session it is the target.
   const relay::Snapshot now = session.relay->snapshot();

@@ -13,8 +13,8 @@
 
 namespace scistream::dataserver {
 
-/// Finds free ports by binding them: the kernel alone knows what other processes hold, and a port is
-/// given back by closing its socket, so none can be lost or returned twice. Not thread-safe.
+/// Finds free ports by binding them: the kernel alone knows what other processes hold, and a port
+/// is given back by closing its socket, so none can be lost or returned twice. Not thread-safe.
 ///
 /// Each range is searched from behind the last port taken of it: one just freed comes last, and a
 /// late client of an ended session does not meet a new one.

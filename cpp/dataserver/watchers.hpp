@@ -27,8 +27,8 @@ class Watchers {
    public:
     explicit Subscriber(Observer observer) : observer_(std::move(observer)) {}
 
-    /// False once cancelled. The observer is called under the lock: cancel() waits for it to return,
-    /// unless it is called by it, which the mutex being recursive allows.
+    /// False once cancelled. The observer is called under the lock: cancel() waits for it to
+    /// return, unless it is called by it, which the mutex being recursive allows.
     bool notify(const Event& event) {
       const std::lock_guard lock(mutex_);
       if (active_) observer_(event);

@@ -34,7 +34,8 @@ using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
 
 bool is_address(const std::string& host) {
   in6_addr address{};
-  return inet_pton(AF_INET, host.c_str(), &address) == 1 || inet_pton(AF_INET6, host.c_str(), &address) == 1;
+  return inet_pton(AF_INET, host.c_str(), &address) == 1 ||
+         inet_pton(AF_INET6, host.c_str(), &address) == 1;
 }
 
 bool add_extension(X509* certificate, int nid, const std::string& value) {
@@ -83,7 +84,8 @@ Result<CertificateAndKey> make_self_signed(const std::vector<std::string>& hosts
   X509_set_pubkey(certificate.get(), key.get());
   X509_NAME* name = X509_get_subject_name(certificate.get());
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>("SciStream control server"), -1, -1, 0);
+                             reinterpret_cast<const unsigned char*>("SciStream control server"), -1,
+                             -1, 0);
   X509_set_issuer_name(certificate.get(), name);
 
   std::string names;
@@ -99,7 +101,8 @@ Result<CertificateAndKey> make_self_signed(const std::vector<std::string>& hosts
   const Bio certificate_text(BIO_new(BIO_s_mem()));
   const Bio key_text(BIO_new(BIO_s_secmem()));
   if (!good || PEM_write_bio_X509(certificate_text.get(), certificate.get()) != 1 ||
-      PEM_write_bio_PKCS8PrivateKey(key_text.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+      PEM_write_bio_PKCS8PrivateKey(key_text.get(), key.get(), nullptr, nullptr, 0, nullptr,
+                                    nullptr) != 1) {
     return failed;
   }
   return CertificateAndKey{text_of(certificate_text.get()), text_of(key_text.get())};
@@ -123,7 +126,8 @@ Result<std::string> fingerprint(const std::string& pem) {
 
 Status check_certificate(const std::string& pem, const std::string& key) {
   const Certificate certificate = first_certificate(pem);
-  if (!certificate) return Error{Cause::invalid_argument, "the certificate file holds no PEM certificate"};
+  if (!certificate)
+    return Error{Cause::invalid_argument, "the certificate file holds no PEM certificate"};
   const Key private_key(PEM_read_bio_PrivateKey(reading(key).get(), nullptr, nullptr, nullptr));
   if (!private_key) return Error{Cause::invalid_argument, "the key file holds no PEM private key"};
   if (X509_check_private_key(certificate.get(), private_key.get()) != 1) {
@@ -138,8 +142,9 @@ Status check_certificate(const std::string& pem, const std::string& key) {
 bool certificate_covers(const std::string& pem, const std::string& host) {
   const Certificate certificate = first_certificate(pem);
   if (!certificate) return false;
-  return is_address(host) ? X509_check_ip_asc(certificate.get(), host.c_str(), 0) == 1
-                          : X509_check_host(certificate.get(), host.data(), host.size(), 0, nullptr) == 1;
+  return is_address(host)
+             ? X509_check_ip_asc(certificate.get(), host.c_str(), 0) == 1
+             : X509_check_host(certificate.get(), host.data(), host.size(), 0, nullptr) == 1;
 }
 
 }  // namespace scistream::net

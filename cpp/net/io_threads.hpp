@@ -10,8 +10,9 @@
 namespace scistream::net {
 
 /// Owns N I/O contexts, each run by one thread of its own: what belongs to one context is touched
-/// by one thread only and needs no locks. Every signal is blocked in these threads, so signals go to
-/// the threads that expect them and writing to a closed connection is an error code, not SIGPIPE.
+/// by one thread only and needs no locks. Every signal is blocked in these threads, so signals go
+/// to the threads that expect them and writing to a closed connection is an error code, not
+/// SIGPIPE.
 ///
 /// Whatever lives on the contexts must not outlive this object. next(), at() and size() may be
 /// called from any thread; stop() and the destructor from any but the I/O threads themselves.

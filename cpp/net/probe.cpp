@@ -26,7 +26,8 @@ using Deadline = std::chrono::steady_clock::time_point;
 /// Waits for `events`; false when the deadline has passed.
 bool wait_for(int socket, short events, Deadline deadline) {
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) return false;
     pollfd entry{socket, events, 0};
     const int ready = ::poll(&entry, 1, static_cast<int>(left.count()));
@@ -44,9 +45,11 @@ Result<Fd> connect_to(const Endpoint& server, Deadline deadline) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  if (const int error = ::getaddrinfo(server.host.c_str(), std::to_string(server.port).c_str(), &hints, &found);
+  if (const int error =
+          ::getaddrinfo(server.host.c_str(), std::to_string(server.port).c_str(), &hints, &found);
       error != 0) {
-    return Error{Cause::unavailable, "the host '" + server.host + "' is not known: " + ::gai_strerror(error)};
+    return Error{Cause::unavailable,
+                 "the host '" + server.host + "' is not known: " + ::gai_strerror(error)};
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
   Error last{Cause::unavailable, "the host '" + server.host + "' has no address"};
@@ -77,10 +80,11 @@ Status probe_plain(const Endpoint& server, int socket, Deadline deadline) {
   if (got >= 4 && answer[3] == 4) return {};  // a SETTINGS frame
   const bool tls_alert = got >= 1 && answer[0] == 0x15;
   if (got <= 0 || tls_alert) {
-    return Error{Cause::invalid_argument,
-                 to_string(server) + " does not speak plaintext" +
-                     (tls_alert ? ", it speaks TLS" : ", it closed the connection; it may speak TLS") +
-                     ": leave --ssl=False out"};
+    return Error{
+        Cause::invalid_argument,
+        to_string(server) + " does not speak plaintext" +
+            (tls_alert ? ", it speaks TLS" : ", it closed the connection; it may speak TLS") +
+            ": leave --ssl=False out"};
   }
   return Error{Cause::unavailable, to_string(server) + " is not a SciStream control server"};
 }
@@ -109,9 +113,10 @@ Context trusting(const std::string& roots) {
 Error certificate_error(const Endpoint& server, long verdict) {
   const std::string name = to_string(server);
   if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH) {
-    return {Cause::unauthenticated, "the certificate of " + name + " is not for '" + server.host +
-                                        "'; use a name it carries, or have the server's certificate "
-                                        "made again with this one"};
+    return {Cause::unauthenticated,
+            "the certificate of " + name + " is not for '" + server.host +
+                "'; use a name it carries, or have the server's certificate "
+                "made again with this one"};
   }
   return {Cause::unauthenticated, "the certificate of " + name + " is not trusted (" +
                                       X509_verify_cert_error_string(verdict) +
@@ -139,30 +144,35 @@ Status probe_tls(const Endpoint& server, int socket, const std::string& roots, D
     if (result == 1) return {};
     const int error = SSL_get_error(session.get(), result);
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
-      if (!wait_for(socket, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline)) return silent(server);
+      if (!wait_for(socket, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline))
+        return silent(server);
       continue;
     }
     if (const long verdict = SSL_get_verify_result(session.get()); verdict != X509_V_OK) {
       return certificate_error(server, verdict);
     }
-    if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER || error == SSL_ERROR_SYSCALL ||
-        error == SSL_ERROR_ZERO_RETURN) {
-      return Error{Cause::invalid_argument, to_string(server) +
-                                                " does not speak TLS; if it is meant to be plaintext, say --ssl=False"};
+    if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER ||
+        error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN) {
+      return Error{Cause::invalid_argument,
+                   to_string(server) +
+                       " does not speak TLS; if it is meant to be plaintext, say --ssl=False"};
     }
     const char* reason = ERR_reason_error_string(ERR_peek_error());
-    return Error{Cause::unauthenticated, "the TLS handshake with " + to_string(server) + " failed: " +
-                                             (reason != nullptr ? reason : "no reason given")};
+    return Error{Cause::unauthenticated,
+                 "the TLS handshake with " + to_string(server) +
+                     " failed: " + (reason != nullptr ? reason : "no reason given")};
   }
 }
 
 }  // namespace
 
-Status probe_server(const Endpoint& server, bool tls, const std::string& roots, std::chrono::milliseconds limit) {
+Status probe_server(const Endpoint& server, bool tls, const std::string& roots,
+                    std::chrono::milliseconds limit) {
   const Deadline deadline = std::chrono::steady_clock::now() + limit;
   const auto socket = connect_to(server, deadline);
   if (!socket) return socket.error();
-  return tls ? probe_tls(server, socket->get(), roots, deadline) : probe_plain(server, socket->get(), deadline);
+  return tls ? probe_tls(server, socket->get(), roots, deadline)
+             : probe_plain(server, socket->get(), deadline);
 }
 
 }  // namespace scistream::net

@@ -51,8 +51,8 @@ void async_resolve(tcp::resolver& resolver, const Endpoint& endpoint,
 /// The addresses of this host's interfaces that are up, loopback included, without duplicates.
 Result<std::vector<std::string>> local_addresses();
 
-/// True if a socket of this host can be bound to `host` (an address or a name; wildcards are local).
-/// Blocks while a name is looked up.
+/// True if a socket of this host can be bound to `host` (an address or a name; wildcards are
+/// local). Blocks while a name is looked up.
 bool is_local_address(const std::string& host);
 
 /// The local address the kernel would use to reach the address `peer`; sends nothing.

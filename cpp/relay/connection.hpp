@@ -32,9 +32,9 @@ enum class ConnectionEnd {
   reset,  ///< Anything else. Both sides see a reset.
 };
 
-/// One client, one target, two pumps and a half-close rule: a FIN is passed on once the bytes before
-/// it are, and only two of them end the connection cleanly. Kept alive by its own pending handlers.
-/// Constructed on any thread, then everything on the thread of its context.
+/// One client, one target, two pumps and a half-close rule: a FIN is passed on once the bytes
+/// before it are, and only two of them end the connection cleanly. Kept alive by its own pending
+/// handlers. Constructed on any thread, then everything on the thread of its context.
 ///
 /// Until the clean end both sockets reset their peer when closed, so a crash, a kill -9 or a cut
 /// never looks like the end of the data.

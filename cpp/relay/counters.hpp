@@ -9,8 +9,8 @@ namespace scistream::relay {
 /// Which way a pump moves bytes.
 enum class Direction { to_target, to_client };
 
-/// Bytes each way and when something last happened. Written by the threads that move the bytes, read
-/// by any: relaxed atomics, so a snapshot is exact per number, not across numbers.
+/// Bytes each way and when something last happened. Written by the threads that move the bytes,
+/// read by any: relaxed atomics, so a snapshot is exact per number, not across numbers.
 class Traffic {
  public:
   void add(Direction direction, std::uint64_t bytes) noexcept {

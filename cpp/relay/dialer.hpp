@@ -15,9 +15,9 @@
 
 namespace scistream::relay {
 
-/// Opens one connection to a target that may not be up yet: resolves its name anew each round, tries
-/// every address, pauses and starts over until the deadline. A member of what wants the connection;
-/// every handler holds `owner`. All on the thread of the context.
+/// Opens one connection to a target that may not be up yet: resolves its name anew each round,
+/// tries every address, pauses and starts over until the deadline. A member of what wants the
+/// connection; every handler holds `owner`. All on the thread of the context.
 class Dialer {
  public:
   using tcp = boost::asio::ip::tcp;

@@ -75,8 +75,8 @@ void Listener::accept() {
   for (int i = 0; i < accepts_per_turn; ++i) {
     net::tcp::endpoint peer;
     auto size = static_cast<socklen_t>(peer.capacity());
-    net::Fd client(::accept4(accepting_->native_handle(), peer.data(), &size,
-                             SOCK_NONBLOCK | SOCK_CLOEXEC));
+    net::Fd client(
+        ::accept4(accepting_->native_handle(), peer.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (client) {
       if (backoff_.count() != 0) log_->info("accepting on {} again", to_string(bound_));
       backoff_ = {};

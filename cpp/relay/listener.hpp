@@ -16,8 +16,8 @@
 namespace scistream::relay {
 
 /// One bound socket and its accept loop. A member of what takes the connections; handlers hold
-/// `owner`. listen() may be called on any thread as long as the owner keeps it from meeting close();
-/// everything else lives on the thread of the context.
+/// `owner`. listen() may be called on any thread as long as the owner keeps it from meeting
+/// close(); everything else lives on the thread of the context.
 ///
 /// When descriptors or memory run out it waits, 10 ms doubling to 1 s, and goes on: clients stay in
 /// the backlog meanwhile.

@@ -19,8 +19,8 @@ struct Pipe {
 /// The idle pipes of one I/O context, owned by that context and found with
 /// `boost::asio::use_service<PipePool>(context)`. Touched by the context's thread only.
 ///
-/// A connection owns a pipe only while bytes are in it, so the number of pipes follows the number of
-/// connections that are stuck in the middle of a chunk, not the number that are open.
+/// A connection owns a pipe only while bytes are in it, so the number of pipes follows the number
+/// of connections that are stuck in the middle of a chunk, not the number that are open.
 class PipePool final : public boost::asio::execution_context::service {
  public:
   using key_type = PipePool;

@@ -214,8 +214,7 @@ std::vector<ConnectionSnapshot> Relay::Core::connections() const {
     const ConnectionRecord& record = *live.record;
     const bool dialled = record.dialled.load(std::memory_order_relaxed);
     list.push_back({id, record.listener, record.peer, dialled ? record.target : std::string(),
-                    record.traffic.to_client(), record.traffic.to_target(),
-                    record.traffic.idle()});
+                    record.traffic.to_client(), record.traffic.to_target(), record.traffic.idle()});
   }
   return list;
 }
@@ -240,7 +239,8 @@ Result<std::unique_ptr<Relay>> Relay::open(net::IoThreads& threads, const std::v
     sockets.push_back(std::move(*socket));
     targets.push_back(pair.target);
   }
-  auto relay = create(threads, std::move(sockets), Mode::refuse, std::move(options), std::move(log));
+  auto relay =
+      create(threads, std::move(sockets), Mode::refuse, std::move(options), std::move(log));
   if (!relay) return relay;
   const Status forwarding = (*relay)->retarget(std::move(targets));
   if (!forwarding) return forwarding.error();
@@ -250,7 +250,9 @@ Result<std::unique_ptr<Relay>> Relay::open(net::IoThreads& threads, const std::v
 Relay::~Relay() { core_->close(true, nullptr); }
 
 std::vector<Endpoint> Relay::listeners() const { return core_->bound(); }
-Status Relay::retarget(std::vector<Endpoint> targets) { return core_->retarget(std::move(targets)); }
+Status Relay::retarget(std::vector<Endpoint> targets) {
+  return core_->retarget(std::move(targets));
+}
 Mode Relay::mode() const { return core_->mode(); }
 Snapshot Relay::snapshot() const { return core_->snapshot(); }
 std::vector<ConnectionSnapshot> Relay::connections() const { return core_->connections(); }

@@ -52,9 +52,9 @@ struct Pair {
 };
 
 /// Forwards what its listeners accept to its targets: listener i feeds target i mod m. Owns the
-/// listening sockets and, through their pending handlers, the live connections, which are spread over
-/// the I/O threads. Every function may be called from any thread; callbacks come on an I/O thread and
-/// must not block. `threads` must outlive the relay and everything it still does.
+/// listening sockets and, through their pending handlers, the live connections, which are spread
+/// over the I/O threads. Every function may be called from any thread; callbacks come on an I/O
+/// thread and must not block. `threads` must outlive the relay and everything it still does.
 ///
 /// Destroying the relay cuts it without waiting; callbacks given to cut() or drain() before still
 /// come, unless the I/O threads stop first.

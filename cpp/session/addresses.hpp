@@ -29,7 +29,8 @@ struct Addresses {
   [[nodiscard]] const Side& side(Role role) const { return role == Role::producer ? wan : lan; }
 
   /// `host:port` of bound ports as a caller must use them.
-  [[nodiscard]] std::vector<std::string> announce(Role role, const std::vector<std::uint16_t>& bound,
+  [[nodiscard]] std::vector<std::string> announce(Role role,
+                                                  const std::vector<std::uint16_t>& bound,
                                                   const std::string& caller_host) const;
 };
 

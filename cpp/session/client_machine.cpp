@@ -33,9 +33,9 @@ std::string_view to_string(ClientInput input) noexcept {
 }
 
 Error ClientMachine::refusal(ClientInput input) const {
-  return {Cause::failed_precondition,
-          "'" + std::string(to_string(input)) + "' is not possible while the request is " +
-              (ended_ ? "ended" : std::string(to_string(state_)))};
+  return {Cause::failed_precondition, "'" + std::string(to_string(input)) +
+                                          "' is not possible while the request is " +
+                                          (ended_ ? "ended" : std::string(to_string(state_)))};
 }
 
 bool ClientMachine::mark(Role role) {

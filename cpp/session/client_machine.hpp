@@ -15,16 +15,16 @@ std::string_view to_string(ClientState state) noexcept;
 
 /// What may happen to a request at the user client.
 enum class ClientInput {
-  start,             ///< The user asks for a session.
-  producer_answered, ///< The producer's facility answered `req`, with its application's addresses.
-  consumer_answered, ///< The consumer's facility answered `req`.
-  mapped,            ///< The connection map and the data key are made.
-  producer_updated,  ///< The producer's facility has its targets.
-  consumer_updated,  ///< The consumer's facility has its targets.
-  fail,              ///< Any error, timeout or interruption by the user.
-  release,           ///< The user ends a session that is set up.
-  producer_released, ///< The producer's facility has given everything back, or cannot be reached.
-  consumer_released, ///< The same of the consumer's facility.
+  start,              ///< The user asks for a session.
+  producer_answered,  ///< The producer's facility answered `req`, with its application's addresses.
+  consumer_answered,  ///< The consumer's facility answered `req`.
+  mapped,             ///< The connection map and the data key are made.
+  producer_updated,   ///< The producer's facility has its targets.
+  consumer_updated,   ///< The consumer's facility has its targets.
+  fail,               ///< Any error, timeout or interruption by the user.
+  release,            ///< The user ends a session that is set up.
+  producer_released,  ///< The producer's facility has given everything back, or cannot be reached.
+  consumer_released,  ///< The same of the consumer's facility.
 };
 
 std::string_view to_string(ClientInput input) noexcept;

@@ -76,14 +76,16 @@ Result<std::vector<Action>> Machine::apply(Input input) {
       return enter_releasing();
     case Input::hello:
       // Repeated after a lost answer it changes nothing; the shell answers it again.
-      if (state_ == State::idle && (phase_ == Phase::update || phase_ == Phase::ready)) return Actions{};
+      if (state_ == State::idle && (phase_ == Phase::update || phase_ == Phase::ready))
+        return Actions{};
       if (state_ == State::updating) return Actions{};
       if (state_ != State::listening) return refusal(input);
       state_ = State::idle;
       phase_ = Phase::update;
       return Actions{Action::answer_request, Action::await_update};
     case Input::update:
-      if (state_ != State::idle || (phase_ != Phase::update && phase_ != Phase::ready)) return refusal(input);
+      if (state_ != State::idle || (phase_ != Phase::update && phase_ != Phase::ready))
+        return refusal(input);
       state_ = State::updating;
       return Actions{Action::set_targets};
     case Input::updated: {
@@ -91,7 +93,8 @@ Result<std::vector<Action>> Machine::apply(Input input) {
       state_ = State::idle;
       const bool first = phase_ == Phase::update;
       phase_ = Phase::ready;
-      return first ? Actions{Action::answer_update, Action::become_ready} : Actions{Action::answer_update};
+      return first ? Actions{Action::answer_update, Action::become_ready}
+                   : Actions{Action::answer_update};
     }
     case Input::update_failed:
       if (state_ != State::updating) return refusal(input);

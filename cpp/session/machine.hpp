@@ -22,8 +22,8 @@ enum class Input {
   updated,         ///< The data server took the targets.
   update_failed,   ///< The data server did not.
   release,         ///< The user ends the session.
-  expire,          ///< A timeout, the client's death, the lifetime or the data server's loss ends it.
-  released,        ///< The data server gave everything back.
+  expire,    ///< A timeout, the client's death, the lifetime or the data server's loss ends it.
+  released,  ///< The data server gave everything back.
 };
 
 std::string_view to_string(Input input) noexcept;

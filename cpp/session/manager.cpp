@@ -75,12 +75,14 @@ void Manager::on_request(Request request, RequestWaiter waiter) {
   }
   tickets_[waiter.ticket] = key;
   session->successors.push_back({std::move(request), std::move(waiter)});
-  if (!ending) expire(session, {Cause::cancelled, "the client withdrew and asked for other values"});
+  if (!ending)
+    expire(session, {Cause::cancelled, "the client withdrew and asked for other values"});
 }
 
 void Manager::begin(Request request, RequestWaiter waiter) {
   const SessionKey key = request.key;
-  const bool lease_rate = request.rate_is_explicit && request.rate_mbps > 0 && leases_.capacity() > 0;
+  const bool lease_rate =
+      request.rate_is_explicit && request.rate_mbps > 0 && leases_.capacity() > 0;
   const auto mbps = lease_rate ? static_cast<std::uint64_t>(request.rate_mbps) : 0;
   if (auto status = leases_.lease(key, request.num_conn, mbps); !status) {
     return waiter.done(status.error());
@@ -98,8 +100,8 @@ void Manager::begin(Request request, RequestWaiter waiter) {
 
 void Manager::join(const SessionPtr& session, RequestWaiter waiter) {
   if (!waits_for_hello(*session)) {
-    return waiter.done(RequestAnswer{session->listeners, session->prod_listeners,
-                                     session->machine.state()});
+    return waiter.done(
+        RequestAnswer{session->listeners, session->prod_listeners, session->machine.state()});
   }
   session->client_timer.cancel();
   tickets_[waiter.ticket] = session->request.key;
@@ -135,9 +137,9 @@ void Manager::on_withdraw(Ticket ticket) {
     return;
   }
   auto& successors = session->successors;
-  const auto successor = std::find_if(successors.begin(), successors.end(), [&](const Successor& s) {
-    return s.waiter.ticket == ticket;
-  });
+  const auto successor =
+      std::find_if(successors.begin(), successors.end(),
+                   [&](const Successor& s) { return s.waiter.ticket == ticket; });
   if (successor == successors.end()) return;
   const auto done = std::move(successor->waiter.done);
   successors.erase(successor);
@@ -155,8 +157,9 @@ void Manager::hello(Hello hello, Callback<HelloAnswer> done) {
 void Manager::on_hello(Hello hello, Callback<HelloAnswer> done) {
   if (auto status = check_uid(hello.uid); !status) return done(status.error());
   if (hello.prod_listeners.size() > max_addresses) {
-    return done(Error{Cause::invalid_argument, "hello with " + std::to_string(hello.prod_listeners.size()) +
-                                                   " addresses; at most " + std::to_string(max_addresses)});
+    return done(
+        Error{Cause::invalid_argument, "hello with " + std::to_string(hello.prod_listeners.size()) +
+                                           " addresses; at most " + std::to_string(max_addresses)});
   }
   for (const std::string& listener : hello.prod_listeners) {
     if (const auto endpoint = parse_endpoint(listener); !endpoint) return done(endpoint.error());
@@ -169,8 +172,9 @@ void Manager::on_hello(Hello hello, Callback<HelloAnswer> done) {
 
 void Manager::hold(Hello hello, Callback<HelloAnswer> done) {
   if (shutting_down_) return done(shutting_down());
-  const Error unknown{Cause::not_found, "no session with the id " + hello.uid +
-                                            " is waiting here; was it requested, and has it expired?"};
+  const Error unknown{Cause::not_found,
+                      "no session with the id " + hello.uid +
+                          " is waiting here; was it requested, and has it expired?"};
   if (held_hellos_.size() >= options_.most_held_hellos) return done(unknown);
   held_hellos_.push_back({std::move(hello), std::move(done), {}});
   const auto held = std::prev(held_hellos_.end());
@@ -201,14 +205,16 @@ void Manager::deliver_hello(const SessionPtr& session, Hello hello, Callback<Hel
   const Request& request = session->request;
   const bool producer = request.key.role == Role::producer;
   if (!request.app_key.empty()) {
-    const std::string expected = hello_proof(request.app_key, hello.uid, to_string(request.key.role),
-                                             hello.prod_listeners, hello.nonce);
+    const std::string expected = hello_proof(
+        request.app_key, hello.uid, to_string(request.key.role), hello.prod_listeners, hello.nonce);
     if (hello.nonce.size() < 16 || hello.nonce.size() > 64 ||
         !equal_in_constant_time(expected, hello.proof)) {
-      log_->warn("session {}: a hello without a valid application key was refused", to_string(request.key));
-      return done(Error{Cause::unauthenticated,
-                        "session " + hello.uid + " asks for its application key; give the key file "
-                        "that the request wrote for this facility"});
+      log_->warn("session {}: a hello without a valid application key was refused",
+                 to_string(request.key));
+      return done(
+          Error{Cause::unauthenticated, "session " + hello.uid +
+                                            " asks for its application key; give the key file "
+                                            "that the request wrote for this facility"});
     }
     if (!session->nonces.insert(hello.nonce).second) {
       return done(Error{Cause::unauthenticated, "this hello was seen before"});
@@ -225,11 +231,13 @@ void Manager::deliver_hello(const SessionPtr& session, Hello hello, Callback<Hel
     session->early_hellos.push_back({std::move(hello), std::move(done)});
     return;
   }
-  const bool repeated = session->machine.phase() == Phase::update || session->machine.phase() == Phase::ready;
+  const bool repeated =
+      session->machine.phase() == Phase::update || session->machine.phase() == Phase::ready;
   if (repeated && producer && hello.prod_listeners != session->prod_listeners) {
-    return done(Error{Cause::already_exists,
-                      "session " + hello.uid + " has its producer application at other addresses; "
-                      "release it and request again"});
+    return done(
+        Error{Cause::already_exists, "session " + hello.uid +
+                                         " has its producer application at other addresses; "
+                                         "release it and request again"});
   }
   if (!repeated && producer) session->prod_listeners = hello.prod_listeners;
   if (auto status = apply(session, Input::hello); !status) return done(status.error());
@@ -251,11 +259,13 @@ void Manager::update(UpdateTargets update, Callback<UpdateAnswer> done) {
 void Manager::on_update(UpdateTargets update, Callback<UpdateAnswer> done) {
   if (auto status = check_uid(update.uid); !status) return done(status.error());
   if (update.targets.empty() || update.targets.size() > max_addresses) {
-    return done(Error{Cause::invalid_argument, "an update names 1 to " + std::to_string(max_addresses) +
-                                                   " targets, not " + std::to_string(update.targets.size())});
+    return done(Error{Cause::invalid_argument,
+                      "an update names 1 to " + std::to_string(max_addresses) + " targets, not " +
+                          std::to_string(update.targets.size())});
   }
   if (!update.data_key.empty() && update.data_key.size() != key_size) {
-    return done(Error{Cause::invalid_argument, "a data key has " + std::to_string(key_size) + " bytes"});
+    return done(
+        Error{Cause::invalid_argument, "a data key has " + std::to_string(key_size) + " bytes"});
   }
   const auto session = route(update.uid, update.role, update.role_is_binding, false);
   if (!session) return done(session.error());
@@ -312,24 +322,25 @@ void Manager::list(std::vector<std::string> uids, Callback<std::vector<SessionVi
                    done = std::move(done)]() mutable {
     if (alive.expired()) return done(shutting_down());
     // Fresh counters where the data server answers, else those heard of last.
-    data_server_->status(std::nullopt, [this, alive, uids = std::move(uids), done = std::move(done)](
-                                           Result<std::vector<dataserver::SessionStatus>> now) {
-      scheduler_.post([this, alive, uids, done, now = std::move(now)] {
-        if (alive.expired()) return done(shutting_down());
-        if (now) {
-          for (const auto& status : *now) {
-            if (const auto session = find(status.session)) session->counters = status.counters;
-          }
-        }
-        std::vector<SessionView> views;
-        for (const std::string& uid : uids) {
-          for (const Role role : {Role::producer, Role::consumer}) {
-            if (const auto session = find({uid, role})) views.push_back(view(*session));
-          }
-        }
-        done(std::move(views));
-      });
-    });
+    data_server_->status(
+        std::nullopt, [this, alive, uids = std::move(uids),
+                       done = std::move(done)](Result<std::vector<dataserver::SessionStatus>> now) {
+          scheduler_.post([this, alive, uids, done, now = std::move(now)] {
+            if (alive.expired()) return done(shutting_down());
+            if (now) {
+              for (const auto& status : *now) {
+                if (const auto session = find(status.session)) session->counters = status.counters;
+              }
+            }
+            std::vector<SessionView> views;
+            for (const std::string& uid : uids) {
+              for (const Role role : {Role::producer, Role::consumer}) {
+                if (const auto session = find({uid, role})) views.push_back(view(*session));
+              }
+            }
+            done(std::move(views));
+          });
+        });
   });
 }
 
@@ -341,8 +352,8 @@ void Manager::capacity(Callback<Capacity> done) {
   });
 }
 
-std::shared_ptr<void> Manager::watch(std::vector<std::string> uids, std::chrono::milliseconds period,
-                                     Observe observe) {
+std::shared_ptr<void> Manager::watch(std::vector<std::string> uids,
+                                     std::chrono::milliseconds period, Observe observe) {
   auto observer = std::make_shared<Observer>(std::move(uids), period, std::move(observe));
   scheduler_.post([this, alive = std::weak_ptr(alive_), weak = std::weak_ptr(observer)] {
     const auto present = weak.lock();

@@ -19,14 +19,14 @@ namespace scistream::session {
 
 struct ManagerOptions {
   Addresses addresses;
-  std::uint64_t capacity_mbps = 0;          ///< Bandwidth that can be leased; 0: unlimited.
-  std::chrono::milliseconds timeout{180'000};      ///< For hello after req, and update after hello.
-  std::chrono::milliseconds client_loss{10'000};   ///< A cut req must be repeated within this.
-  std::chrono::milliseconds hello_hold{2'000};     ///< A hello waits this long for its req.
+  std::uint64_t capacity_mbps = 0;                ///< Bandwidth that can be leased; 0: unlimited.
+  std::chrono::milliseconds timeout{180'000};     ///< For hello after req, and update after hello.
+  std::chrono::milliseconds client_loss{10'000};  ///< A cut req must be repeated within this.
+  std::chrono::milliseconds hello_hold{2'000};    ///< A hello waits this long for its req.
   std::size_t most_held_hellos = 1024;
   std::chrono::milliseconds idle_limit{std::chrono::hours(24)};  ///< Without a connection; 0: none.
-  std::chrono::milliseconds max_session{0};        ///< After set-up; 0: none.
-  std::chrono::milliseconds restore_window{5'000}; ///< For a lost data server to come back.
+  std::chrono::milliseconds max_session{0};                      ///< After set-up; 0: none.
+  std::chrono::milliseconds restore_window{5'000};  ///< For a lost data server to come back.
   std::chrono::milliseconds counters_period{250};
 };
 

@@ -33,9 +33,8 @@ void Manager::expire(const SessionPtr& session, Error reason, Input input) {
 void Manager::act(const SessionPtr& session, Action action) {
   const auto timeout_of = [this, &session](const char* what) {
     session->phase_timer = scheduler_.after(options_.timeout, [this, session, what] {
-      expire(session, {Cause::timeout,
-                       std::string("no ") + what + " came within " +
-                           std::to_string(options_.timeout.count()) + " ms"});
+      expire(session, {Cause::timeout, std::string("no ") + what + " came within " +
+                                           std::to_string(options_.timeout.count()) + " ms"});
     });
   };
   switch (action) {
@@ -53,7 +52,8 @@ void Manager::act(const SessionPtr& session, Action action) {
       session->client_timer.cancel();
       for (RequestWaiter& waiter : std::exchange(session->request_waiters, {})) {
         tickets_.erase(waiter.ticket);
-        waiter.done(RequestAnswer{session->listeners, session->prod_listeners, session->machine.state()});
+        waiter.done(
+            RequestAnswer{session->listeners, session->prod_listeners, session->machine.state()});
       }
       return;
     case Action::await_update: return timeout_of("update");
@@ -72,7 +72,8 @@ void Manager::act(const SessionPtr& session, Action action) {
     case Action::release_listeners: return release_listeners(session);
     case Action::return_leases:
       if (!leases_.give_back(session->request.key)) {
-        log_->critical("session {}: its lease was gone before its end", to_string(session->request.key));
+        log_->critical("session {}: its lease was gone before its end",
+                       to_string(session->request.key));
       }
       return;
     case Action::end: return end(session);
@@ -102,24 +103,25 @@ dataserver::UpdateRequest Manager::update_request(const Session& session) {
 void Manager::reserve_listeners(const SessionPtr& session) {
   session->call_in_flight = true;
   when_attached([this, session] {
-    data_server_->reserve(reserve_request(*session), [this, alive = std::weak_ptr(alive_), session](
-                                       Result<dataserver::Reservation> reservation) {
-      scheduler_.post([this, alive, session, reservation = std::move(reservation)] {
-        if (alive.expired()) return;
-        if (reservation) {
-          session->ports = reservation->ports;
-          session->listeners = options_.addresses.announce(session->request.key.role, session->ports,
-                                                           session->request.caller_host);
-        }
-        call_came_back(session);
-        if (session->machine.state() != State::reserving) return;
-        if (reservation) {
-          (void)apply(session, Input::reserved);
-        } else {
-          expire(session, reservation.error(), Input::reserve_failed);
-        }
-      });
-    });
+    data_server_->reserve(
+        reserve_request(*session), [this, alive = std::weak_ptr(alive_),
+                                    session](Result<dataserver::Reservation> reservation) {
+          scheduler_.post([this, alive, session, reservation = std::move(reservation)] {
+            if (alive.expired()) return;
+            if (reservation) {
+              session->ports = reservation->ports;
+              session->listeners = options_.addresses.announce(
+                  session->request.key.role, session->ports, session->request.caller_host);
+            }
+            call_came_back(session);
+            if (session->machine.state() != State::reserving) return;
+            if (reservation) {
+              (void)apply(session, Input::reserved);
+            } else {
+              expire(session, reservation.error(), Input::reserve_failed);
+            }
+          });
+        });
   });
 }
 
@@ -127,18 +129,19 @@ void Manager::set_targets(const SessionPtr& session) {
   session->targets = session->updates.front().update;
   session->call_in_flight = true;
   when_attached([this, session] {
-    data_server_->update(update_request(*session), [this, alive = std::weak_ptr(alive_), session](Status status) {
-      scheduler_.post([this, alive, session, status = std::move(status)] {
-        if (alive.expired()) return;
-        call_came_back(session);
-        if (session->machine.state() != State::updating) return;
-        if (status) {
-          (void)apply(session, Input::updated);
-        } else {
-          expire(session, status.error(), Input::update_failed);
-        }
-      });
-    });
+    data_server_->update(update_request(*session),
+                         [this, alive = std::weak_ptr(alive_), session](Status status) {
+                           scheduler_.post([this, alive, session, status = std::move(status)] {
+                             if (alive.expired()) return;
+                             call_came_back(session);
+                             if (session->machine.state() != State::updating) return;
+                             if (status) {
+                               (void)apply(session, Input::updated);
+                             } else {
+                               expire(session, status.error(), Input::update_failed);
+                             }
+                           });
+                         });
   });
 }
 
@@ -153,7 +156,8 @@ void Manager::become_ready(const SessionPtr& session) {
     waiter.done(HelloAnswer{"Hello received", session->listeners});
   }
   auto lifetime = session->request.lifetime;
-  if (options_.max_session.count() > 0 && (lifetime.count() == 0 || lifetime > options_.max_session)) {
+  if (options_.max_session.count() > 0 &&
+      (lifetime.count() == 0 || lifetime > options_.max_session)) {
     lifetime = options_.max_session;
   }
   if (lifetime.count() > 0) {
@@ -162,7 +166,8 @@ void Manager::become_ready(const SessionPtr& session) {
     });
   }
   if (options_.idle_limit.count() > 0) {
-    session->idle_timer = scheduler_.after(options_.idle_limit, [this, session] { check_idle(session); });
+    session->idle_timer =
+        scheduler_.after(options_.idle_limit, [this, session] { check_idle(session); });
   }
   log_->info("session {}: ready, {} -> {}", to_string(session->request.key),
              session->listeners.empty() ? "" : session->listeners.front(),
@@ -170,22 +175,24 @@ void Manager::become_ready(const SessionPtr& session) {
 }
 
 void Manager::check_idle(const SessionPtr& session) {
-  data_server_->status(session->request.key, [this, alive = std::weak_ptr(alive_), session](
-                                                 Result<std::vector<dataserver::SessionStatus>> now) {
-    scheduler_.post([this, alive, session, now = std::move(now)] {
-      if (alive.expired() || session->machine.phase() == Phase::ended) return;
-      std::chrono::milliseconds idle{0};
-      if (now && !now->empty() && now->front().counters.connections_active == 0) {
-        idle = now->front().counters.idle;
-      }
-      if (idle >= options_.idle_limit) {
-        return expire(session, {Cause::timeout, "no connection for " +
-                                                    std::to_string(options_.idle_limit.count() / 1000) + " s"});
-      }
-      session->idle_timer =
-          scheduler_.after(options_.idle_limit - idle, [this, session] { check_idle(session); });
-    });
-  });
+  data_server_->status(
+      session->request.key, [this, alive = std::weak_ptr(alive_),
+                             session](Result<std::vector<dataserver::SessionStatus>> now) {
+        scheduler_.post([this, alive, session, now = std::move(now)] {
+          if (alive.expired() || session->machine.phase() == Phase::ended) return;
+          std::chrono::milliseconds idle{0};
+          if (now && !now->empty() && now->front().counters.connections_active == 0) {
+            idle = now->front().counters.idle;
+          }
+          if (idle >= options_.idle_limit) {
+            return expire(session, {Cause::timeout,
+                                    "no connection for " +
+                                        std::to_string(options_.idle_limit.count() / 1000) + " s"});
+          }
+          session->idle_timer = scheduler_.after(options_.idle_limit - idle,
+                                                 [this, session] { check_idle(session); });
+        });
+      });
 }
 
 void Manager::release_listeners(const SessionPtr& session) {
@@ -212,24 +219,26 @@ void Manager::release_listeners(const SessionPtr& session) {
 
 void Manager::call_release(const SessionPtr& session, int attempt) {
   const auto generation = data_server_generation_;
-  data_server_->release(session->request.key, session->ending, [this, alive = std::weak_ptr(alive_), session,
-                                                                attempt, generation](Status status) {
-    scheduler_.post([this, alive, session, attempt, generation, status = std::move(status)] {
-      if (alive.expired() || session->machine.state() != State::releasing) return;
-      const bool same_data_server = attached_ && generation == data_server_generation_;
-      if (status || !same_data_server || attempt + 1 >= release_attempts) {
-        // A data server that is gone holds nothing any more.
-        if (!status && same_data_server) {
-          log_->error("session {}: the data server does not release it: {}",
-                      to_string(session->request.key), status.error().message);
-        }
-        (void)apply(session, Input::released);
-        return;
-      }
-      session->phase_timer = scheduler_.after(std::chrono::milliseconds(500) * (attempt + 1),
-                                              [this, session, attempt] { call_release(session, attempt + 1); });
-    });
-  });
+  data_server_->release(
+      session->request.key, session->ending,
+      [this, alive = std::weak_ptr(alive_), session, attempt, generation](Status status) {
+        scheduler_.post([this, alive, session, attempt, generation, status = std::move(status)] {
+          if (alive.expired() || session->machine.state() != State::releasing) return;
+          const bool same_data_server = attached_ && generation == data_server_generation_;
+          if (status || !same_data_server || attempt + 1 >= release_attempts) {
+            // A data server that is gone holds nothing any more.
+            if (!status && same_data_server) {
+              log_->error("session {}: the data server does not release it: {}",
+                          to_string(session->request.key), status.error().message);
+            }
+            (void)apply(session, Input::released);
+            return;
+          }
+          session->phase_timer =
+              scheduler_.after(std::chrono::milliseconds(500) * (attempt + 1),
+                               [this, session, attempt] { call_release(session, attempt + 1); });
+        });
+      });
 }
 
 void Manager::end(const SessionPtr& session) {
@@ -250,10 +259,12 @@ void Manager::end(const SessionPtr& session) {
 void Manager::notify(const SessionPtr& session, SessionEvent::Kind kind) {
   const SessionKey& key = session->request.key;
   if (kind == SessionEvent::Kind::state) {
-    log_->debug("session {}: Current state: {}", to_string(key), to_string(session->machine.state()));
+    log_->debug("session {}: Current state: {}", to_string(key),
+                to_string(session->machine.state()));
   }
   if (observers_.empty()) return;
-  const bool ending = session->machine.state() == State::releasing || kind == SessionEvent::Kind::gone;
+  const bool ending =
+      session->machine.state() == State::releasing || kind == SessionEvent::Kind::gone;
   const SessionEvent event{kind, view(*session), ending ? session->reason.message : ""};
   for (auto entry = observers_.begin(); entry != observers_.end();) {
     const auto observer = entry->lock();

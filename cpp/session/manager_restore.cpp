@@ -8,7 +8,8 @@ namespace scistream::session {
 void Manager::attach() {
   const auto generation = ++data_server_generation_;
   data_watch_ = data_server_->watch(
-      options_.counters_period, [this, alive = std::weak_ptr(alive_), generation](const dataserver::Event& event) {
+      options_.counters_period,
+      [this, alive = std::weak_ptr(alive_), generation](const dataserver::Event& event) {
         scheduler_.post([this, alive, generation, event] {
           if (!alive.expired() && generation == data_server_generation_) on_data_event(event);
         });
@@ -27,7 +28,8 @@ void Manager::on_data_event(const dataserver::Event& event) {
       if (event.kind == dataserver::Event::Kind::counters) {
         return notify(session, SessionEvent::Kind::counters);
       }
-      if (session->machine.state() != State::releasing && session->machine.state() != State::reserving) {
+      if (session->machine.state() != State::releasing &&
+          session->machine.state() != State::reserving) {
         expire(session, {Cause::unavailable, "the data server ended the session"});
       }
       return;
@@ -54,7 +56,8 @@ void Manager::try_revive() {
     for (auto& work : std::exchange(when_attached_, {})) work();
   };
   if (!revive_) return give_up("nothing restarts it");
-  revive_([this, alive = std::weak_ptr(alive_), give_up](Result<std::shared_ptr<dataserver::DataServer>> again) {
+  revive_([this, alive = std::weak_ptr(alive_),
+           give_up](Result<std::shared_ptr<dataserver::DataServer>> again) {
     scheduler_.post([this, alive, give_up, again = std::move(again)] {
       if (alive.expired()) return;
       if (again) {
@@ -92,8 +95,8 @@ void Manager::restore(const SessionPtr& session) {
       }
     });
   };
-  data_server_->reserve(request, [this, alive = std::weak_ptr(alive_), session, finish](
-                                     Result<dataserver::Reservation> reservation) {
+  data_server_->reserve(request, [this, alive = std::weak_ptr(alive_), session,
+                                  finish](Result<dataserver::Reservation> reservation) {
     if (!reservation) return finish(reservation.error());
     scheduler_.post([this, alive, session, finish] {
       if (alive.expired()) return;

@@ -47,29 +47,29 @@ struct Session {
   Machine machine;
   Clock::time_point born;
 
-  std::vector<std::uint16_t> ports;     ///< Bound ones, once reserved.
-  std::vector<std::string> listeners;   ///< As announced.
+  std::vector<std::uint16_t> ports;    ///< Bound ones, once reserved.
+  std::vector<std::string> listeners;  ///< As announced.
   std::vector<std::string> prod_listeners;
-  std::optional<UpdateTargets> targets; ///< In force, or being set.
-  dataserver::Counters counters;        ///< The last ones heard of.
+  std::optional<UpdateTargets> targets;  ///< In force, or being set.
+  dataserver::Counters counters;         ///< The last ones heard of.
   bool rate_is_leased = false;
 
   std::vector<RequestWaiter> request_waiters;
   std::deque<HelloWaiter> early_hellos;  ///< Came while the listeners are being reserved.
   std::vector<HelloWaiter> ready_waiters;
-  std::deque<UpdateWaiter> updates;      ///< The first one is being set, the others follow.
+  std::deque<UpdateWaiter> updates;  ///< The first one is being set, the others follow.
   std::vector<Callback<void>> release_waiters;
   std::deque<Successor> successors;
-  std::set<std::string> nonces;          ///< Of accepted hellos.
+  std::set<std::string> nonces;  ///< Of accepted hellos.
 
   bool call_in_flight = false;     ///< reserve or update at the data server.
   bool restoring = false;          ///< Being given back to a data server that was restarted.
   bool release_when_idle = false;  ///< Release as soon as that call has come back.
   dataserver::Ending ending = dataserver::Ending::cut;
-  Error reason;                    ///< Why it ends.
+  Error reason;  ///< Why it ends.
 
-  Scheduler::Timer phase_timer;     ///< For hello, then for the first update.
-  Scheduler::Timer client_timer;    ///< After the last waiting `req` was cut.
+  Scheduler::Timer phase_timer;   ///< For hello, then for the first update.
+  Scheduler::Timer client_timer;  ///< After the last waiting `req` was cut.
   Scheduler::Timer lifetime_timer;
   Scheduler::Timer idle_timer;
 };

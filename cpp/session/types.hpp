@@ -29,17 +29,18 @@ using Callback = std::function<void(Result<T>)>;
 /// REQ, as the control server understands it.
 struct Request {
   SessionKey key;
-  int num_conn = 1;          ///< Listeners, 1 to dataserver::max_num_conn.
-  long long rate_mbps = 0;   ///< Payload, each way, all connections together; 0: best effort.
-  bool rate_is_explicit = false;  ///< The user gave the rate: it is leased where there is a capacity.
-  std::string protocol;      ///< Of the application; empty or `tcp`.
-  std::string producer;      ///< Informative.
-  std::string consumer;      ///< Informative.
+  int num_conn = 1;         ///< Listeners, 1 to dataserver::max_num_conn.
+  long long rate_mbps = 0;  ///< Payload, each way, all connections together; 0: best effort.
+  bool rate_is_explicit =
+      false;             ///< The user gave the rate: it is leased where there is a capacity.
+  std::string protocol;  ///< Of the application; empty or `tcp`.
+  std::string producer;  ///< Informative.
+  std::string consumer;  ///< Informative.
   std::map<std::string, std::string> labels;
-  Secret app_key;            ///< Empty, or what hello must prove to know.
-  std::string transport = "tcp";  ///< Of the WAN leg.
+  Secret app_key;                         ///< Empty, or what hello must prove to know.
+  std::string transport = "tcp";          ///< Of the WAN leg.
   std::chrono::milliseconds lifetime{0};  ///< After set-up; 0: unlimited.
-  std::string caller_host;   ///< Numeric address the request came from; not part of its values.
+  std::string caller_host;  ///< Numeric address the request came from; not part of its values.
 };
 
 /// `invalid_argument` naming the value that is wrong.
@@ -57,12 +58,12 @@ struct RequestAnswer {
 /// Hello, as the control server understands it.
 struct Hello {
   std::string uid;
-  std::optional<Role> role;      ///< Advisory unless binding.
+  std::optional<Role> role;  ///< Advisory unless binding.
   bool role_is_binding = false;
   std::vector<std::string> prod_listeners;
   std::string nonce;
-  std::string proof;             ///< HMAC-SHA256 of `hello_proof`.
-  bool wait_ready = false;       ///< Answer only when the targets are set.
+  std::string proof;        ///< HMAC-SHA256 of `hello_proof`.
+  bool wait_ready = false;  ///< Answer only when the targets are set.
 };
 
 /// What an application controller that knows `app_key` puts into a hello.

@@ -42,9 +42,8 @@ class Recorder {
   }
   bool has(const std::function<bool(const Event&)>& wanted) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, patience, [&] {
-      return std::any_of(events_.begin(), events_.end(), wanted);
-    });
+    return changed_.wait_for(lock, patience,
+                             [&] { return std::any_of(events_.begin(), events_.end(), wanted); });
   }
   std::vector<Event> events() {
     const std::lock_guard lock(mutex_);
@@ -155,8 +154,7 @@ TEST_F(NativeTest, CountsBytesTowardsConsumerAndProducer) {
     const ConnectionStatus& connection = now.connections[0];
     EXPECT_EQ(connection.port, ports[0]);
     EXPECT_EQ(connection.target, to_string(app.endpoint()));
-    EXPECT_EQ(connection.peer,
-              to_string(net::to_endpoint(must(net::bound_address(client.get())))));
+    EXPECT_EQ(connection.peer, to_string(net::to_endpoint(must(net::bound_address(client.get())))));
     EXPECT_EQ(connection.bytes_to_consumer, 5U);
     EXPECT_EQ(connection.bytes_to_producer, 2U);
   }
@@ -382,8 +380,8 @@ TEST_F(NativeTest, WatchDeliversCountersOnlyWhenTheyChanged) {
   ASSERT_TRUE(later.has([](const Event& e) { return e.kind == Event::Kind::gone; }));
   const auto events = recorder.events();
   for (std::size_t i = 1; i < events.size(); ++i) {
-    const bool both = events[i].kind == Event::Kind::counters &&
-                      events[i - 1].kind == Event::Kind::counters;
+    const bool both =
+        events[i].kind == Event::Kind::counters && events[i - 1].kind == Event::Kind::counters;
     if (!both) continue;
     const Counters& a = events[i - 1].status.counters;
     const Counters& b = events[i].status.counters;
@@ -475,8 +473,7 @@ TEST_F(NativeTest, AnswersCallersOnManyThreads) {
       for (int n = 0; n < 25; ++n) {
         ReserveRequest mine = request(Role::consumer, 2);
         mine.session = key;
-        EXPECT_TRUE(
-            wait_for<Reservation>([&](auto done) { server_->reserve(mine, done); }).ok());
+        EXPECT_TRUE(wait_for<Reservation>([&](auto done) { server_->reserve(mine, done); }).ok());
         EXPECT_TRUE(must(status(key)).at(0).ports.size() == 2);
         EXPECT_TRUE(
             wait_for<void>([&](auto done) { server_->release(key, Ending::cut, done); }).ok());

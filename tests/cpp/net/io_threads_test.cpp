@@ -73,7 +73,8 @@ TEST(IoThreads, DestroysHandlersThatOwnSocketsOfOtherContexts) {
     for (std::size_t i = 0; i < 2; ++i) {
       auto socket = std::make_shared<boost::asio::ip::tcp::socket>(threads.at(1 - i));
       socket->open(boost::asio::ip::tcp::v4());
-      auto timer = std::make_shared<boost::asio::steady_timer>(threads.at(i), std::chrono::hours(1));
+      auto timer =
+          std::make_shared<boost::asio::steady_timer>(threads.at(i), std::chrono::hours(1));
       timer->async_wait([socket, timer, counted](boost::system::error_code) {});
     }
     EXPECT_EQ(counted.use_count(), 3);

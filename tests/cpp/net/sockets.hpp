@@ -99,9 +99,7 @@ inline net::Fd connect_to(const Endpoint& to) {
   return socket;
 }
 
-inline int connect_error(const Endpoint& to) {
-  return connect_socket(make_socket(to).get(), to);
-}
+inline int connect_error(const Endpoint& to) { return connect_socket(make_socket(to).get(), to); }
 
 inline void send_all(int socket, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -161,9 +159,9 @@ inline int open_descriptors(std::string_view kind = "") {
     const std::string name = entry->d_name;
     if (name == "." || name == ".." || name == std::to_string(::dirfd(directory))) continue;
     char link[256];
-    const ssize_t size =
-        ::readlink(("/proc/self/fd/" + name).c_str(), link, sizeof link);
-    if (size > 0 && std::string_view(link, static_cast<std::size_t>(size)).starts_with(kind)) ++count;
+    const ssize_t size = ::readlink(("/proc/self/fd/" + name).c_str(), link, sizeof link);
+    if (size > 0 && std::string_view(link, static_cast<std::size_t>(size)).starts_with(kind))
+      ++count;
   }
   ::closedir(directory);
   return count;

@@ -107,7 +107,8 @@ TEST(StreamOptions, AreInheritedByAcceptedSockets) {
 
 class AsyncResolve : public ::testing::Test {
  protected:
-  std::pair<boost::system::error_code, std::vector<tcp::endpoint>> resolve(const Endpoint& endpoint) {
+  std::pair<boost::system::error_code, std::vector<tcp::endpoint>> resolve(
+      const Endpoint& endpoint) {
     std::promise<std::pair<boost::system::error_code, std::vector<tcp::endpoint>>> promise;
     async_resolve(resolver_, endpoint,
                   [&promise](boost::system::error_code ec, std::vector<tcp::endpoint> found) {

@@ -1,8 +1,9 @@
 // A relay in a process of its own, killed without warning.
+#include <sys/wait.h>
+
 #include <csignal>
 #include <cstdlib>
 #include <string>
-#include <sys/wait.h>
 
 #include "relay/relay_fixture.hpp"
 

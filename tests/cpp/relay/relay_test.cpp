@@ -246,8 +246,8 @@ TEST_F(RelayTest, EndOfTheIoThreadsResetsWhatIsLeft) {
   Stream stream;
   {
     net::IoThreads threads(2);
-    const auto relay = must(
-        Relay::open(threads, {{{"127.0.0.1", 0}, target.endpoint()}}, {}, null_logger()));
+    const auto relay =
+        must(Relay::open(threads, {{{"127.0.0.1", 0}, target.endpoint()}}, {}, null_logger()));
     stream = stream_through(*relay, target);
   }
   EXPECT_EQ(receive(stream.client.get()).error, ECONNRESET);
@@ -283,9 +283,8 @@ TEST_F(RelayTest, SpreadsConnectionsAndTellsThemApart) {
   const auto list = relay->connections();
   ASSERT_EQ(list.size(), 2U);
   EXPECT_NE(list[0].id, list[1].id);
-  const auto peer = net::to_endpoint([&] {
-    return must(net::bound_address(first.client.get()));
-  }());
+  const auto peer =
+      net::to_endpoint([&] { return must(net::bound_address(first.client.get())); }());
   const auto& of_first = list[0].peer == to_string(peer) ? list[0] : list[1];
   EXPECT_EQ(of_first.peer, to_string(peer));
   EXPECT_EQ(of_first.bytes_to_target, 3U);
@@ -310,8 +309,10 @@ TEST_F(RelayTest, SurvivesClientsThatComeAndGoWhileItIsCut) {
         for (int n = 0; n < 25; ++n) {
           net::Fd client = make_socket(listener);
           if (connect_socket(client.get(), listener) != 0) return;
-          if (n % 3 == i % 3) reset(client);
-          else (void)receive(client.get(), 1);
+          if (n % 3 == i % 3)
+            reset(client);
+          else
+            (void)receive(client.get(), 1);
         }
       });
     }

@@ -9,11 +9,16 @@
 namespace scistream::session {
 namespace {
 
-constexpr ClientInput all_inputs[] = {
-    ClientInput::start,          ClientInput::producer_answered, ClientInput::consumer_answered,
-    ClientInput::mapped,         ClientInput::producer_updated,  ClientInput::consumer_updated,
-    ClientInput::fail,           ClientInput::release,           ClientInput::producer_released,
-    ClientInput::consumer_released};
+constexpr ClientInput all_inputs[] = {ClientInput::start,
+                                      ClientInput::producer_answered,
+                                      ClientInput::consumer_answered,
+                                      ClientInput::mapped,
+                                      ClientInput::producer_updated,
+                                      ClientInput::consumer_updated,
+                                      ClientInput::fail,
+                                      ClientInput::release,
+                                      ClientInput::producer_released,
+                                      ClientInput::consumer_released};
 
 std::vector<ClientAction> must(ClientMachine& machine, ClientInput input) {
   auto actions = machine.apply(input);
@@ -71,8 +76,10 @@ TEST(ClientMachine, AnyEventsEndIdleAndReleaseWhatWasRequestedOnce) {
     const auto feed = [&](ClientInput input) {
       const auto actions = machine.apply(input);
       if (!actions) return;
-      requested += static_cast<int>(std::count(actions->begin(), actions->end(), ClientAction::send_requests));
-      released += static_cast<int>(std::count(actions->begin(), actions->end(), ClientAction::report_ended));
+      requested += static_cast<int>(
+          std::count(actions->begin(), actions->end(), ClientAction::send_requests));
+      released += static_cast<int>(
+          std::count(actions->begin(), actions->end(), ClientAction::report_ended));
     };
     const auto events = *rc::gen::container<std::vector<std::size_t>>(
         rc::gen::inRange<std::size_t>(0, std::size(all_inputs)));

@@ -77,8 +77,11 @@ TEST(Addresses, AnnounceTheOutsideNameAndPort) {
 TEST(Addresses, FallBackToTheRouteToTheCaller) {
   Addresses addresses;
   addresses.ports = {5100, 5200};
-  addresses.route_source = [](const std::string& caller) { return caller == "::1" ? "::1" : "127.0.0.1"; };
-  EXPECT_EQ(addresses.announce(Role::consumer, {5100}, "::1"), std::vector<std::string>{"[::1]:5100"});
+  addresses.route_source = [](const std::string& caller) {
+    return caller == "::1" ? "::1" : "127.0.0.1";
+  };
+  EXPECT_EQ(addresses.announce(Role::consumer, {5100}, "::1"),
+            std::vector<std::string>{"[::1]:5100"});
 }
 
 }  // namespace

@@ -11,9 +11,9 @@
 namespace scistream::session {
 namespace {
 
-constexpr Input all_inputs[] = {Input::request, Input::reserved, Input::reserve_failed, Input::hello,
-                                Input::update,  Input::updated,  Input::update_failed,  Input::release,
-                                Input::expire,  Input::released};
+constexpr Input all_inputs[] = {
+    Input::request, Input::reserved,      Input::reserve_failed, Input::hello,  Input::update,
+    Input::updated, Input::update_failed, Input::release,        Input::expire, Input::released};
 
 TEST(SessionMachine, WalksTheLifeOfASession) {
   Machine machine;
@@ -48,7 +48,9 @@ TEST(SessionMachine, TakesExactlyTheTransitionsOfTheProtocol) {
          {Input::expire, State::releasing}}}},
       {"listening",
        {{Input::request, Input::reserved},
-        {{Input::hello, State::idle}, {Input::release, State::releasing}, {Input::expire, State::releasing}}}},
+        {{Input::hello, State::idle},
+         {Input::release, State::releasing},
+         {Input::expire, State::releasing}}}},
       {"waits for update",
        {{Input::request, Input::reserved, Input::hello},
         {{Input::hello, State::idle},
@@ -78,7 +80,8 @@ TEST(SessionMachine, TakesExactlyTheTransitionsOfTheProtocol) {
       const auto result = machine.apply(input);
       const auto allowed = row.second.find(input);
       ASSERT_EQ(result.ok(), allowed != row.second.end()) << name << " + " << to_string(input);
-      EXPECT_EQ(machine.state(), result ? allowed->second : before) << name << " + " << to_string(input);
+      EXPECT_EQ(machine.state(), result ? allowed->second : before)
+          << name << " + " << to_string(input);
       if (result) continue;
       EXPECT_EQ(result.error().cause, Cause::failed_precondition);
     }
@@ -107,10 +110,12 @@ TEST(SessionMachine, AnyEventsEndIdleWithEveryLeaseReturnedOnce) {
   EXPECT_TRUE(rc::check([&] {
     std::vector<Tracked> sessions(3);
     const auto events = *rc::gen::container<std::vector<std::pair<std::size_t, std::size_t>>>(
-        rc::gen::pair(rc::gen::inRange<std::size_t>(0, 3), rc::gen::inRange<std::size_t>(0, std::size(all_inputs))));
+        rc::gen::pair(rc::gen::inRange<std::size_t>(0, 3),
+                      rc::gen::inRange<std::size_t>(0, std::size(all_inputs))));
     for (const auto& [which, input] : events) {
       std::vector<std::pair<State, Phase>> others;
-      for (const Tracked& session : sessions) others.emplace_back(session.machine.state(), session.machine.phase());
+      for (const Tracked& session : sessions)
+        others.emplace_back(session.machine.state(), session.machine.phase());
       feed(sessions[which], all_inputs[input]);
       for (std::size_t i = 0; i < sessions.size(); ++i) {
         if (i == which) continue;

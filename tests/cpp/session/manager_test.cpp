@@ -54,14 +54,16 @@ class ManagerTest : public ::testing::Test {
     return request;
   }
 
-  static Hello greet(const std::string& uid, std::vector<std::string> listeners = {"127.0.0.1:7000"}) {
+  static Hello greet(const std::string& uid,
+                     std::vector<std::string> listeners = {"127.0.0.1:7000"}) {
     Hello hello;
     hello.uid = uid;
     hello.prod_listeners = std::move(listeners);
     return hello;
   }
 
-  static UpdateTargets aim(const std::string& uid, std::vector<Endpoint> targets = {{"127.0.0.1", 7000}}) {
+  static UpdateTargets aim(const std::string& uid,
+                           std::vector<Endpoint> targets = {{"127.0.0.1", 7000}}) {
     UpdateTargets update;
     update.uid = uid;
     update.targets = std::move(targets);
@@ -77,7 +79,8 @@ class ManagerTest : public ::testing::Test {
   }
 
   std::shared_ptr<Slot<RequestAnswer>> req(Request request) {
-    return ask<RequestAnswer>([&](auto done) { ticket = manager->request(std::move(request), done); });
+    return ask<RequestAnswer>(
+        [&](auto done) { ticket = manager->request(std::move(request), done); });
   }
   std::shared_ptr<Slot<HelloAnswer>> hello(Hello message) {
     return ask<HelloAnswer>([&](auto done) { manager->hello(std::move(message), done); });
@@ -93,7 +96,8 @@ class ManagerTest : public ::testing::Test {
     return **slot->result;
   }
   std::vector<SessionView> list(std::vector<std::string> uids) {
-    const auto slot = ask<std::vector<SessionView>>([&](auto done) { manager->list(std::move(uids), done); });
+    const auto slot =
+        ask<std::vector<SessionView>>([&](auto done) { manager->list(std::move(uids), done); });
     return **slot->result;
   }
   void set_up(const std::string& uid, Role role = Role::producer) {
@@ -123,8 +127,10 @@ TEST_F(ManagerTest, RequestAnswersWhenHelloHasCome) {
   const auto greeted = hello(greet("a", {"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"}));
   ASSERT_TRUE(greeted->ok());
   ASSERT_TRUE(requested->ok());
-  EXPECT_EQ((*requested->result)->listeners, (std::vector<std::string>{"127.0.0.1:5100", "127.0.0.1:5101"}));
-  EXPECT_EQ((*requested->result)->prod_listeners.size(), 3U);  // every address, whatever num_conn is
+  EXPECT_EQ((*requested->result)->listeners,
+            (std::vector<std::string>{"127.0.0.1:5100", "127.0.0.1:5101"}));
+  EXPECT_EQ((*requested->result)->prod_listeners.size(),
+            3U);  // every address, whatever num_conn is
   EXPECT_EQ((*greeted->result)->listeners, (*requested->result)->listeners);
 }
 
@@ -393,7 +399,8 @@ TEST_F(ManagerTest, ApplicationKeyMustBeProvenAndANonceIsGoodOnce) {
   moved.prod_listeners = {"10.6.6.6:6"};
   EXPECT_EQ(hello(moved)->cause(), "unauthenticated");
   Hello of_other_role = proven;
-  of_other_role.proof = hello_proof(request.app_key, "a", "CONS", proven.prod_listeners, proven.nonce);
+  of_other_role.proof =
+      hello_proof(request.app_key, "a", "CONS", proven.prod_listeners, proven.nonce);
   EXPECT_EQ(hello(of_other_role)->cause(), "unauthenticated");
   EXPECT_TRUE(requested->pending());
   EXPECT_TRUE(hello(proven)->ok());
@@ -469,20 +476,23 @@ TEST_F(ManagerTest, ShutDownDrainsLiveSessionsAndThenCuts) {
 TEST_F(ManagerTest, WatchTellsEveryStateInOrder) {
   std::vector<std::string> seen;
   const auto watch = manager->watch({"a"}, seconds(1), [&](const SessionEvent& event) {
-    seen.push_back(event.kind == SessionEvent::Kind::gone ? "gone" : std::string(to_string(event.session.state)));
+    seen.push_back(event.kind == SessionEvent::Kind::gone
+                       ? "gone"
+                       : std::string(to_string(event.session.state)));
   });
   time.run();
   set_up("a");
   set_up("b");
   release("a");
-  EXPECT_EQ(seen, (std::vector<std::string>{"reserving", "listening", "idle", "updating", "idle", "releasing",
-                                            "idle", "gone"}));
+  EXPECT_EQ(seen, (std::vector<std::string>{"reserving", "listening", "idle", "updating", "idle",
+                                            "releasing", "idle", "gone"}));
 }
 
 TEST_F(ManagerTest, ALostDataServerComesBackWithItsPortsAndTargets) {
   auto second = std::make_shared<ScriptedDataServer>();
-  manager = std::make_unique<Manager>(time, data_server, options(), null_logger(),
-                                      [&](auto done) { done(std::shared_ptr<dataserver::DataServer>(second)); });
+  manager = std::make_unique<Manager>(time, data_server, options(), null_logger(), [&](auto done) {
+    done(std::shared_ptr<dataserver::DataServer>(second));
+  });
   set_up("a");
   const auto waiting = req(want("b"));
   const auto held = data_server->held;
@@ -498,8 +508,9 @@ TEST_F(ManagerTest, ALostDataServerComesBackWithItsPortsAndTargets) {
 }
 
 TEST_F(ManagerTest, SessionsEndInErrorWhenTheDataServerStaysAway) {
-  manager = std::make_unique<Manager>(time, data_server, options(), null_logger(),
-                                      [&](auto done) { done(Error{Cause::unavailable, "refused"}); });
+  manager = std::make_unique<Manager>(time, data_server, options(), null_logger(), [&](auto done) {
+    done(Error{Cause::unavailable, "refused"});
+  });
   set_up("a");
   dataserver::Event lost;
   lost.kind = dataserver::Event::Kind::lost;
@@ -532,7 +543,8 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
           tickets.push_back(under_test->request(want(uid, role, *rc::gen::inRange(1, 5)), count));
           break;
         case 1:
-          if (!tickets.empty()) under_test->withdraw(tickets[*rc::gen::inRange<std::size_t>(0, tickets.size())]);
+          if (!tickets.empty())
+            under_test->withdraw(tickets[*rc::gen::inRange<std::size_t>(0, tickets.size())]);
           break;
         case 2: {
           ++asked;

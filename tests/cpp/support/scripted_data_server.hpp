@@ -29,18 +29,23 @@ class ScriptedDataServer final : public dataserver::DataServer {
   std::vector<std::string> log;
   dataserver::Counters counters;
 
-  void info(Callback<dataserver::Info> done) override { done(dataserver::Info{"Scripted", "0", {"tcp"}, held.size()}); }
+  void info(Callback<dataserver::Info> done) override {
+    done(dataserver::Info{"Scripted", "0", {"tcp"}, held.size()});
+  }
 
-  void reserve(const dataserver::ReserveRequest& request, Callback<dataserver::Reservation> done) override {
+  void reserve(const dataserver::ReserveRequest& request,
+               Callback<dataserver::Reservation> done) override {
     answer([this, request, done = std::move(done)](const std::optional<Error>& error) {
       log.push_back("reserve " + to_string(request.session));
       if (error) return done(*error);
       std::vector<std::uint16_t> ports = request.exact_ports;
       for (std::uint16_t port = request.ports.first;
-           ports.size() < static_cast<std::size_t>(request.num_conn) && port <= request.ports.last; ++port) {
+           ports.size() < static_cast<std::size_t>(request.num_conn) && port <= request.ports.last;
+           ++port) {
         if (!in_use(port)) ports.push_back(port);
       }
-      if (ports.size() < static_cast<std::size_t>(request.num_conn)) return done(Error{Cause::exhausted, "no ports"});
+      if (ports.size() < static_cast<std::size_t>(request.num_conn))
+        return done(Error{Cause::exhausted, "no ports"});
       held[request.session] = ports;
       done(dataserver::Reservation{ports});
     });
@@ -66,7 +71,8 @@ class ScriptedDataServer final : public dataserver::DataServer {
     });
   }
 
-  void status(const std::optional<SessionKey>& session, Callback<std::vector<dataserver::SessionStatus>> done) override {
+  void status(const std::optional<SessionKey>& session,
+              Callback<std::vector<dataserver::SessionStatus>> done) override {
     std::vector<dataserver::SessionStatus> all;
     for (const auto& [key, ports] : held) {
       if (session && key != *session) continue;
