@@ -79,7 +79,7 @@ Result<session::HelloAnswer> say_hello(Settings& settings, bool wait_ready) {
   if (!options) return options.error();
   options->state_directory.clear();  // remembers nothing
   hello->wait_ready = wait_ready && hello->role == Role::consumer;
-  cli::block_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD});
+  cli::block_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2});
   client::AppController controller(*options, *server);
   client::Interrupt interrupt;
   const cli::SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP},

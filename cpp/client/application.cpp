@@ -1,6 +1,9 @@
 #include "client/application.hpp"
 
+#include <poll.h>
 #include <spawn.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +12,7 @@
 #include <csignal>
 
 #include "base/endpoint.hpp"
+#include "net/fd.hpp"
 
 namespace scistream::client {
 
@@ -97,20 +101,29 @@ Result<int> run_application(const std::vector<std::string>& words,
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return errno_error("cannot start '" + arguments.front() + "'", error);
 
-  // SIGCHLD is blocked like the others, so its arrival between two looks is not missed.
+  const net::Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   sigset_t waited;
   sigemptyset(&waited);
-  sigaddset(&waited, SIGCHLD);
   for (const int signal : forward) sigaddset(&waited, signal);
+  const net::Fd signals(::signalfd(-1, &waited, SFD_CLOEXEC));
+  if (!process || !signals) {
+    const Error failed = errno_error("cannot wait for '" + arguments.front() + "'", errno);
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    return failed;
+  }
+  pollfd entries[2] = {{process.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
   for (;;) {
+    if (::poll(entries, 2, -1) < 0) continue;
+    signalfd_siginfo info{};
+    if (entries[1].revents != 0 && ::read(signals.get(), &info, sizeof info) == sizeof info) {
+      ::kill(pid, static_cast<int>(info.ssi_signo));
+    }
+    if (entries[0].revents == 0) continue;
     int status = 0;
-    const pid_t ended = ::waitpid(pid, &status, WNOHANG);
-    if (ended == pid) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    if (ended < 0 && errno != EINTR)
-      return errno_error("cannot wait for '" + arguments.front() + "'", errno);
-    const timespec second{1, 0};
-    const int signal = ::sigtimedwait(&waited, nullptr, &second);
-    if (signal > 0 && signal != SIGCHLD) ::kill(pid, signal);
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
 }
 

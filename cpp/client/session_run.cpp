@@ -109,6 +109,7 @@ void SessionRun::send_request(Side& side) {
   wanted.consumer = to_string(consumer_.client->access().endpoint);
   wanted.labels = request_.labels;
   wanted.lifetime = request_.lifetime;
+  wanted.claim = claim_;
   wanted.app_key = side.role == Role::producer ? request_.prod_app_key : request_.cons_app_key;
   side.request_open = true;
   side.call = side.client->request(
@@ -117,7 +118,6 @@ void SessionRun::send_request(Side& side) {
         side.request_open = false;
         side.hello_timer.cancel();
         if (!answer) {
-          side.foreign = answer.error().cause == Cause::already_exists;
           return self->fail(at(*side.client, answer.error()));
         }
         side.answer = std::move(*answer);
@@ -190,11 +190,7 @@ void SessionRun::send_release(Side& side) {
   };
   side.hello_timer.cancel();
   if (side.call) side.call->cancel();
-  const auto foreign_at = [&side](const Side& other) {
-    return other.foreign && other.client->access().endpoint == side.client->access().endpoint;
-  };
-  if (foreign_at(producer_) || foreign_at(consumer_)) return scheduler_.post(released);
-  side.client->release(request_.uid, [released](const Status&) { released(); });
+  side.client->release(request_.uid, claim_, [released](const Status&) { released(); });
 }
 
 void SessionRun::report_ready() {

@@ -67,7 +67,6 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
     control::ControlClient* client = nullptr;
     Role role = Role::producer;
     Error refusal;         ///< Of its req.
-    bool foreign = false;  ///< The id belongs to somebody else there: never release it.
     bool request_open = false;
     control::ControlClient::Handle call;
     session::RequestAnswer answer;
@@ -88,6 +87,7 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
 
   Scheduler& scheduler_;
   SessionRequest request_;
+  const std::string claim_ = Secret::random(16).hex();
   Side producer_;
   Side consumer_;
   session::ClientMachine machine_;

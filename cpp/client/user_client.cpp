@@ -89,7 +89,7 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
 Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& servers) {
   if (auto status = check_uid(uid); !status) return status;
   const auto answers = ask_all<void>(
-      servers, [&](const Endpoint& server, auto done) { at(server).release(uid, done); });
+      servers, [&](const Endpoint& server, auto done) { at(server).release(uid, "", done); });
   Status worst;
   std::size_t unknown = 0;
   for (std::size_t i = 0; i < answers.size(); ++i) {

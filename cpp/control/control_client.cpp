@@ -338,9 +338,11 @@ ControlClient::Handle ControlClient::update(const session::UpdateTargets& update
                          });
 }
 
-ControlClient::Handle ControlClient::release(const std::string& uid, Callback<void> done) {
+ControlClient::Handle ControlClient::release(const std::string& uid, const std::string& claim,
+                                             Callback<void> done) {
   Release request;
   request.set_uid(uid);
+  request.set_claim(claim);
   return start<Response>(impl_, &Async::release, std::move(request), quick, true, std::move(done),
                          [](const Response&) -> Status { return {}; });
 }

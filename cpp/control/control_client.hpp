@@ -63,7 +63,8 @@ class ControlClient {
   Handle hello(const session::Hello& hello, milliseconds deadline,
                Callback<session::HelloAnswer> done);
   Handle update(const session::UpdateTargets& update, Callback<session::UpdateAnswer> done);
-  Handle release(const std::string& uid, Callback<void> done);
+  /// `claim`: of the request whose sessions alone are to end; empty: whatever has the id.
+  Handle release(const std::string& uid, const std::string& claim, Callback<void> done);
   Handle info(Callback<ServerInfo> done);
   Handle status(const std::string& uid, Callback<std::vector<session::SessionView>> done);
   Handle list(const std::vector<std::string>& uids,

@@ -93,7 +93,7 @@ grpc::ServerUnaryReactor* ControlService::update(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* ControlService::release(grpc::CallbackServerContext* context,
                                                   const Release* request, Response*) {
   return serve(authorizer_, *context, "release", [&](UnaryCall* call) {
-    manager_.release(request->uid(),
+    manager_.release(request->uid(), request->claim(),
                      [call](const Status& status) { call->finish(to_grpc(status)); });
   });
 }

@@ -115,6 +115,7 @@ Result<session::Request> from_wire(const Request& message) {
   request.app_key = Secret(message.app_key());
   if (!message.transport().empty()) request.transport = message.transport();
   request.lifetime = time(message.lifetime_ms());
+  request.claim = message.claim();
   return request;
 }
 
@@ -132,6 +133,7 @@ Request to_wire(const session::Request& request) {
   message.set_app_key(std::string(request.app_key.view()));
   message.set_transport(request.transport);
   message.set_lifetime_ms(count(request.lifetime));
+  message.set_claim(request.claim);
   return message;
 }
 

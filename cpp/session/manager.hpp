@@ -53,7 +53,9 @@ class Manager {
   void withdraw(Ticket ticket);
   void hello(Hello hello, Callback<HelloAnswer> done);
   void update(UpdateTargets update, Callback<UpdateAnswer> done);
-  void release(const std::string& uid, Callback<void> done);
+  /// Ends both roles of an id; with a `claim` only what the request that made it ended up with, so
+  /// that a client which gives up cannot end somebody else's session of the same id.
+  void release(const std::string& uid, const std::string& claim, Callback<void> done);
 
   /// The sessions of these ids; unknown ids are left out.
   void list(std::vector<std::string> uids, Callback<std::vector<SessionView>> done);
@@ -90,7 +92,7 @@ class Manager {
   void wake_held_hellos(const std::string& uid);
   void on_update(UpdateTargets update, Callback<UpdateAnswer> done);
   void next_update(const SessionPtr& session);
-  void on_release(const std::string& uid, Callback<void> done);
+  void on_release(const std::string& uid, const std::string& claim, Callback<void> done);
   void drain_over();
   void finish_shut_down();
 

@@ -30,6 +30,7 @@ Status validate(const Request& request) {
     return invalid("an application key has " + std::to_string(key_size) + " bytes, not " +
                    std::to_string(request.app_key.size()));
   }
+  if (request.claim.size() > 64) return invalid("a claim has at most 64 characters");
   if (request.labels.size() > max_labels) {
     return invalid(std::to_string(request.labels.size()) + " labels; at most " +
                    std::to_string(max_labels) + " are kept");

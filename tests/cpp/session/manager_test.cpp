@@ -88,8 +88,8 @@ class ManagerTest : public ::testing::Test {
   std::shared_ptr<Slot<UpdateAnswer>> update(UpdateTargets message) {
     return ask<UpdateAnswer>([&](auto done) { manager->update(std::move(message), done); });
   }
-  std::shared_ptr<Slot<void>> release(const std::string& uid) {
-    return ask<void>([&](auto done) { manager->release(uid, done); });
+  std::shared_ptr<Slot<void>> release(const std::string& uid, const std::string& claim = "") {
+    return ask<void>([&](auto done) { manager->release(uid, claim, done); });
   }
   Capacity capacity() {
     const auto slot = ask<Capacity>([&](auto done) { manager->capacity(done); });
@@ -296,6 +296,16 @@ TEST_F(ManagerTest, ReleaseReturnsEverythingAndMayBeRepeated) {
   expect_nothing_reserved();
   EXPECT_TRUE(release("a")->ok());
   EXPECT_EQ(release("never-heard-of")->cause(), "not_found");
+}
+
+TEST_F(ManagerTest, AReleaseWithAClaimEndsOnlyWhatItsRequestMade) {
+  Request request = want("a");
+  request.claim = "mine";
+  const auto requested = req(request);
+  EXPECT_EQ(release("a", "other")->cause(), "not_found");
+  EXPECT_TRUE(requested->pending());
+  EXPECT_TRUE(release("a", "mine")->ok());
+  EXPECT_EQ(requested->cause(), "cancelled");
 }
 
 TEST_F(ManagerTest, AnIdMayBeUsedAgainAfterRelease) {
@@ -563,7 +573,7 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
         }
         case 4:
           ++asked;
-          under_test->release(uid, count);
+          under_test->release(uid, "", count);
           break;
         case 5: server->answer_one(*rc::gen::inRange<std::size_t>(0, 5)); break;
         case 6: server->answer_one(0, Error{Cause::failure, "injected"}); break;
@@ -573,7 +583,7 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
     }
     for (const char* uid : {"a", "b", "c"}) {
       ++asked;
-      under_test->release(uid, count);
+      under_test->release(uid, "", count);
     }
     for (int round = 0; round < 50; ++round) {
       clock.run();

@@ -1,0 +1,79 @@
+#include "base/file.hpp"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+
+namespace scistream {
+namespace {
+
+class FileTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string made = (std::filesystem::temp_directory_path() / "scistream-file-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(made.data()), nullptr);
+    directory = made;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory); }
+
+  static unsigned mode_of(const std::filesystem::path& path) {
+    struct stat info {};
+    EXPECT_EQ(::stat(path.c_str(), &info), 0);
+    return info.st_mode & 0777U;
+  }
+
+  std::filesystem::path directory;
+};
+
+TEST_F(FileTest, PrivateFilesAreReadableByTheirOwnerAlone) {
+  const auto path = directory / "key";
+  ASSERT_TRUE(write_private_file(path, "one").ok());
+  EXPECT_EQ(mode_of(path), 0600U);
+  ASSERT_TRUE(write_private_file(path, "two").ok());
+  EXPECT_EQ(*read_file(path), "two");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}), 1);
+}
+
+TEST_F(FileTest, ErrorsNameThePath) {
+  const auto missing = read_file(directory / "missing");
+  EXPECT_EQ(missing.error().cause, Cause::not_found);
+  EXPECT_NE(missing.error().message.find("missing"), std::string::npos);
+  EXPECT_FALSE(write_private_file(directory / "no" / "such", "x").ok());
+  ASSERT_TRUE(write_private_file(directory / "large", std::string(100, 'x')).ok());
+  EXPECT_EQ(read_file(directory / "large", 99).error().cause, Cause::invalid_argument);
+}
+
+TEST_F(FileTest, PrivateDirectoriesAreTightened) {
+  const auto path = directory / "a" / "b";
+  ASSERT_TRUE(make_private_directory(path).ok());
+  EXPECT_EQ(mode_of(path), 0700U);
+  ASSERT_EQ(::chmod(path.c_str(), 0755), 0);
+  ASSERT_TRUE(make_private_directory(path).ok());
+  EXPECT_EQ(mode_of(path), 0700U);
+}
+
+TEST_F(FileTest, AFileOrALinkIsNoPrivateDirectory) {
+  std::ofstream(directory / "file") << "x";
+  EXPECT_FALSE(make_private_directory(directory / "file").ok());
+  std::filesystem::create_directory_symlink(directory, directory / "link");
+  EXPECT_FALSE(make_private_directory(directory / "link").ok());
+}
+
+TEST_F(FileTest, ALockNamesItsHolderAndEndsWithIt) {
+  {
+    const auto lock = DirectoryLock::take(directory, "s2cs");
+    ASSERT_TRUE(lock.ok());
+    const auto second = DirectoryLock::take(directory, "s2cs");
+    ASSERT_FALSE(second.ok());
+    EXPECT_EQ(second.error().cause, Cause::already_exists);
+    EXPECT_NE(second.error().message.find("pid " + std::to_string(::getpid())), std::string::npos);
+    EXPECT_TRUE(DirectoryLock::take(directory, "s2ds").ok());
+  }
+  EXPECT_TRUE(DirectoryLock::take(directory, "s2cs").ok());
+}
+
+}  // namespace
+}  // namespace scistream

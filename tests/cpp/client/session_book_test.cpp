@@ -1,0 +1,44 @@
+#include "client/session_book.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "support/facilities.hpp"
+
+namespace scistream::client {
+namespace {
+
+TEST(SessionBook, RemembersUntilToldToForget) {
+  const TemporaryDirectory directory;
+  const SessionBook book(directory.path());
+  EXPECT_TRUE(book.all().empty());
+  ASSERT_TRUE(book.remember({"b", "p:1", "c:2", 20}).ok());
+  ASSERT_TRUE(book.remember({"a", "p:3", "c:4", 30}).ok());
+  EXPECT_EQ(book.find("a")->cons, "c:4");
+  ASSERT_EQ(book.all().size(), 2U);
+  EXPECT_EQ(book.all().front().uid, "b");  // oldest first
+  book.forget("b");
+  EXPECT_EQ(book.find("b").error().cause, Cause::not_found);
+}
+
+TEST(SessionBook, ASpoiltFileHarmsNoOther) {
+  const TemporaryDirectory directory;
+  const SessionBook book(directory.path());
+  ASSERT_TRUE(book.remember({"good", "p:1", "c:2", 1}).ok());
+  for (const char* content : {"", "[]", "{\"uid\": 5}", "\xff\xfe"}) {
+    std::ofstream(directory.path() / "sessions" / "bad.json") << content;
+    EXPECT_EQ(book.all().size(), 1U) << content;
+    EXPECT_TRUE(book.find("good").ok());
+  }
+}
+
+TEST(SessionBook, AnIdCannotLeaveItsFolder) {
+  const TemporaryDirectory directory;
+  const SessionBook book(directory.path());
+  EXPECT_EQ(book.remember({"../evil", "p:1", "c:2", 1}).error().cause, Cause::invalid_argument);
+  EXPECT_EQ(book.find("../evil").error().cause, Cause::invalid_argument);
+}
+
+}  // namespace
+}  // namespace scistream::client

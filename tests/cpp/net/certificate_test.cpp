@@ -1,0 +1,40 @@
+#include "net/certificate.hpp"
+
+#include <gtest/gtest.h>
+
+#include <regex>
+
+namespace scistream::net {
+namespace {
+
+TEST(Certificate, CoversTheNamesItWasMadeForAndNoOthers) {
+  const auto made = make_self_signed({"gw.example.org", "127.0.1.1", "::1"});
+  ASSERT_TRUE(made.ok());
+  for (const char* host : {"gw.example.org", "127.0.1.1", "::1"}) {
+    EXPECT_TRUE(certificate_covers(made->certificate, host)) << host;
+  }
+  for (const char* host : {"other.example.org", "127.0.1.2", "::2", "example.org"}) {
+    EXPECT_FALSE(certificate_covers(made->certificate, host)) << host;
+  }
+  EXPECT_TRUE(check_certificate(made->certificate, made->key).ok());
+}
+
+TEST(Certificate, FingerprintIsSha256InPairs) {
+  const auto made = make_self_signed({"localhost"});
+  const auto print = fingerprint(made->certificate);
+  ASSERT_TRUE(print.ok());
+  EXPECT_TRUE(std::regex_match(*print, std::regex("([0-9A-F]{2}:){31}[0-9A-F]{2}"))) << *print;
+  EXPECT_NE(*print, *fingerprint(make_self_signed({"localhost"})->certificate));
+}
+
+TEST(Certificate, AKeyOfAnotherCertificateIsRefused) {
+  const auto one = make_self_signed({"localhost"});
+  const auto two = make_self_signed({"localhost"});
+  EXPECT_FALSE(check_certificate(one->certificate, two->key).ok());
+  EXPECT_FALSE(check_certificate("nothing", two->key).ok());
+  EXPECT_FALSE(check_certificate(one->certificate, "nothing").ok());
+  EXPECT_FALSE(fingerprint("nothing").ok());
+}
+
+}  // namespace
+}  // namespace scistream::net
