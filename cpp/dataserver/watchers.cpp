@@ -44,7 +44,6 @@ void Watchers::add(std::shared_ptr<Subscriber> subscriber, std::chrono::millisec
   const auto entry = std::make_shared<Entry>(
       Entry{std::move(subscriber), std::max(period, shortest_period),
             boost::asio::steady_timer(context_), {}});
-  for (const SessionStatus& status : sample_()) entry->sent[status.session] = status.counters;
   entries_.push_back(entry);
   wait(entry);
 }
