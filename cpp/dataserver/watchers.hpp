@@ -55,7 +55,8 @@ class Watchers {
   /// Makes a subscriber and the Watch that ends it. Any thread.
   static std::pair<std::shared_ptr<Subscriber>, std::unique_ptr<Watch>> make(Observer observer);
 
-  /// From now on `subscriber` gets events.
+  /// From now on `subscriber` gets events; its first counters are those of every session that has
+  /// counted anything, so that nothing between the call of watch() and this is missed.
   void add(std::shared_ptr<Subscriber> subscriber, std::chrono::milliseconds period);
   /// To everyone.
   void send(const Event& event);

@@ -454,15 +454,17 @@ TEST_F(NativeTest, DestructionCutsAndAnswersWhatIsOpen) {
 
 TEST_F(NativeTest, SharesTheThreadsItIsGiven) {
   net::IoThreads threads(1);
-  const int before = thread_count();
+  const int io_threads = thread_count("sci-io");
+  const int bookkeeping = thread_count("sci-s2ds");
   {
     NativeDataServer sharing(threads, {}, null_logger());
-    EXPECT_EQ(thread_count(), before + 1);
+    EXPECT_EQ(thread_count("sci-io"), io_threads);
+    EXPECT_EQ(thread_count("sci-s2ds"), bookkeeping + 1);
     const auto result = wait_for<Reservation>([&](auto done) { sharing.reserve(request(), done); });
     EXPECT_TRUE(result.ok());
   }
   // A joined thread stands in /proc a moment longer.
-  EXPECT_TRUE(eventually([&] { return thread_count() == before; }));
+  EXPECT_TRUE(eventually([&] { return thread_count("sci-s2ds") == bookkeeping; }));
 }
 
 TEST_F(NativeTest, AnswersCallersOnManyThreads) {

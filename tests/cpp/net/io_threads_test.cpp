@@ -49,13 +49,12 @@ TEST(IoThreads, BlocksSignals) {
 }
 
 TEST(IoThreads, StopEndsThreadsAndMayBeRepeated) {
-  const int before = test::thread_count();
-  IoThreads threads(2);
-  EXPECT_EQ(test::thread_count(), before + 2);
+  IoThreads threads(2, "stopping");
+  EXPECT_EQ(test::thread_count("stopping"), 2);
   threads.stop();
   threads.stop();
   // A joined thread stands in /proc a moment longer.
-  EXPECT_TRUE(test::eventually([&] { return test::thread_count() == before; }));
+  EXPECT_TRUE(test::eventually([&] { return test::thread_count("stopping") == 0; }));
 }
 
 TEST(IoThreads, NeedNoMoreDescriptorsOnceTheyExist) {

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <fstream>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -167,10 +168,16 @@ inline int open_descriptors(std::string_view kind = "") {
   return count;
 }
 
-inline int thread_count() {
+/// Threads of this process whose name starts with `name` ("" for all, a sanitizer's own included).
+inline int thread_count(std::string_view name = "") {
   DIR* directory = ::opendir("/proc/self/task");
-  int count = -2;  // . and ..
-  while (::readdir(directory) != nullptr) ++count;
+  int count = 0;
+  while (const dirent* entry = ::readdir(directory)) {
+    if (entry->d_name[0] == '.') continue;
+    std::ifstream file("/proc/self/task/" + std::string(entry->d_name) + "/comm");
+    std::string found;
+    if (std::getline(file, found) && found.starts_with(name)) ++count;
+  }
   ::closedir(directory);
   return count;
 }
