@@ -41,9 +41,10 @@ std::pair<std::shared_ptr<Watchers::Subscriber>, std::unique_ptr<Watch>> Watcher
 }
 
 void Watchers::add(std::shared_ptr<Subscriber> subscriber, std::chrono::milliseconds period) {
-  const auto entry = std::make_shared<Entry>(
-      Entry{std::move(subscriber), std::max(period, shortest_period),
-            boost::asio::steady_timer(context_), {}});
+  const auto entry = std::make_shared<Entry>(Entry{std::move(subscriber),
+                                                   std::max(period, shortest_period),
+                                                   boost::asio::steady_timer(context_),
+                                                   {}});
   entries_.push_back(entry);
   wait(entry);
 }

@@ -284,10 +284,11 @@ void Manager::next_update(const SessionPtr& session) {
 }
 
 void Manager::release(const std::string& uid, const std::string& claim, Callback<void> done) {
-  scheduler_.post([this, alive = std::weak_ptr(alive_), uid, claim, done = std::move(done)]() mutable {
-    if (alive.expired()) return done(shutting_down());
-    on_release(uid, claim, std::move(done));
-  });
+  scheduler_.post(
+      [this, alive = std::weak_ptr(alive_), uid, claim, done = std::move(done)]() mutable {
+        if (alive.expired()) return done(shutting_down());
+        on_release(uid, claim, std::move(done));
+      });
 }
 
 void Manager::on_release(const std::string& uid, const std::string& claim, Callback<void> done) {
@@ -295,7 +296,8 @@ void Manager::on_release(const std::string& uid, const std::string& claim, Callb
   std::vector<SessionPtr> both;
   for (const Role role : {Role::producer, Role::consumer}) {
     auto session = find({uid, role});
-    if (session && (claim.empty() || session->request.claim == claim)) both.push_back(std::move(session));
+    if (session && (claim.empty() || session->request.claim == claim))
+      both.push_back(std::move(session));
   }
   if (both.empty()) {
     if (released_.contains(uid)) return done({});

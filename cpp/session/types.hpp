@@ -40,7 +40,7 @@ struct Request {
   Secret app_key;                         ///< Empty, or what hello must prove to know.
   std::string transport = "tcp";          ///< Of the WAN leg.
   std::chrono::milliseconds lifetime{0};  ///< After set-up; 0: unlimited.
-  std::string claim;  ///< Random, of this one request; not part of its values.
+  std::string claim;                      ///< Random, of this one request; not part of its values.
   std::string caller_host;  ///< Numeric address the request came from; not part of its values.
 };
 

@@ -14,7 +14,9 @@ TEST(Authorizer, LocalOnlyRefusesOthersAndSaysWhatToDo) {
   EXPECT_NE(refused.error().message.find("--insecure-no-auth"), std::string::npos);
 }
 
-TEST(Authorizer, AnyoneAllowsEverybody) { EXPECT_TRUE(Anyone().allow({"192.0.2.1", false}, "req").ok()); }
+TEST(Authorizer, AnyoneAllowsEverybody) {
+  EXPECT_TRUE(Anyone().allow({"192.0.2.1", false}, "req").ok());
+}
 
 }  // namespace
 }  // namespace scistream::auth

@@ -20,7 +20,7 @@ class FileTest : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(directory); }
 
   static unsigned mode_of(const std::filesystem::path& path) {
-    struct stat info {};
+    struct stat info{};
     EXPECT_EQ(::stat(path.c_str(), &info), 0);
     return info.st_mode & 0777U;
   }

@@ -12,15 +12,17 @@ TEST(SessionKey, RolesAreReadInAnyCase) {
 }
 
 TEST(SessionKey, IdsOfDeployedClientsAreAccepted) {
-  for (const char* uid : {"4f8583bc-a4d3-11ee-9fd6-034d1fcbd7c3", "4f8583bca4d311ee9fd6034d1fcbd7c3", "run_7.a"}) {
+  for (const char* uid :
+       {"4f8583bc-a4d3-11ee-9fd6-034d1fcbd7c3", "4f8583bca4d311ee9fd6034d1fcbd7c3", "run_7.a"}) {
     EXPECT_TRUE(check_uid(uid).ok()) << uid;
   }
 }
 
 TEST(SessionKey, IdsThatWouldHarmFileNamesOrLogsAreRefused) {
-  for (const std::string& uid : {std::string(), std::string("../x"), std::string("a/b"), std::string("a b"),
-                                 std::string("a\nb"), std::string(".."), std::string("-rf"), std::string(129, 'a'),
-                                 std::string("\xc3\xa4"), std::string("a\0b", 3)}) {
+  for (const std::string& uid :
+       {std::string(), std::string("../x"), std::string("a/b"), std::string("a b"),
+        std::string("a\nb"), std::string(".."), std::string("-rf"), std::string(129, 'a'),
+        std::string("\xc3\xa4"), std::string("a\0b", 3)}) {
     const Status status = check_uid(uid);
     ASSERT_FALSE(status.ok()) << uid;
     EXPECT_EQ(status.error().message.find('\n'), std::string::npos);

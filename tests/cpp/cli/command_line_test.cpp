@@ -21,7 +21,8 @@ TEST(CommandLine, BothSpellingsOfOptionsAndCommandsAreOne) {
 
 TEST(CommandLine, ValuesAndOtherPeoplesArgumentsStayAsTheyAre) {
   EXPECT_EQ(normalize({"release", "run_7", "--label=a_b=c_d", "--", "--their_flag", "prod_req"}),
-            (std::vector<std::string>{"release", "run_7", "--label=a_b=c_d", "--", "--their_flag", "prod_req"}));
+            (std::vector<std::string>{"release", "run_7", "--label=a_b=c_d", "--", "--their_flag",
+                                      "prod_req"}));
 }
 
 TEST(CommandLine, DurationsCarryUnits) {
@@ -47,8 +48,12 @@ TEST(CommandLine, CausesBecomeExitCodes) {
 }
 
 TEST(CommandLine, ASwitchTakesAValueOrNone) {
-  for (const auto& [words, expected] : std::vector<std::pair<std::vector<std::string>, bool>>{
-           {{}, true}, {{"--ssl=False"}, false}, {{"--ssl", "false"}, false}, {{"--ssl"}, true}, {{"--ssl=1"}, true}}) {
+  for (const auto& [words, expected] :
+       std::vector<std::pair<std::vector<std::string>, bool>>{{{}, true},
+                                                              {{"--ssl=False"}, false},
+                                                              {{"--ssl", "false"}, false},
+                                                              {{"--ssl"}, true},
+                                                              {{"--ssl=1"}, true}}) {
     CLI::App app("test", "test");
     bool value = true;
     add_switch(app, "--ssl", value, "TLS");

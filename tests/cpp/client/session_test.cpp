@@ -37,7 +37,8 @@ TEST_F(FacilitiesTest, ListenersFeedTargetsInTurnWhenNumbersDiffer) {
   wanted.prod_app = {{"127.0.0.1", 7001}, {"127.0.0.1", 7002}};
   const auto result = request(wanted);
   ASSERT_TRUE(result.ok());
-  EXPECT_EQ(result->targets, (std::vector<std::string>{"127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7001"}));
+  EXPECT_EQ(result->targets,
+            (std::vector<std::string>{"127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7001"}));
 }
 
 TEST_F(FacilitiesTest, AFailureAtOneFacilityReleasesTheOther) {
@@ -52,7 +53,8 @@ TEST_F(FacilitiesTest, AFacilityThatIsNotThereIsNamedAndTheOtherReleased) {
   const auto result = client->request(prod->endpoint(), {"127.0.2.1", 9}, for_application());
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().cause, Cause::unavailable);
-  EXPECT_NE(result.error().message.find("127.0.2.1:9"), std::string::npos) << result.error().message;
+  EXPECT_NE(result.error().message.find("127.0.2.1:9"), std::string::npos)
+      << result.error().message;
   expect_nothing_reserved();
 }
 
@@ -62,11 +64,12 @@ TEST_F(FacilitiesTest, AnInterruptBeforeItIsReadyReleasesBothEnds) {
   client::Interrupt interrupt;
   std::promise<void> reserving;
   auto result = std::async(std::launch::async, [&] {
-    return client->request(prod->endpoint(), cons->endpoint(), wanted,
-                           [&](const client::StateChange& change) {
-                             if (change.state == session::ClientState::reserving) reserving.set_value();
-                           },
-                           &interrupt);
+    return client->request(
+        prod->endpoint(), cons->endpoint(), wanted,
+        [&](const client::StateChange& change) {
+          if (change.state == session::ClientState::reserving) reserving.set_value();
+        },
+        &interrupt);
   });
   reserving.get_future().wait();
   interrupt.trigger();
@@ -136,11 +139,13 @@ TEST_F(FacilitiesTest, AWatchSeesTheReleaseAndEnds) {
   std::promise<void> first;
   bool seen = false;
   auto watched = std::async(std::launch::async, [&] {
-    return client->watch(session->uid, both(), std::chrono::milliseconds(100), [&](const session::SessionEvent& event) {
-      const std::lock_guard lock(mutex);
-      if (!std::exchange(seen, true)) first.set_value();
-      if (event.kind == session::SessionEvent::Kind::gone) gone.insert(std::string(to_string(event.session.key.role)));
-    });
+    return client->watch(session->uid, both(), std::chrono::milliseconds(100),
+                         [&](const session::SessionEvent& event) {
+                           const std::lock_guard lock(mutex);
+                           if (!std::exchange(seen, true)) first.set_value();
+                           if (event.kind == session::SessionEvent::Kind::gone)
+                             gone.insert(std::string(to_string(event.session.key.role)));
+                         });
   });
   first.get_future().wait();
   EXPECT_TRUE(client->release(session->uid, both()).ok());
@@ -151,7 +156,8 @@ TEST_F(FacilitiesTest, AWatchSeesTheReleaseAndEnds) {
 TEST_F(FacilitiesTest, ManySessionsAtOnceDoNotNoticeEachOther) {
   std::vector<std::future<Result<client::SessionResult>>> waiting;
   for (int i = 0; i < 40; ++i) {
-    waiting.push_back(std::async(std::launch::async, [this] { return request(for_application(2)); }));
+    waiting.push_back(
+        std::async(std::launch::async, [this] { return request(for_application(2)); }));
   }
   std::set<std::string> listeners;
   std::vector<std::string> uids;
@@ -159,7 +165,8 @@ TEST_F(FacilitiesTest, ManySessionsAtOnceDoNotNoticeEachOther) {
     const auto session = one.get();
     ASSERT_TRUE(session.ok()) << session.error().message;
     uids.push_back(session->uid);
-    for (const auto& listener : session->listeners) EXPECT_TRUE(listeners.insert(listener).second) << listener;
+    for (const auto& listener : session->listeners)
+      EXPECT_TRUE(listeners.insert(listener).second) << listener;
   }
   EXPECT_EQ(listeners.size(), 80U);
   for (const auto& uid : uids) EXPECT_TRUE(client->release(uid, both()).ok());

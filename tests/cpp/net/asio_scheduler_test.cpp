@@ -25,7 +25,9 @@ TEST(AsioScheduler, ATimerFiresOnceWhenItIsDue) {
   std::promise<Clock::time_point> fired;
   const auto start = scheduler.now();
   Scheduler::Timer timer;
-  scheduler.post([&] { timer = scheduler.after(milliseconds(20), [&] { fired.set_value(scheduler.now()); }); });
+  scheduler.post([&] {
+    timer = scheduler.after(milliseconds(20), [&] { fired.set_value(scheduler.now()); });
+  });
   EXPECT_GE(fired.get_future().get() - start, milliseconds(20));
   scheduler.stop();
 }

@@ -41,8 +41,10 @@ class FacilitiesTest : public ::testing::Test {
   }
 
   void SetUp() override {
-    prod = std::make_unique<control::ControlServer>(options_for("127.0.1.1", {35100, 35199}), null_logger());
-    cons = std::make_unique<control::ControlServer>(options_for("127.0.2.1", {36100, 36199}), null_logger());
+    prod = std::make_unique<control::ControlServer>(options_for("127.0.1.1", {35100, 35199}),
+                                                    null_logger());
+    cons = std::make_unique<control::ControlServer>(options_for("127.0.2.1", {36100, 36199}),
+                                                    null_logger());
     const Status prod_started = prod->start();
     ASSERT_TRUE(prod_started.ok()) << prod_started.error().message;
     const Status cons_started = cons->start();
