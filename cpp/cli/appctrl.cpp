@@ -154,14 +154,13 @@ int main(int argc, char** argv) {
   running->add_option("command", settings.command, "-- CMD ARGS")->required();
   running->positionals_at_end();
   int code = 0;
-  const int failed = cli::run(
-      app, cli::normalized(argc, argv, {"hello", "run"}),
-      [&] {
-        if (greeting->parsed()) return hello(settings);
-        code = run(settings);
-        return Status();
-      },
-      settings.client.json);
+  const int failed = cli::run(app, cli::normalized(argc, argv, {"hello", "run"}),
+                              [&] {
+                                if (greeting->parsed()) return hello(settings);
+                                code = run(settings);
+                                return Status();
+                              },
+                              {settings.client.json, &settings.uid});
   if (failed != 0) return running->parsed() || running->count() > 0 ? own_failure : failed;
   return code;
 }

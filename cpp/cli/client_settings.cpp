@@ -30,8 +30,12 @@ void add_place_options(CLI::App& app, ClientSettings& settings) {
   app.add_option("--s2cs", settings.s2cs, "One control server, HOST:PORT");
 }
 
-Result<client::ClientOptions> client_options(ClientSettings& settings) {
+void choose_state_directory(ClientSettings& settings) {
   if (settings.state_directory.empty()) settings.state_directory = default_state_directory();
+}
+
+Result<client::ClientOptions> client_options(ClientSettings& settings) {
+  choose_state_directory(settings);
   client::ClientOptions options;
   options.tls = settings.tls;
   options.state_directory = settings.state_directory;

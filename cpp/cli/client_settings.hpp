@@ -26,7 +26,10 @@ void add_client_options(CLI::App& app, ClientSettings& settings);
 /// `--prod`, `--cons`, `--s2cs`: where a session lives, over what is remembered.
 void add_place_options(CLI::App& app, ClientSettings& settings);
 
-/// With certificates read and the state folder chosen.
+/// Chooses the state folder if none was given. Safe to repeat.
+void choose_state_directory(ClientSettings& settings);
+
+/// With certificates read and the state folder chosen. Warns on stderr of a plaintext channel.
 Result<client::ClientOptions> client_options(ClientSettings& settings);
 
 /// The control servers named by `--prod`, `--cons` and `--s2cs`, else those remembered for `uid`.

@@ -34,8 +34,11 @@ std::vector<std::string> normalized(int argc, char** argv,
 }
 
 int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
-        const bool& json) {
+        const Reporting& reporting) {
   Status status;
+  // Known before the arguments are parsed, for the error of arguments that cannot be.
+  const bool wants_json =
+      std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
   try {
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(std::move(arguments));
@@ -56,7 +59,10 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
   }
   std::fflush(stdout);
   if (status) return 0;
-  if (json) std::printf("%s\n", error_document(status.error(), "").c_str());
+  if (reporting.json || (reporting.uid != nullptr && wants_json)) {
+    std::printf("%s\n",
+                error_document(status.error(), reporting.uid ? *reporting.uid : "").c_str());
+  }
   print_error(app.get_name(), status.error());
   return exit_code(status.error().cause);
 }

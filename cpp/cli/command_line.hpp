@@ -14,11 +14,18 @@ namespace scistream::cli {
 std::vector<std::string> normalized(int argc, char** argv,
                                     const std::vector<std::string>& commands);
 
+/// What an error document needs to know of the command that failed. Refers to the command's own
+/// settings, which are filled by the time it is read.
+struct Reporting {
+  const bool& json;
+  const std::string* uid = nullptr;  ///< The session's id, where there is one.
+};
+
 /// Parses and runs one of the commands' programs: turns wrong usage into exit code 2, what `body`
 /// returns into the exit code of its cause, and prints errors on stderr. With `json` true when it
 /// fails, stdout gets one document with the error.
 int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
-        const bool& json);
+        const Reporting& reporting);
 
 /// `--flag`, `--flag=True`, `--flag False`: the spellings in the field of a switch with a value.
 /// Adds such a switch to `app`.

@@ -120,8 +120,7 @@ Status request_session(RequestSettings& settings) {
   if (!prod) return Error{Cause::invalid_argument, "--prod: " + prod.error().message};
   const auto cons = parse_endpoint(local.cons);
   if (!cons) return Error{Cause::invalid_argument, "--cons: " + cons.error().message};
-  auto options = client_options(local);
-  if (!options) return options.error();
+  choose_state_directory(local);
 
   auto& request = settings.request;
   SessionKeys keys;
@@ -145,6 +144,11 @@ Status request_session(RequestSettings& settings) {
       keys.prod.empty() ? ", no application keys over plaintext" : "; application keys: ",
       keys.prod.empty() ? "" : (keys.prod_file.string() + ", " + keys.cons_file.string()).c_str());
 
+  auto options = client_options(local);
+  if (!options) {
+    forget_session_keys(local.state_directory, request.uid);
+    return options.error();
+  }
   block_signals({SIGINT, SIGTERM, SIGHUP});
   client::UserClient client(*options);
   const std::string uid = request.uid;

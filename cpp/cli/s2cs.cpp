@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <future>
 
+#include "base/file.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/signals.hpp"
@@ -148,7 +149,10 @@ Status serve(Settings& settings) {
   if (auto status = server.start(); !status) return status;
   if (settings.options.tls) {
     log->info("certificate SHA-256 fingerprint: {}", server.fingerprint());
-    log->info("certificate: {}", (server.state_directory() / "server.crt").string());
+    const auto own = server.state_directory() / "server.crt";
+    if (const auto text = read_file(own); text && *text == server.certificate()) {
+      log->info("clients trust this server with --server_cert {}", own.string());
+    }
   } else {
     std::fprintf(
         stderr, "%s\n",
@@ -185,5 +189,5 @@ int main(int argc, char** argv) {
   Settings settings;
   add_options(app, settings);
   const bool json = false;
-  return cli::run(app, cli::normalized(argc, argv, {}), [&] { return serve(settings); }, json);
+  return cli::run(app, cli::normalized(argc, argv, {}), [&] { return serve(settings); }, {json});
 }

@@ -134,7 +134,6 @@ int main(int argc, char** argv) {
       ->required();
 
   const bool json = false;
-  return cli::run(
-      app, cli::normalized(argc, argv, {"serve", "relay"}),
-      [&] { return serving->parsed() ? serve(settings) : forward(settings); }, json);
+  return cli::run(app, cli::normalized(argc, argv, {"serve", "relay"}),
+                  [&] { return serving->parsed() ? serve(settings) : forward(settings); }, {json});
 }

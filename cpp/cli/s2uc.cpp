@@ -156,7 +156,7 @@ int main(int argc, char** argv) {
   client.s2cs = "";
   cli::RequestSettings request;
   request.client = &client;
-  std::string uid;
+  std::string& uid = request.request.uid;  // the one every command is about
   cli::add_client_options(app, client);
   app.add_option("--req-file", request.req_file,
                  "Do what this JSON file says, as in `s2uc request --req-file`");
@@ -198,5 +198,5 @@ int main(int argc, char** argv) {
         if (!request.req_file.empty()) return cli::run_req_file(request);
         return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
       },
-      client.json);
+      {client.json, &uid});
 }

@@ -93,7 +93,7 @@ void NativeDataServer::Sessions::reserve(const ReserveRequest& request,
   if (const Status taken = session.machine.apply(Input::reserve); !taken) {
     return done(taken.error());
   }
-  watchers_.send({Event::Kind::state, describe(entry, false), {}});
+  announce(entry, {});
 
   auto relay = make_relay(request);
   if (!relay) {
@@ -131,7 +131,7 @@ void NativeDataServer::Sessions::update(const UpdateRequest& request, const Call
   Entry& entry = *found;
   Session& session = entry.second;
   if (const Status taken = session.machine.apply(Input::update); !taken) return done(taken);
-  watchers_.send({Event::Kind::state, describe(entry, false), {}});
+  announce(entry, {});
 
   if (const Status forwarding = session.relay->retarget(request.targets); !forwarding) {
     const Error why = forwarding.error();
@@ -184,6 +184,7 @@ void NativeDataServer::Sessions::released(const SessionKey& key) {
   sessions_.erase(found);
   log_->info("session {}: released, {} bytes to the consumer, {} to the producer", to_string(key),
              last.counters.bytes_to_consumer, last.counters.bytes_to_producer);
+  log_->debug("session {}: Current state: {}", to_string(key), to_string(State::idle));
   watchers_.send({Event::Kind::gone, last, {}});
   for (const auto& done : waiting) {
     if (shut_down_) {
@@ -201,6 +202,12 @@ void NativeDataServer::Sessions::apply(Entry& entry, Input input, const std::str
     log_->critical("session {}: {}", to_string(entry.first), taken.error().message);
     return;
   }
+  announce(entry, detail);
+}
+
+void NativeDataServer::Sessions::announce(const Entry& entry, const std::string& detail) {
+  log_->debug("session {}: Current state: {}", to_string(entry.first),
+              to_string(entry.second.machine.state()));
   watchers_.send({Event::Kind::state, describe(entry, false), detail});
 }
 

@@ -48,6 +48,8 @@ class NativeDataServer::Sessions {
   void start_release(Entry& entry, Ending ending, const std::string& why);
   void released(const SessionKey& key);
   void apply(Entry& entry, Input input, const std::string& detail = {});
+  /// Tells the log and every watcher the state the machine is in.
+  void announce(const Entry& entry, const std::string& detail);
   [[nodiscard]] SessionStatus describe(const Entry& entry, bool connections) const;
   [[nodiscard]] std::vector<SessionStatus> describe_all() const;
 

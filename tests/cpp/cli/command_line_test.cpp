@@ -41,10 +41,10 @@ TEST(CommandLine, DurationsCarryUnits) {
 TEST(CommandLine, CausesBecomeExitCodes) {
   CLI::App app("test", "test");
   const bool json = false;
-  EXPECT_EQ(run(app, {}, [] { return Status(); }, json), 0);
-  EXPECT_EQ(run(app, {}, [] { return Status(Error{Cause::not_found, "x"}); }, json), 7);
-  EXPECT_EQ(run(app, {"--unknown"}, [] { return Status(); }, json), 2);
-  EXPECT_EQ(run(app, {}, []() -> Status { throw std::runtime_error("x"); }, json), 1);
+  EXPECT_EQ(run(app, {}, [] { return Status(); }, {json}), 0);
+  EXPECT_EQ(run(app, {}, [] { return Status(Error{Cause::not_found, "x"}); }, {json}), 7);
+  EXPECT_EQ(run(app, {"--unknown"}, [] { return Status(); }, {json}), 2);
+  EXPECT_EQ(run(app, {}, []() -> Status { throw std::runtime_error("x"); }, {json}), 1);
 }
 
 TEST(CommandLine, ASwitchTakesAValueOrNone) {
@@ -58,7 +58,7 @@ TEST(CommandLine, ASwitchTakesAValueOrNone) {
     bool value = true;
     add_switch(app, "--ssl", value, "TLS");
     const bool json = false;
-    EXPECT_EQ(run(app, words, [] { return Status(); }, json), 0);
+    EXPECT_EQ(run(app, words, [] { return Status(); }, {json}), 0);
     EXPECT_EQ(value, expected);
   }
 }
