@@ -1,7 +1,7 @@
 """A producer application: serves seismograms over plain TCP to whoever connects.
 
-Prints `producer ready on HOST:PORT` once it listens, and one JSON line with `bytes` and `sha256`
-after each transfer. It knows nothing of SciStream.
+Prints `producer ready on HOST:PORT` once it listens and has its hash, and after each transfer one
+JSON line with `bytes` and `sha256`. It knows nothing of SciStream.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import socket
 import sys
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import dataset
 import wire
@@ -21,7 +20,7 @@ CHUNK = 4 << 20
 
 
 def digest(stream: dataset.Stream) -> str:
-    """SHA-256 of the whole stream; hashlib lets other threads run meanwhile."""
+    """SHA-256 of the whole stream."""
     state = hashlib.sha256()
     for view in stream:
         state.update(view)
@@ -49,10 +48,8 @@ class Producer:
     def __init__(self, stream: dataset.Stream, *, progress: bool = False) -> None:
         self._stream = stream
         self._progress = progress
-        # Hashed once, ahead of the transfers, so that no transfer waits for the hash.
-        pool = ThreadPoolExecutor(1)
-        self._sha256: Future[str] = pool.submit(digest, stream)
-        pool.shutdown(wait=False)
+        # Hashed once, ahead of the transfers: none waits for it or shares the CPU with it.
+        self._sha256 = digest(stream)
 
     def serve(self, connection: socket.socket) -> bool:
         """One transfer and its JSON line; False, and why on stderr, if it was cut."""
@@ -62,7 +59,7 @@ class Producer:
             except OSError as error:
                 print(f"producer: transfer cut: {error}", file=sys.stderr, flush=True)
                 return False
-        line = {"bytes": len(self._stream), "sha256": self._sha256.result()}
+        line = {"bytes": len(self._stream), "sha256": self._sha256}
         print(json.dumps(line), flush=True)
         return True
 
