@@ -152,7 +152,6 @@ int main(int argc, char** argv) {
   CLI::App* running = app.add_subcommand("run", "Say Hello, then start the application");
   add_options(*running, settings);
   running->add_option("command", settings.command, "-- CMD ARGS")->required();
-  running->positionals_at_end();
   int code = 0;
   const int failed = cli::run(app, cli::normalized(argc, argv, {"hello", "run"}),
                               [&] {

@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from applications import Application, application, echoes
+from facility import Client, Facility
 
 
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root."""
     return Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Pair:
+    """Two facilities with TLS on, and a user who trusts both."""
+
+    prod: Facility
+    cons: Facility
+    user: Client
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Shared by a module's tests; each leaves no session and no taken port behind."""
+    folder = tmp_path_factory.mktemp("pair")
+    with Facility(folder, ports=48) as prod, Facility(folder, ports=48) as cons:
+        yield Pair(prod, cons, Client(folder, prod, cons))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_taken(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that shares facilities gives back every port before the next one starts."""
+    yield
+    if "pair" in request.fixturenames:
+        shared: Pair = request.getfixturevalue("pair")
+        assert (shared.prod.taken, shared.cons.taken) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def echo_app() -> Iterator[Application]:
+    """An application that gives back what comes."""
+    with application(echoes) as app:
+        yield app

@@ -1,0 +1,44 @@
+"""`--session-file`: id, servers and key files are known before anything waits."""
+
+from __future__ import annotations
+
+import json
+
+from conftest import Pair
+
+
+def test_it_is_written_privately_while_the_request_still_waits(pair: Pair) -> None:
+    file = pair.user.folder / "session.json"
+    with pair.user.waiting("--session-file", file) as request:
+        assert request.process.poll() is None
+        assert oct(file.stat().st_mode & 0o777) == "0o600"
+        session = json.loads(file.read_text())
+        assert session["uid"] == request.uid
+        assert session["prod"] == pair.prod.endpoint
+        assert session["cons"] == pair.cons.endpoint
+        assert session["prod_key_file"] == str(request.prod_key)
+        assert session["cons_key_file"] == str(request.cons_key)
+        for key in (request.prod_key, request.cons_key):
+            assert oct(key.stat().st_mode & 0o777) == "0o600"
+        assert request.out == ""
+        pair.user.release(request.uid)
+        assert request.wait() != 0
+
+
+def test_it_replaces_an_older_one_that_others_could_read(pair: Pair) -> None:
+    file = pair.user.folder / "older.json"
+    file.write_text("{}")
+    file.chmod(0o644)
+    with pair.user.waiting("--session-file", file) as request:
+        assert json.loads(file.read_text())["uid"] == request.uid
+        assert oct(file.stat().st_mode & 0o777) == "0o600"
+        pair.user.release(request.uid)
+        request.wait()
+
+
+def test_a_place_that_cannot_be_written_fails_before_anything_is_reserved(pair: Pair) -> None:
+    done = pair.user.s2uc(
+        "request", "--json", *pair.user.places, "--session-file", "/nowhere/session.json"
+    )
+    assert done.rc != 0
+    assert "/nowhere/session.json" in done.json["error"]["message"]
