@@ -35,6 +35,7 @@ Manager::~Manager() {
   const Error gone = shutting_down();
   for (auto& held : held_hellos_) held.done(gone);
   for (auto& [key, session] : sessions_) {
+    session->cancel_timers();
     for (auto& waiter : session->request_waiters) waiter.done(gone);
     for (auto& waiter : session->early_hellos) waiter.done(gone);
     for (auto& waiter : session->ready_waiters) waiter.done(gone);

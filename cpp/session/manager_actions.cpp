@@ -197,10 +197,7 @@ void Manager::check_idle(const SessionPtr& session) {
 
 void Manager::release_listeners(const SessionPtr& session) {
   log_->info("session {}: ending: {}", to_string(session->request.key), session->reason.message);
-  for (Scheduler::Timer* timer : {&session->phase_timer, &session->client_timer,
-                                  &session->lifetime_timer, &session->idle_timer}) {
-    timer->cancel();
-  }
+  session->cancel_timers();
   const Error& reason = session->reason;
   for (RequestWaiter& waiter : std::exchange(session->request_waiters, {})) {
     tickets_.erase(waiter.ticket);

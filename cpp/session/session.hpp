@@ -72,6 +72,13 @@ struct Session {
   Scheduler::Timer client_timer;  ///< After the last waiting `req` was cut.
   Scheduler::Timer lifetime_timer;
   Scheduler::Timer idle_timer;
+
+  /// A pending call holds the session: without this, it would hold itself.
+  void cancel_timers() {
+    for (Scheduler::Timer* timer : {&phase_timer, &client_timer, &lifetime_timer, &idle_timer}) {
+      timer->cancel();
+    }
+  }
 };
 
 }  // namespace scistream::session
