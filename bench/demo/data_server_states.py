@@ -25,14 +25,20 @@ def _stubs() -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def watched(socket: Path, observe: Callable[[str], None]) -> Iterator[None]:
-    """Calls the observer, on a thread of its own, for each state that a session enters."""
+    """Calls the observer, on a thread of its own, for each state that a session enters.
+
+    If the data server ends before the watch does, the last call says `lost`.
+    """
     messages, services = _stubs()
+    ending = threading.Event()
 
     def follow(events: Any) -> None:
-        with contextlib.suppress(grpc.RpcError):  # the end of the watch, wanted or not
+        with contextlib.suppress(grpc.RpcError):
             for event in events:
                 if event.kind in ("state", "gone"):  # gone: released, and idle for good
                     observe(event.session.state)
+        if not ending.is_set():
+            observe("lost")
 
     with grpc.insecure_channel(f"unix:{socket}") as channel:
         events = services.DataServerStub(channel).watch(
@@ -43,5 +49,6 @@ def watched(socket: Path, observe: Callable[[str], None]) -> Iterator[None]:
         try:
             yield
         finally:
+            ending.set()
             events.cancel()
             thread.join(5)

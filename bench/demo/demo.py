@@ -64,6 +64,8 @@ class Demo:
             self._show_state("S2UC", found[1])
 
     def _server_state(self, machine: str, name: str, state: str) -> None:
+        if state == "lost":
+            raise Failed(f"{name}'s data server has ended")
         self.states[machine].setdefault(name, []).append(state)
         self._show_state(f"{machine.upper()} {name}", state)
 

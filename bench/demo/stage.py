@@ -105,6 +105,7 @@ class Stage:
         *command: str | Path,
         on_line: Callable[[str, str], None] | None = None,
         vital: bool = False,
+        pass_fds: tuple[int, ...] = (),
     ) -> Program:
         """Starts a program; `on_line` gets `out` or `err` and the line, on the stage's thread.
 
@@ -119,6 +120,7 @@ class Stage:
             errors="replace",
             # A Ctrl-C on the terminal reaches this program alone, which ends the others in order.
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         program = Program(name, process, on_line, [], [], vital=vital)
         self._programs.append(program)

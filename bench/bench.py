@@ -1,0 +1,100 @@
+"""Measurements, side by side with peers. bench/README.md says how to read them.
+
+Absolute numbers belong to the machine and the moment; ratios within one run are what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "demo"))
+
+import measure
+from places import LOAD, ROOT
+from stage import Failed, Interrupted
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text("utf-8"))
+    memory = re.search(r"MemTotal:\s*(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
+    return {
+        "cpu": model[1] if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(int(memory[1]) * 1.024e-6, 1) if memory else None,
+        "kernel": platform.release(),
+        "congestion_control": Path("/proc/sys/net/ipv4/tcp_congestion_control")
+        .read_text("ascii")
+        .strip(),
+        "load_average": round(os.getloadavg()[0], 2),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def build_load() -> None:
+    """Builds the load generator; quick when there is nothing to do."""
+    tree = ROOT / "build/release"
+    configure = ["cmake", "--log-level=ERROR", "-DSCISTREAM_STUDIES=ON", str(tree)]
+    build = ["cmake", "--build", str(tree), "--target", LOAD.name]
+    for words in (configure, build) if not LOAD.exists() else (build,):
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+        if done.returncode != 0:
+            raise Failed(f"{' '.join(words)}:\n{done.stdout}{done.stderr}")
+
+
+def table(rows: list[measure.Row]) -> str:
+    """The rows under the names of their columns."""
+    names = list(rows[0])
+    texts = [names, *([str(row[name]) for name in names] for row in rows)]
+    widths = [max(len(line[i]) for line in texts) for i in range(len(names))]
+    numeric = [not isinstance(rows[0][name], str) for name in names]
+    return "\n".join(
+        "  "
+        + "  ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric)
+        ).rstrip()
+        for line in texts
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="dev bench", description=__doc__)
+    names = list(measure.MEASUREMENTS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names)} [all]")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers there as well")
+    parser.add_argument("--quick", action="store_true", help="see that it runs; measures little")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(names)}")
+    effort = measure.QUICK if options.quick else measure.FULL
+    document: dict[str, Any] = {"machine": machine(), "quick": options.quick}
+    print("machine: " + ", ".join(f"{key} {value}" for key, value in document["machine"].items()))
+    try:
+        wanted = options.names or names
+        if set(wanted) - {"setup"}:
+            build_load()
+        for name in wanted:
+            print(f"\n{name}: {measure.MEASUREMENTS[name].__doc__}", flush=True)
+            document[name] = measure.run(name, effort)
+            print(table(document[name]), flush=True)
+    except (Failed, OSError, subprocess.SubprocessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 130 if isinstance(error, Interrupted) else 1
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""The measurements run and say what they should. How fast anything is, no test asks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def bench(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(root / "bench/bench.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=55,
+    )
+
+
+def test_setup_reports_request_and_release(root: Path, tmp_path: Path) -> None:
+    done = bench(root, "--quick", "--json", str(tmp_path / "out.json"), "setup")
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert document["machine"]["cores"] >= 1
+    ready, request, release = document["setup"]
+    for row in (ready, request, release):
+        assert 0 < row["p50"] <= row["p99"]
+    assert ready["p50"] < request["p50"]  # a process takes longer than what it does
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("setup: ") for line in lines)
+    assert sum(" ms " in line for line in lines) == 3
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--sideways"]])
+def test_an_unknown_measurement_is_a_usage_error(root: Path, arguments: list[str]) -> None:
+    assert bench(root, *arguments).returncode == 2
