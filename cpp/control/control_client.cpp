@@ -48,9 +48,11 @@ class ControlClient::Impl : public std::enable_shared_from_this<ControlClient::I
     return true;
   }
 
-  void leave(grpc::ClientContext* context) {
+  /// Counts a call out. Its context holds the channel, and is gone when this returns.
+  void leave(std::unique_ptr<grpc::ClientContext> context) {
     const std::lock_guard lock(mutex_);
-    open_.erase(context);
+    open_.erase(context.get());
+    context.reset();
     idle_.notify_all();
   }
 
@@ -59,6 +61,8 @@ class ControlClient::Impl : public std::enable_shared_from_this<ControlClient::I
     closing_ = true;
     for (grpc::ClientContext* context : open_) context->TryCancel();
     idle_.wait(lock, [this] { return open_.empty() && probes_ == 0; });
+    // gRPC joins its callback threads when its last channel goes: here, never on one of them.
+    stub.reset();
   }
 
   [[nodiscard]] bool closing() {
@@ -122,39 +126,43 @@ class UnaryAttempts final : public Call,
 
   void start() {
     auto attempt = std::make_shared<Attempt>();
+    attempt->context = std::make_unique<grpc::ClientContext>();
     const auto left = std::chrono::duration_cast<milliseconds>(deadline_ - impl_->scheduler.now());
-    impl_->prepare(attempt->context, std::max(left, milliseconds(1)));
+    impl_->prepare(*attempt->context, std::max(left, milliseconds(1)));
     {
       const std::lock_guard lock(mutex_);
-      if (cancelled_ || !impl_->enter(&attempt->context))
+      if (cancelled_ || !impl_->enter(attempt->context.get()))
         return finish(Error{Cause::cancelled, "the call was cancelled"});
       current_ = attempt;
     }
     (impl_->stub->async()->*method_)(
-        &attempt->context, &request_, &attempt->response,
+        attempt->context.get(), &request_, &attempt->response,
         [self = this->shared_from_this(), attempt](const grpc::Status& status) {
           self->impl_->scheduler.post(
               [self, attempt, status] { self->on_answer(*attempt, status); });
-          self->impl_->leave(&attempt->context);
+          {
+            const std::lock_guard own(self->mutex_);
+            self->current_.reset();
+          }
+          self->impl_->leave(std::move(attempt->context));
         });
   }
 
   void cancel() override {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
-    if (current_) current_->context.TryCancel();
+    if (current_) current_->context->TryCancel();
   }
 
  private:
   struct Attempt {
-    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientContext> context;  ///< Until the call has ended.
     Answer response;
   };
 
   void on_answer(const Attempt& attempt, const grpc::Status& status) {
     {
       const std::lock_guard lock(mutex_);
-      current_.reset();
       if (cancelled_ && !status.ok())
         return finish(Error{Cause::cancelled, "the call was cancelled"});
     }
@@ -252,22 +260,25 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
       : impl_(std::move(impl)), observe_(std::move(observe)), done_(std::move(done)) {
     request_.mutable_uids()->Add(uids.begin(), uids.end());
     request_.set_period_ms(static_cast<std::uint32_t>(period.count()));
-    if (!impl_->access.token.empty()) context_.AddMetadata("authorization", impl_->access.token);
+    if (!impl_->access.token.empty()) context_->AddMetadata("authorization", impl_->access.token);
   }
 
   void start(std::shared_ptr<WatchCall> self) {
-    if (!impl_->enter(&context_)) {
+    if (!impl_->enter(context_.get())) {
       impl_->scheduler.post(
           [done = done_] { done(Error{Cause::cancelled, "the client is going away"}); });
       return;
     }
     self_ = std::move(self);
-    impl_->stub->async()->watch(&context_, &request_, this);
+    impl_->stub->async()->watch(context_.get(), &request_, this);
     StartRead(&event_);
     StartCall();
   }
 
-  void cancel() override { context_.TryCancel(); }
+  void cancel() override {
+    const std::lock_guard lock(mutex_);
+    if (context_) context_->TryCancel();
+  }
 
  private:
   void OnReadDone(bool ok) override {
@@ -286,12 +297,16 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
         [done = std::move(done_), result = status.ok() ? Status() : Status(from_grpc(status))] {
           done(result);
         });
-    impl_->leave(&context_);
+    {
+      const std::lock_guard lock(mutex_);
+      impl_->leave(std::move(context_));
+    }
     const auto last = std::move(self_);
   }
 
   ImplPtr impl_;
-  grpc::ClientContext context_;
+  std::mutex mutex_;
+  std::unique_ptr<grpc::ClientContext> context_ = std::make_unique<grpc::ClientContext>();
   WatchRequest request_;
   SessionEvent event_;
   std::function<void(const session::SessionEvent&)> observe_;
