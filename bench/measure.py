@@ -145,7 +145,8 @@ def session(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
     """Throughput through a whole session, that is two relays."""
     target = places.sink(stage)
     pair = Pair(stage, folder)
-    rows = throughput(stage, effort, [Place("direct", target), pair.session(target)], "direct")
+    with pair.session(target) as way:
+        rows = throughput(stage, effort, [Place("direct", target), way], "direct")
     pair.close()
     return rows
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,11 +130,13 @@ class Pair:
         """The command that releases it."""
         return self._s2uc("release", uid)
 
-    def session(self, target: str) -> Place:
-        """A session to the target, until the stage ends."""
+    @contextlib.contextmanager
+    def session(self, target: str) -> Iterator[Place]:
+        """A session to the target, released at the end."""
         document = json.loads(self._stage.call("s2uc request", *self.request(target)))
         pids = tuple(facility.data_server_pid for facility in self.facilities)
-        return Place("session", document["listeners"][0], pids)
+        yield Place("session", document["listeners"][0], pids)
+        self._stage.call("s2uc release", *self.release(document["uid"]))
 
     def close(self) -> None:
         """Ends both facilities."""
