@@ -3,10 +3,16 @@
 #include <string>
 
 #include "base/version.hpp"
+#include "bindings/bindings.hpp"
 
 /// The compiled half of the `scistream` package. Nothing here starts a thread or touches gRPC:
 /// importing the package has no side effects.
 PYBIND11_MODULE(_core, module) {
+  using namespace scistream;  // NOLINT(google-build-using-namespace): a module, not a header
   module.doc() = "Compiled half of the scistream package; use scistream itself.";
-  module.attr("__version__") = std::string(scistream::version());
+  module.attr("__version__") = std::string(version());
+  bindings::bind_control_server(module);
+  bindings::bind_user_client(module);
+  bindings::bind_app_controller(module);
+  bindings::bind_relay(module);
 }

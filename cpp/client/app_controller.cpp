@@ -42,6 +42,7 @@ class HelloRun : public std::enable_shared_from_this<HelloRun> {
     scheduler_.post([self = shared_from_this()] {
       self->cancelled_ = true;
       if (self->call_) self->call_->cancel();
+      if (self->waiting_) self->give_up();
     });
   }
 
@@ -51,11 +52,21 @@ class HelloRun : public std::enable_shared_from_this<HelloRun> {
     const bool absent = !answer && (answer.error().cause == Cause::not_found ||
                                     answer.error().cause == Cause::failure);
     if (absent && !cancelled_ && scheduler_.now() < patient_until_) {
-      timer_ = scheduler_.after(std::chrono::milliseconds(200),
-                                [self = shared_from_this()] { self->send(); });
+      waiting_ = true;
+      timer_ = scheduler_.after(std::chrono::milliseconds(200), [self = shared_from_this()] {
+        self->waiting_ = false;
+        self->send();
+      });
       return;
     }
     done_(std::move(answer));
+  }
+
+  /// Between two hellos nothing is open that could be cancelled.
+  void give_up() {
+    waiting_ = false;
+    timer_.cancel();
+    done_(Error{Cause::cancelled, "interrupted"});
   }
 
   Scheduler& scheduler_;
@@ -64,6 +75,7 @@ class HelloRun : public std::enable_shared_from_this<HelloRun> {
   Clock::time_point patient_until_;
   Done done_;
   bool cancelled_ = false;
+  bool waiting_ = false;  ///< For the time of the next hello.
   control::ControlClient::Handle call_;
   Scheduler::Timer timer_;
 };

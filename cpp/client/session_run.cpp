@@ -35,6 +35,7 @@ SessionRun::SessionRun(Scheduler& scheduler, control::ControlClient& producer,
 void SessionRun::start(Observe observe, Done done) {
   scheduler_.post(
       [self = shared_from_this(), observe = std::move(observe), done = std::move(done)]() mutable {
+        if (self->cancelled_) return done(Error{Cause::cancelled, "interrupted"});
         self->observe_ = std::move(observe);
         self->done_ = std::move(done);
         self->started_ = self->scheduler_.now();
@@ -49,7 +50,10 @@ void SessionRun::start(Observe observe, Done done) {
 }
 
 void SessionRun::cancel() {
-  scheduler_.post([self = shared_from_this()] { self->fail({Cause::cancelled, "interrupted"}); });
+  scheduler_.post([self = shared_from_this()] {
+    self->cancelled_ = true;
+    self->fail({Cause::cancelled, "interrupted"});
+  });
 }
 
 void SessionRun::apply(ClientInput input) {

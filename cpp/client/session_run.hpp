@@ -59,7 +59,8 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
   /// `done` is called once: with the session, or with why there is none, after everything reserved
   /// has been released. `observe` sees every state.
   void start(Observe observe, Done done);
-  /// Gives up and releases, unless the session is set up already.
+  /// Gives up and releases, unless the session is set up already. May come before `start`, which
+  /// then sends nothing.
   void cancel();
 
  private:
@@ -93,6 +94,7 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
   session::ClientMachine machine_;
   Observe observe_;
   Done done_;
+  bool cancelled_ = false;
   Clock::time_point started_{};
   Scheduler::Timer timeout_;
   Error error_;

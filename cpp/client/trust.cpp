@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <vector>
+
 #include "base/file.hpp"
 
 namespace scistream::client {
@@ -16,8 +18,11 @@ Result<std::string> trusted_certificates(const std::filesystem::path& server_cer
     }
     return given;
   }
+  std::vector<std::filesystem::path> places{"server.crt"};
+  // Without a state folder, a file of that name in the working folder means nothing.
+  if (!state_directory.empty()) places.push_back(state_directory / "pinned.pem");
   std::error_code error;
-  for (const auto& path : {std::filesystem::path("server.crt"), state_directory / "pinned.pem"}) {
+  for (const auto& path : places) {
     if (std::filesystem::exists(path, error)) return read_file(path);
   }
   return std::string();
@@ -36,6 +41,10 @@ Result<Secret> read_key_file(const std::filesystem::path& path) {
   auto key = Secret::from_hex(*text, key_size);
   if (!key) return Error{key.error().cause, "'" + path.string() + "': " + key.error().message};
   return key;
+}
+
+bool keys_may_travel(bool tls, const Endpoint& prod, const Endpoint& cons) {
+  return tls || (is_loopback(prod.host) && is_loopback(cons.host));
 }
 
 }  // namespace scistream::client

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/endpoint.hpp"
 #include "base/error.hpp"
 #include "base/secret.hpp"
 
@@ -16,5 +17,9 @@ Result<std::string> trusted_certificates(const std::filesystem::path& server_cer
 
 /// A file with 64 hexadecimal digits, readable by its owner alone.
 Result<Secret> read_key_file(const std::filesystem::path& path);
+
+/// Whether keys may be sent to these control servers: only where they cannot be read on the way
+/// (PROTOCOL §7, Transport).
+bool keys_may_travel(bool tls, const Endpoint& prod, const Endpoint& cons);
 
 }  // namespace scistream::client

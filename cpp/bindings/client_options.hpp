@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "bindings/errors.hpp"
+#include "client/trust.hpp"
+#include "client/user_client.hpp"
+
+namespace scistream::bindings {
+
+/// How a client of this process reaches control servers. `roots`: PEM text; empty takes what
+/// `server_cert` and the defaults of the command line say.
+inline client::ClientOptions client_options(bool tls, std::string roots,
+                                            const std::filesystem::path& server_cert,
+                                            std::string token,
+                                            std::filesystem::path state_directory) {
+  client::ClientOptions options;
+  options.tls = tls;
+  options.token = std::move(token);
+  if (tls && roots.empty()) {
+    roots = value_or_raise(client::trusted_certificates(server_cert, state_directory));
+  } else if (tls && !server_cert.empty()) {
+    raise({Cause::invalid_argument, "roots and server_cert are two ways to say it; give one"});
+  }
+  options.roots = std::move(roots);
+  options.state_directory = std::move(state_directory);
+  return options;
+}
+
+}  // namespace scistream::bindings

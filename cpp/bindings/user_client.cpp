@@ -1,0 +1,327 @@
+#include "client/user_client.hpp"
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/file.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/calls.hpp"
+#include "bindings/client_options.hpp"
+#include "bindings/errors.hpp"
+#include "bindings/process.hpp"
+#include "bindings/values.hpp"
+
+namespace py = pybind11;
+
+namespace scistream::bindings {
+
+namespace {
+
+using client::SessionRequest;
+using client::SessionResult;
+using std::chrono::milliseconds;
+
+/// The C++ client, until closed, and what uses it. Owns it; any thread.
+class Client {
+ public:
+  explicit Client(client::ClientOptions options)
+      : tls_(options.tls), client_(std::make_unique<client::UserClient>(std::move(options))) {}
+
+  void close() {
+    close_and_wait(calls_, [this] { client_.reset(); });
+  }
+
+  [[nodiscard]] bool tls() const { return tls_; }
+  [[nodiscard]] Calls& calls() { return calls_; }
+  /// Within calls only.
+  [[nodiscard]] client::UserClient& operator*() const { return *client_; }
+
+ private:
+  const bool tls_;
+  std::unique_ptr<client::UserClient> client_;
+  Calls calls_;
+};
+
+/// Servers given by name, or where the client remembers the session to be. Within calls only.
+Result<std::vector<Endpoint>> places(const Client& client, const std::string& uid,
+                                     const std::vector<Endpoint>& given) {
+  if (!given.empty()) return given;
+  return (*client).servers_of(uid);
+}
+
+Status release_at(Client& client, const std::string& uid, const std::vector<Endpoint>& given) {
+  const auto servers = places(client, uid, given);
+  if (!servers) return servers.error();
+  return (*client).release(uid, *servers);
+}
+
+Result<std::vector<session::SessionView>> status_at(Client& client, const std::string& uid,
+                                                    const std::vector<Endpoint>& given) {
+  const auto servers = places(client, uid, given);
+  if (!servers) return servers.error();
+  return (*client).status(uid, *servers);
+}
+
+py::tuple to_tuple(const std::vector<session::SessionView>& views) {
+  py::tuple list(views.size());
+  for (std::size_t i = 0; i < views.size(); ++i) list[i] = to_python(views[i]);
+  return list;
+}
+
+/// One session, from its request on. Shares the client; any thread.
+class SessionHandle {
+ public:
+  SessionHandle(const Owned<Client>& client, Endpoint prod, Endpoint cons, SessionRequest request)
+      : client_(client.share()),
+        uid_(request.uid),
+        prod_key_(request.prod_app_key),
+        cons_key_(request.cons_app_key),
+        servers_{prod, cons},
+        set_up_(std::make_shared<SetUp>()) {
+    if (prod == cons) servers_.pop_back();
+    Client* const shared = &*client_.share();
+    const auto observe = [set_up = set_up_](const client::StateChange& change) {
+      const std::lock_guard lock(set_up->mutex);
+      set_up->states.push_back(change);
+    };
+    call_ = start_or_raise(
+        client_->calls(),
+        [set_up = set_up_, shared, prod, cons, request = std::move(request), observe] {
+          auto result = (**shared).request(prod, cons, request, observe, &set_up->interrupt);
+          const std::lock_guard lock(set_up->mutex);
+          set_up->result.emplace(std::move(result));
+        },
+        [set_up = set_up_] { set_up->interrupt.trigger(); });
+  }
+
+  /// False if it is still being set up after `timeout`.
+  bool wait_ready(std::optional<double> timeout) const {
+    client_.check();
+    std::optional<milliseconds> limit;
+    if (timeout) limit = seconds_argument("timeout", *timeout);
+    if (!wait_with_signals(*call_, limit)) return false;
+    (void)result();
+    return true;
+  }
+
+  /// Until it is set up; Ctrl-C releases it, in the background.
+  void wait_or_abandon() const {
+    try {
+      wait_with_signals(*call_);
+    } catch (const py::error_already_set&) {
+      leave(client_->calls(), call_, [end = ending()] { (void)end(); });
+      throw;
+    }
+    (void)result();
+  }
+
+  [[nodiscard]] bool ready() const {
+    client_.check();
+    const py::gil_scoped_release released;
+    const std::lock_guard lock(set_up_->mutex);
+    return set_up_->result && *set_up_->result;
+  }
+
+  /// Ends it, set up or not; one that never came to be is a success.
+  void release() const {
+    if (client_.left()) return;
+    const Leaving leaving{};
+    blocking<void>(client_->calls(), ending(), leaving, uid_);
+  }
+
+  [[nodiscard]] py::tuple status() const {
+    const auto work = [shared = &*client_.share(), uid = uid_, servers = servers_] {
+      return status_at(*shared, uid, servers);
+    };
+    return to_tuple(blocking<std::vector<session::SessionView>>(client_->calls(), work, {}, uid_));
+  }
+
+  /// For repr.
+  [[nodiscard]] std::string description() const {
+    if (client_.left()) return uid_ + " of another process";
+    const py::gil_scoped_release released;
+    const std::lock_guard lock(set_up_->mutex);
+    if (!set_up_->result) return uid_ + " being set up";
+    return uid_ + (*set_up_->result ? " set up" : " failed");
+  }
+  [[nodiscard]] const std::string& uid() const { return uid_; }
+  [[nodiscard]] std::vector<std::string> listeners() const { return result().listeners; }
+  [[nodiscard]] std::vector<std::string> prod_listeners() const { return result().prod_listeners; }
+  [[nodiscard]] std::vector<std::string> targets() const { return result().targets; }
+  [[nodiscard]] std::string transport() const { return result().transport; }
+  [[nodiscard]] double setup_ms() const { return milliseconds_of(result().setup); }
+
+  [[nodiscard]] py::object states() const {
+    client_.check();
+    std::vector<client::StateChange> states;
+    {
+      const py::gil_scoped_release released;
+      const std::lock_guard lock(set_up_->mutex);
+      states = set_up_->states;
+    }
+    return to_python(states);
+  }
+
+  [[nodiscard]] py::bytes key(const std::string& role) const {
+    const Secret& key = value_or_raise(parse_role(role)) == Role::producer ? prod_key_ : cons_key_;
+    return {reinterpret_cast<const char*>(key.bytes().data()), key.size()};
+  }
+
+ private:
+  /// What the call and this object share.
+  struct SetUp {
+    client::Interrupt interrupt;
+    std::mutex mutex;
+    std::vector<client::StateChange> states;
+    std::optional<Result<SessionResult>> result;
+  };
+
+  [[nodiscard]] std::function<Status()> ending() const {
+    return [set_up = set_up_, call = call_, shared = &*client_.share(), uid = uid_,
+            servers = servers_]() -> Status {
+      set_up->interrupt.trigger();
+      call->wait();
+      const bool was_set_up = set_up->result && *set_up->result;
+      return was_set_up ? (**shared).release(uid, servers) : Status();
+    };
+  }
+
+  [[nodiscard]] SessionResult result() const {
+    client_.check();
+    std::optional<Result<SessionResult>> result;
+    {
+      const py::gil_scoped_release released;
+      const std::lock_guard lock(set_up_->mutex);
+      result = set_up_->result;
+    }
+    if (!result) {
+      raise({Cause::failed_precondition, "the session is being set up; wait_ready() waits for it"},
+            uid_);
+    }
+    return value_or_raise(std::move(*result), uid_);
+  }
+
+  Owned<Client> client_;
+  const std::string uid_;
+  const Secret prod_key_;
+  const Secret cons_key_;
+  std::vector<Endpoint> servers_;
+  std::shared_ptr<SetUp> set_up_;
+  std::shared_ptr<Call> call_;
+};
+
+class UserClientHandle {
+ public:
+  explicit UserClientHandle(client::ClientOptions options)
+      : client_(std::make_shared<Client>(std::move(options))) {}
+
+  std::unique_ptr<SessionHandle> request(const std::string& prod, const std::string& cons,
+                                         const std::string& uid, int num_conn,
+                                         std::optional<long long> rate,
+                                         const std::vector<std::string>& prod_app,
+                                         std::map<std::string, std::string> labels, double lifetime,
+                                         double timeout, const py::object& prod_key,
+                                         const py::object& cons_key, bool wait) const {
+    const Endpoint producer = endpoint_argument("prod", prod);
+    const Endpoint consumer = endpoint_argument("cons", cons);
+    SessionRequest request;
+    request.uid = uid.empty() ? random_uid() : uid;
+    value_or_raise(check_uid(request.uid));
+    request.num_conn = num_conn;
+    request.rate_mbps = rate.value_or(0);
+    request.rate_is_explicit = rate.has_value();
+    request.prod_app = endpoint_arguments("prod_app", prod_app);
+    request.labels = std::move(labels);
+    request.lifetime = seconds_argument("lifetime", lifetime);
+    request.timeout = seconds_argument("timeout", timeout);
+    request.prod_app_key = key_argument("prod_key", prod_key);
+    request.cons_app_key = key_argument("cons_key", cons_key);
+    if (client::keys_may_travel(client_->tls(), producer, consumer)) {
+      if (prod_key.is_none()) request.prod_app_key = Secret::random(key_size);
+      if (cons_key.is_none()) request.cons_app_key = Secret::random(key_size);
+    } else if (!prod_key.is_none() || !cons_key.is_none()) {
+      raise({Cause::invalid_argument,
+             "application keys do not travel over plaintext off this machine; leave them out"});
+    }
+    auto session = std::make_unique<SessionHandle>(client_, producer, consumer, std::move(request));
+    if (wait) session->wait_or_abandon();
+    return session;
+  }
+
+  void release(const std::string& uid, const std::vector<std::string>& servers) const {
+    const auto work = [shared = &*client_.share(), uid,
+                       given = endpoint_arguments("servers", servers)] {
+      return release_at(*shared, uid, given);
+    };
+    blocking<void>(client_->calls(), work, {}, uid);
+  }
+
+  [[nodiscard]] py::tuple status(const std::string& uid,
+                                 const std::vector<std::string>& servers) const {
+    const auto work = [shared = &*client_.share(), uid,
+                       given = endpoint_arguments("servers", servers)] {
+      return status_at(*shared, uid, given);
+    };
+    return to_tuple(blocking<std::vector<session::SessionView>>(client_->calls(), work, {}, uid));
+  }
+
+  [[nodiscard]] py::object info(const std::string& server) const {
+    const auto work = [shared = &*client_.share(), at = endpoint_argument("server", server)] {
+      return (**shared).info(at);
+    };
+    return to_python(blocking<control::ServerInfo>(client_->calls(), work));
+  }
+
+  void close() {
+    if (!client_.left()) client_->close();
+  }
+
+ private:
+  Owned<Client> client_;
+};
+
+}  // namespace
+
+void bind_user_client(py::module_& module) {
+  module.def("default_state_directory", &default_state_directory);
+  py::class_<SessionHandle>(module, "Session", py::release_gil_before_calling_cpp_dtor())
+      .def("wait_ready", &SessionHandle::wait_ready, py::arg("timeout"))
+      .def("release", &SessionHandle::release)
+      .def("status", &SessionHandle::status)
+      .def("key", &SessionHandle::key, py::arg("role"))
+      .def_property_readonly("ready", &SessionHandle::ready)
+      .def_property_readonly("description", &SessionHandle::description)
+      .def_property_readonly("uid", &SessionHandle::uid)
+      .def_property_readonly("listeners", &SessionHandle::listeners)
+      .def_property_readonly("prod_listeners", &SessionHandle::prod_listeners)
+      .def_property_readonly("targets", &SessionHandle::targets)
+      .def_property_readonly("transport", &SessionHandle::transport)
+      .def_property_readonly("setup_ms", &SessionHandle::setup_ms)
+      .def_property_readonly("states", &SessionHandle::states);
+  py::class_<UserClientHandle>(module, "UserClient", py::release_gil_before_calling_cpp_dtor())
+      .def(py::init([](bool tls, std::string roots, const std::filesystem::path& server_cert,
+                       std::string token, std::filesystem::path state_dir) {
+             about_to_use_grpc();
+             return std::make_unique<UserClientHandle>(client_options(
+                 tls, std::move(roots), server_cert, std::move(token), std::move(state_dir)));
+           }),
+           py::kw_only(), py::arg("tls"), py::arg("roots"), py::arg("server_cert"),
+           py::arg("token"), py::arg("state_dir"))
+      .def("request", &UserClientHandle::request, py::arg("prod"), py::arg("cons"), py::kw_only(),
+           py::arg("uid"), py::arg("num_conn"), py::arg("rate"), py::arg("prod_app"),
+           py::arg("labels"), py::arg("lifetime"), py::arg("timeout"), py::arg("prod_key"),
+           py::arg("cons_key"), py::arg("wait"))
+      .def("release", &UserClientHandle::release, py::arg("uid"), py::arg("servers"))
+      .def("status", &UserClientHandle::status, py::arg("uid"), py::arg("servers"))
+      .def("info", &UserClientHandle::info, py::arg("server"))
+      .def("close", &UserClientHandle::close);
+}
+
+}  // namespace scistream::bindings

@@ -1,0 +1,63 @@
+#include "bindings/values.hpp"
+
+#include <pybind11/stl.h>
+
+#include <string>
+
+namespace py = pybind11;
+
+namespace scistream::bindings {
+
+namespace {
+
+using namespace pybind11::literals;  // NOLINT(google-build-using-namespace): _a
+
+py::object type(const char* name) { return py::module_::import("scistream._values").attr(name); }
+
+py::tuple texts(const std::vector<std::string>& list) { return py::tuple(py::cast(list)); }
+
+}  // namespace
+
+py::object to_python(const session::SessionView& view) {
+  const auto& counters = view.counters;
+  return type("SessionStatus")("uid"_a = view.key.uid, "role"_a = to_string(view.key.role),
+                               "state"_a = to_string(view.state), "phase"_a = to_string(view.phase),
+                               "listeners"_a = texts(view.listeners),
+                               "targets"_a = texts(view.targets), "num_conn"_a = view.num_conn,
+                               "rate"_a = view.rate_mbps, "rate_is_leased"_a = view.rate_is_leased,
+                               "transport"_a = view.transport, "protection"_a = view.protection,
+                               "labels"_a = view.labels, "age"_a = seconds_of(view.age),
+                               "bytes_to_consumer"_a = counters.bytes_to_consumer,
+                               "bytes_to_producer"_a = counters.bytes_to_producer,
+                               "connections_active"_a = counters.connections_active,
+                               "connections_total"_a = counters.connections_total,
+                               "errors"_a = counters.errors, "idle"_a = seconds_of(counters.idle));
+}
+
+py::object to_python(const control::ServerInfo& info) {
+  return type("ServerInfo")(
+      "version"_a = info.version, "data_server_kinds"_a = texts(info.data_server_kinds),
+      "transports"_a = texts(info.transports), "ports_total"_a = info.capacity.ports_total,
+      "ports_free"_a = info.capacity.ports_free, "capacity"_a = info.capacity.mbps,
+      "capacity_free"_a = info.capacity.mbps_free, "sessions"_a = info.capacity.sessions);
+}
+
+py::object to_python(const relay::Snapshot& snapshot) {
+  return type("RelayStats")("bytes_to_client"_a = snapshot.bytes_to_client,
+                            "bytes_to_target"_a = snapshot.bytes_to_target,
+                            "connections_active"_a = snapshot.connections_active,
+                            "connections_total"_a = snapshot.connections_total,
+                            "errors"_a = snapshot.errors, "idle"_a = seconds_of(snapshot.idle));
+}
+
+py::object to_python(const std::vector<client::StateChange>& states) {
+  const py::object change = type("StateChange");
+  py::tuple list(states.size());
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    list[i] =
+        change("state"_a = to_string(states[i].state), "ms"_a = milliseconds_of(states[i].at));
+  }
+  return list;
+}
+
+}  // namespace scistream::bindings

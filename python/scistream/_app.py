@@ -1,0 +1,131 @@
+"""An application's side of a session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from types import TracebackType
+
+from scistream import _core
+from scistream._live import Live, Path
+
+
+class AppController(Live):
+    """Announces an application to its own facility's control server.
+
+    A `with` block says hello and closes the controller at its end; the session goes on:
+
+        with AppController(uid, "127.0.1.1:5000", role="PROD", listeners=["127.0.0.1:9000"]):
+            serve()
+
+    Every method may be called from any thread.
+
+    Args:
+        uid: The session's id.
+        s2cs: The control server of the application's facility, `host:port`.
+        role: `PROD` or `CONS`, any case.
+        listeners: Where the producer application listens, `host:port` each; a consumer has none.
+        key: The session's application key of this facility, 32 bytes or 64 hexadecimal digits.
+        tls: Whether the control server speaks TLS.
+        roots: Certificates to trust, PEM text, one or several.
+        server_cert: The same as a file. With neither: `server.crt` of the working folder, else the
+            pinned ones of the state folder, else the system's authorities.
+        token: Access token; empty is none.
+        state_dir: The user's state folder; None is the default of the commands.
+
+    Raises:
+        InvalidRequest: An argument that cannot be read, or a producer without listeners.
+        NotFound: There is no such certificate file.
+
+    """
+
+    def __init__(
+        self,
+        uid: str,
+        s2cs: str,
+        *,
+        role: str,
+        listeners: Sequence[str] = (),
+        key: bytes | str | None = None,
+        tls: bool = True,
+        roots: str = "",
+        server_cert: Path | None = None,
+        token: str = "",
+        state_dir: Path | None = None,
+    ) -> None:
+        self._core = _core.AppController(
+            uid,
+            s2cs,
+            role=role,
+            listeners=texts("listeners", listeners),
+            key=key,
+            tls=tls,
+            roots=roots,
+            server_cert=os.fspath(server_cert or ""),
+            token=token,
+            state_dir=os.fspath(state_dir or _core.default_state_directory()),
+        )
+        super().__init__()
+        self._name = f"{role.upper()} of {uid} at {s2cs}"
+        self._listeners: tuple[str, ...] = ()
+
+    def hello(
+        self, *, wait_ready: bool = False, patience: float = 0.0, timeout: float = 180.0
+    ) -> tuple[str, ...]:
+        """Says hello: the request that waits for it goes on. May be said again.
+
+        Args:
+            wait_ready: Return only when the session is set up and its targets are known.
+            patience: Seconds to wait for a session that is not there yet.
+            timeout: Seconds to wait for the set-up, with `wait_ready`.
+
+        Returns:
+            The facility's listeners, `host:port` each; a consumer connects to them.
+
+        Raises:
+            NotFound: There is no such session.
+            AuthError: The key is missing or wrong, or the server's certificate is not trusted.
+            Unavailable: The control server cannot be reached.
+            Timeout: It was not set up in time.
+            InvalidState: The controller is closed.
+
+        """
+        self._listeners = tuple(
+            self._core.hello(wait_ready=wait_ready, patience=patience, timeout=timeout)
+        )
+        return self._listeners
+
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """What the last hello returned; empty before the first."""
+        return self._listeners
+
+    def close(self) -> None:
+        """Closes the connection to the control server; a waiting hello raises Cancelled."""
+        self._core.close()
+
+    def __enter__(self) -> AppController:
+        try:
+            self.hello()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<scistream.AppController {self._name}>"
+
+
+def texts(what: str, values: Sequence[str]) -> list[str]:
+    """The list; a single string, which is a sequence too, is a mistake."""
+    if isinstance(values, str):
+        raise TypeError(f"{what}: a list of strings, not one string")
+    return list(values)

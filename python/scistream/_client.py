@@ -1,0 +1,292 @@
+"""The user's side: sessions between two facilities."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from scistream import _core
+from scistream._app import texts
+from scistream._errors import ScistreamError, Timeout
+from scistream._live import Live, NotCopied, Path
+from scistream._values import ServerInfo, SessionStatus, StateChange
+
+
+class UserClient(Live):
+    """The user client (S2UC): asks two control servers for a session, and ends it.
+
+        with UserClient(server_cert="facilities.pem") as client:
+            with client.request("a.example:5000", "b.example:5000", prod_app=[…]) as session:
+                print(session.listeners)
+
+    Sessions are remembered in the state folder, so `s2uc list`, `status` and `release` see them.
+    Every method may be called from any thread, several at once.
+
+    Args:
+        tls: Whether the control servers speak TLS.
+        roots: Certificates to trust, PEM text, one or several.
+        server_cert: The same as a file. With neither: `server.crt` of the working folder, else the
+            pinned ones of the state folder, else the system's authorities.
+        token: Access token; empty is none.
+        state_dir: Where sessions are remembered; None is the folder that the commands use.
+
+    Raises:
+        InvalidRequest: An argument that cannot be read.
+        NotFound: There is no such certificate file.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: bool = True,
+        roots: str = "",
+        server_cert: Path | None = None,
+        token: str = "",
+        state_dir: Path | None = None,
+    ) -> None:
+        self._core = _core.UserClient(
+            tls=tls,
+            roots=roots,
+            server_cert=os.fspath(server_cert or ""),
+            token=token,
+            state_dir=os.fspath(state_dir or _core.default_state_directory()),
+        )
+        super().__init__()
+        self._tls = tls
+
+    def request(
+        self,
+        prod: str,
+        cons: str,
+        *,
+        num_conn: int = 1,
+        rate: int | None = None,
+        prod_app: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        lifetime: float = 0.0,
+        uid: str = "",
+        timeout: float = 190.0,
+        prod_key: bytes | str | None = None,
+        cons_key: bytes | str | None = None,
+        wait: bool = True,
+    ) -> Session:
+        """Sets up a session. When that fails, or Ctrl-C ends the wait, nothing stays reserved.
+
+        Args:
+            prod: Control server of the producer's facility, `host:port`.
+            cons: Control server of the consumer's facility, `host:port`.
+            num_conn: Listeners, 1 to 4096; each takes any number of connections.
+            rate: Mbit/s of payload each way to reserve; None is best effort.
+            prod_app: Where the producer application listens, `host:port` each. Without it the
+                session waits for the application controllers of both sides to say hello.
+            labels: Such as job or experiment.
+            lifetime: Seconds after set-up at which the session ends by itself; 0 is never.
+            uid: The session's id; empty is a random one.
+            timeout: Seconds that the set-up may take.
+            prod_key: What the producer's controller must prove to know, 32 bytes or 64 hexadecimal
+                digits; None makes one, which the session's `app_key` shows.
+            cons_key: The same for the consumer's.
+            wait: Wait until it is set up. Otherwise return at once; `Session.wait_ready` waits.
+
+        Raises:
+            InvalidRequest: An argument is wrong.
+            AuthError: A server's certificate is not trusted, or a key or token is wrong.
+            PermissionDenied: A facility refuses the caller.
+            Unavailable: A control server cannot be reached.
+            Exhausted: Too few ports or too little bandwidth; the message says how much is free.
+            AlreadyExists: The id is in use there with other values.
+            Timeout: An application controller, or a facility, did not answer in time.
+            Cancelled: The client was closed.
+
+        """
+        core = self._core.request(
+            prod,
+            cons,
+            uid=uid,
+            num_conn=num_conn,
+            rate=rate,
+            prod_app=texts("prod_app", prod_app),
+            labels=dict(labels or {}),
+            lifetime=lifetime,
+            timeout=timeout,
+            prod_key=prod_key,
+            cons_key=cons_key,
+            wait=wait,
+        )
+        return Session(core, self)
+
+    def release(self, uid: str, servers: Sequence[str] = ()) -> None:
+        """Ends a session: listeners are closed, connections reset, ports and bandwidth free.
+
+        Args:
+            uid: The session's id.
+            servers: The control servers, `host:port` each; none is where this user requested it.
+
+        Raises:
+            NotFound: No server ever knew it, or it was not requested from here.
+            Unavailable: A control server cannot be reached.
+
+        """
+        self._core.release(uid, texts("servers", servers))
+
+    def status(self, uid: str, servers: Sequence[str] = ()) -> tuple[SessionStatus, ...]:
+        """The session at each control server; arguments and errors as `release`."""
+        return self._core.status(uid, texts("servers", servers))
+
+    def info(self, server: str) -> ServerInfo:
+        """What a control server, `host:port`, is and has free.
+
+        Raises:
+            Unavailable: It cannot be reached.
+            AuthError: Its certificate is not trusted.
+
+        """
+        return self._core.info(server)
+
+    def close(self) -> None:
+        """Cancels what is still being set up, closes the connections. May be called again.
+
+        Sessions that are set up go on; leaving their `with` block or `Session.release` ends them,
+        while the client is open.
+        """
+        self._core.close()
+
+    def __enter__(self) -> UserClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<scistream.UserClient {'TLS' if self._tls else 'plaintext'}>"
+
+
+class Session(NotCopied):
+    """A session between two facilities; `UserClient.request` makes it.
+
+    Leaving its `with` block always releases it. Without one it lives until `release`, by whomever.
+    Every method may be called from any thread. Properties that the set-up finds out raise
+    InvalidState before it has ended, and what made it fail afterwards.
+    """
+
+    def __init__(self, core: _core.Session, client: UserClient) -> None:
+        self._core = core
+        self._client = client  # keeps it from being collected, and so from closing
+        self._released = False
+
+    @property
+    def uid(self) -> str:
+        """Its id."""
+        return self._core.uid
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is set up."""
+        return self._core.ready
+
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """Where the consumer application connects, `host:port` each."""
+        return tuple(self._core.listeners)
+
+    @property
+    def prod_listeners(self) -> tuple[str, ...]:
+        """Where the consumer's facility connects to the producer's, `host:port` each."""
+        return tuple(self._core.prod_listeners)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Where the producer application listens, `host:port` each."""
+        return tuple(self._core.targets)
+
+    @property
+    def transport(self) -> str:
+        """Between the facilities."""
+        return self._core.transport
+
+    @property
+    def setup_ms(self) -> float:
+        """Milliseconds from request to ready."""
+        return self._core.setup_ms
+
+    @property
+    def states(self) -> tuple[StateChange, ...]:
+        """The states so far, oldest first."""
+        return self._core.states
+
+    def app_key(self, role: str) -> bytes:
+        """The secret that the application controller of `PROD` or `CONS` must know: 32 bytes.
+
+        Empty where none was sent, because the control channel is neither encrypted nor local.
+        """
+        return self._core.key(role)
+
+    def wait_ready(self, timeout: float | None = None) -> None:
+        """Waits until it is set up.
+
+        Args:
+            timeout: Seconds; None waits as long as the request may take. When they have passed the
+                set-up goes on.
+
+        Raises:
+            Timeout: It is not set up yet.
+            ScistreamError: It failed; as `UserClient.request`.
+
+        """
+        if not self._core.wait_ready(timeout):
+            raise Timeout(f"not set up within {timeout} s; it goes on", uid=self.uid)
+
+    def status(self) -> tuple[SessionStatus, ...]:
+        """The session at each of the two control servers.
+
+        Raises:
+            NotFound: It has ended.
+            Unavailable: A control server cannot be reached.
+
+        """
+        return self._core.status()
+
+    def release(self) -> None:
+        """Ends it: listeners are closed, connections reset, ports and bandwidth free.
+
+        One that is still being set up is cancelled. May be called again.
+
+        Raises:
+            Unavailable: A control server cannot be reached; the other one has released it.
+            InvalidState: The client is closed.
+
+        """
+        if not self._released:
+            self._core.release()
+            self._released = True
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.release()
+        except ScistreamError as failed:
+            if error is None:
+                raise
+            # What went wrong in the block matters more.
+            warnings.warn(
+                f"session {self.uid} was not released: {failed}", ResourceWarning, stacklevel=2
+            )
+
+    def __repr__(self) -> str:
+        how = ", released" if self._released else ""
+        return f"<scistream.Session {self._core.description}{how}>"

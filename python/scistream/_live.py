@@ -1,0 +1,46 @@
+"""What objects with threads and sockets have in common."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import os
+from typing import NoReturn, Union
+from weakref import WeakValueDictionary
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+class NotCopied:
+    """An object that stands for something outside Python: copying it would not copy that."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"cannot pickle or copy a live {type(self).__name__}")
+
+
+class Live(NotCopied):
+    """An object that owns threads or sockets, and is closed when the interpreter exits."""
+
+    def __init__(self) -> None:
+        _open[next(_count)] = self
+
+    def close(self) -> None:
+        """Ends it. May be called again, and does nothing in a forked child."""
+        raise NotImplementedError
+
+
+_open: WeakValueDictionary[int, Live] = WeakValueDictionary()
+_count = itertools.count()
+
+
+def _close_all() -> None:
+    # The latest first: clients while the servers that they still talk to are there.
+    for _, live in sorted(_open.items(), reverse=True):
+        with contextlib.suppress(Exception):
+            live.close()
+
+
+atexit.register(_close_all)
+# What the parent opened is the parent's to close.
+os.register_at_fork(after_in_child=_open.clear)

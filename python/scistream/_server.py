@@ -1,0 +1,149 @@
+"""A facility's control server, inside this process."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+from scistream import _core
+from scistream._live import Live, Path
+
+
+class ControlServer(Live):
+    """A facility: a control server (S2CS) with its data server, both inside this process.
+
+    The options are those of the command `s2cs`, with the same defaults; the data server always is
+    the native one in this process. A `with` block starts the server and closes it:
+
+        with ControlServer(listener_ip="127.0.1.1", port=0) as facility:
+            print(facility.endpoint)
+
+    Every method may be called from any thread; starts and stops happen one after another.
+
+    Args:
+        listener_ip: Address to listen on and to announce.
+        port: Control port; 0 takes a free one.
+        type: Kind of data server, any case.
+        port_range: `FIRST-LAST`, the ports of the sessions' listeners.
+        advertise: `HOST[:FIRSTPORT]` that others must use, behind NAT.
+        wan_ip: Address of producers' listeners; empty is `listener_ip`.
+        lan_ip: Address of consumers' listeners; empty is `listener_ip`.
+        timeout: Seconds that hello may take after a request, and update after hello.
+        capacity: Mbit/s that can be leased; 0 is unlimited.
+        max_session: Longest session after set-up, in seconds; 0 is unlimited.
+        idle_limit: Seconds without a connection after which a session ends; 0 is never.
+        state_dir: Folder for certificate and lock; None is one per address and port in the user's
+            state folder, and a temporary one with port 0.
+        tls: Whether the control port speaks TLS.
+        server_crt: Certificate file, PEM; None makes one, or takes the working folder's.
+        server_key: Its private key file, PEM.
+        insecure_no_auth: Serve others than this machine without knowing who they are.
+
+    Raises:
+        InvalidRequest: An option that cannot be read.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        listener_ip: str = "0.0.0.0",  # noqa: S104  # as s2cs; without authentication it is loopback
+        port: int = 5000,
+        type: str = "Native",  # noqa: A002  # the flag's name
+        port_range: str = "5100-5200",
+        advertise: str = "",
+        wan_ip: str = "",
+        lan_ip: str = "",
+        timeout: float = 180.0,
+        capacity: int = 0,
+        max_session: float = 0.0,
+        idle_limit: float = 86400.0,
+        state_dir: Path | None = None,
+        tls: bool = True,
+        server_crt: Path | None = None,
+        server_key: Path | None = None,
+        insecure_no_auth: bool = False,
+    ) -> None:
+        self._core = _core.ControlServer(
+            listener_ip=listener_ip,
+            port=port,
+            type=type,
+            port_range=port_range,
+            advertise=advertise,
+            wan_ip=wan_ip,
+            lan_ip=lan_ip,
+            timeout=timeout,
+            capacity=capacity,
+            max_session=max_session,
+            idle_limit=idle_limit,
+            state_dir=os.fspath(state_dir or ""),
+            tls=tls,
+            server_crt=os.fspath(server_crt or ""),
+            server_key=os.fspath(server_key or ""),
+            insecure_no_auth=insecure_no_auth,
+        )
+        super().__init__()
+
+    def start(self) -> None:
+        """Serves when it returns. After a stop it may be started again.
+
+        Raises:
+            InvalidRequest: An option is wrong; the message names it.
+            AlreadyExists: The port or the state folder is held; the message says by whom.
+            PermissionDenied: It would serve others than this machine.
+            InvalidState: It is running already, or closed.
+
+        """
+        self._core.start()
+
+    def stop(self, drain: float = 30.0) -> None:
+        """Takes no new session, waits for live connections, ends every session and frees the ports.
+
+        Args:
+            drain: Seconds to wait for live connections. Ctrl-C, or a close, ends the wait.
+
+        """
+        self._core.stop(drain)
+
+    def close(self) -> None:
+        """Stops at once, connections are reset. May be called again; ends a waiting `stop`."""
+        self._core.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether it serves."""
+        return self._core.running
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients reach it, `host:port`. InvalidState if it is not running."""
+        return self._core.endpoint
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of its certificate; empty without TLS. InvalidState if it is not running."""
+        return self._core.fingerprint
+
+    @property
+    def certificate(self) -> str:
+        """The certificate that clients must trust, PEM; empty without TLS.
+
+        InvalidState if it is not running.
+        """
+        return self._core.certificate
+
+    def __enter__(self) -> ControlServer:
+        if not self._core.running:
+            self._core.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<scistream.ControlServer {self._core.description}>"

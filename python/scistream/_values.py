@@ -1,0 +1,83 @@
+"""What calls return: immutable, comparable, picklable; `_core` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class StateChange(NamedTuple):
+    """One step of a session's set-up."""
+
+    state: str
+    """`reserving`, `provisioning`, `updating`, `releasing` or `idle`."""
+    ms: float
+    """Milliseconds since the request began."""
+
+
+@dataclass(frozen=True)
+class SessionStatus:
+    """A session as one control server shows it."""
+
+    uid: str
+    role: str
+    """`PROD` or `CONS`: the side that this server has."""
+    state: str
+    """Of its state machine: `idle`, `reserving`, `listening`, `updating`, `releasing`."""
+    phase: str
+    """What it waits for next, or `ready`."""
+    listeners: tuple[str, ...]
+    """`host:port` each."""
+    targets: tuple[str, ...]
+    """`host:port` each; listener i feeds target i modulo their number."""
+    num_conn: int
+    """Listeners."""
+    rate: int
+    """Mbit/s of payload each way; 0 is best effort."""
+    rate_is_leased: bool
+    """Whether that much of the facility's capacity is set aside for it."""
+    transport: str
+    protection: str
+    """`encrypted`, `authenticated only` or `none`, between the facilities."""
+    labels: Mapping[str, str]
+    age: float
+    """Seconds since the request."""
+    bytes_to_consumer: int
+    bytes_to_producer: int
+    connections_active: int
+    connections_total: int
+    errors: int
+    """Connections that did not end cleanly."""
+    idle: float
+    """Seconds since bytes last moved or a connection came or went."""
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a control server says about itself."""
+
+    version: str
+    data_server_kinds: tuple[str, ...]
+    transports: tuple[str, ...]
+    ports_total: int
+    ports_free: int
+    capacity: int
+    """Mbit/s; 0 is unlimited."""
+    capacity_free: int
+    """Mbit/s."""
+    sessions: int
+
+
+@dataclass(frozen=True)
+class RelayStats:
+    """What went through a relay."""
+
+    bytes_to_client: int
+    bytes_to_target: int
+    connections_active: int
+    connections_total: int
+    errors: int
+    """Connections that did not end cleanly."""
+    idle: float
+    """Seconds since bytes last moved or a connection came or went."""

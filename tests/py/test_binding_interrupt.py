@@ -1,0 +1,91 @@
+"""Ctrl-C ends every call that waits, and takes back what the call had reserved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from binding import python
+
+# A timer thread sends SIGINT 0.3 s into the call; KeyboardInterrupt has 0.2 s from then on, and a
+# busy machine as much again.
+SCRIPT = """
+import os, signal, socket, sys, threading, time
+import scistream
+from binding import address, eventually, facilities, listening
+from pathlib import Path
+
+def request(both):
+    both.client.request(both.prod.endpoint, both.cons.endpoint)
+
+def wait_ready(both):
+    with both.client.request(both.prod.endpoint, both.cons.endpoint, wait=False) as session:
+        session.wait_ready()
+
+def patient_hello(both):
+    place = both.cons.endpoint
+    controller = scistream.AppController("nobody", place, role="CONS", roots=both.roots)
+    controller.hello(patience=60)
+
+def silent_server(both):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        both.client.info("127.0.0.1:%d" % silent.getsockname()[1])
+
+def drain(both):
+    with listening() as (server, app):
+        session = both.client.request(both.prod.endpoint, both.cons.endpoint, prod_app=[app])
+        with socket.create_connection(address(session.listeners[0])), server.accept()[0]:
+            both.cons.stop(drain=60)
+
+def relay(both):
+    with listening() as (server, target):
+        with scistream.Relay([("127.0.0.1:0", target)]) as relay:
+            with socket.create_connection(address(relay.listeners[0])), server.accept()[0]:
+                relay.close(drain=60)
+
+sent = []
+def interrupt():
+    time.sleep(0.3)
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+
+with facilities(Path(sys.argv[2])) as both:
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        globals()[sys.argv[1]](both)
+    except KeyboardInterrupt:
+        took = time.monotonic() - sent[0]
+        if sys.argv[1] == "drain":
+            assert eventually(lambda: not both.cons.running)
+        else:
+            assert eventually(both.nothing_reserved, 0.2), "something is still reserved"
+        print("interrupted" if took < 0.4 else f"took {took:.3f} s")
+    else:
+        print("not interrupted")
+"""
+
+
+@pytest.mark.parametrize(
+    "call", ["request", "wait_ready", "patient_hello", "silent_server", "drain", "relay"]
+)
+def test_ctrl_c_ends_the_wait(call: str, tmp_path: Path) -> None:
+    assert python(SCRIPT, call, tmp_path) == "interrupted\n"
+
+
+def test_other_threads_run_while_one_waits(tmp_path: Path) -> None:
+    script = """
+import sys, threading, time
+from binding import facilities
+from pathlib import Path
+with facilities(Path(sys.argv[1])) as both:
+    session = both.client.request(both.prod.endpoint, both.cons.endpoint, wait=False)
+    waiting = threading.Thread(target=lambda: session.wait_ready(0.5) )
+    threading.excepthook = lambda _: None
+    waiting.start()
+    rounds = 0
+    while waiting.is_alive():
+        rounds += 1
+    print("ran" if rounds > 1000 else rounds)
+"""
+    assert python(script, tmp_path) == "ran\n"
