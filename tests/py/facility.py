@@ -341,7 +341,8 @@ class Facility:
         """Ends it as a service manager would."""
         if self.command.process.poll() is None:
             self.command.signal(number)
-            assert self.command.wait(limit) == 0, self.command.err
+            code = self.command.wait(limit)
+            assert code == 0, f"s2cs ended with {code}\n{self.command.err}"
         self.check_gone()
 
     def kill(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -24,7 +25,6 @@ from applications import (
 from facility import (
     Client,
     Facility,
-    can_bind,
     command_line,
     data_servers,
     eventually,
@@ -179,31 +179,52 @@ def test_a_data_server_that_dies_again_and_again_is_replaced(
             assert echo(document["listeners"][0]) == b"ping"
 
 
-def test_ports_that_were_lost_meanwhile_end_the_session(
-    tmp_path: Path, echo_app: Application
-) -> None:
+@contextlib.contextmanager
+def stolen(facility: Facility, place: tuple[str, int]) -> Iterator[None]:
+    """The data server dies, and somebody takes one of its ports before the next one can."""
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Both processes stand still, so that nobody is faster.
+        facility.command.signal(signal.SIGSTOP)
+        kill(facility.data_server)
+        thief.bind(place)
+        thief.listen()
+        facility.command.signal(signal.SIGCONT)
+        yield
+
+
+def test_ports_that_stay_lost_end_the_session(tmp_path: Path, echo_app: Application) -> None:
     """Restoring is tried for 5 s; then the session ends in error and gives everything back."""
-    with Facility(tmp_path) as facility:
-        user = Client(tmp_path, facility, facility)
-        document = user.request("--prod-app", echo_app.endpoint)
-        host, port = split(document["prod_listeners"][0])
+    with Facility(tmp_path) as prod, Facility(tmp_path) as cons:
+        user = Client(tmp_path, prod, cons)
+        document = user.request("--prod-app", echo_app.endpoint, "--num-conn", 3)
+        place = split(document["prod_listeners"][0])
         with user.start("s2uc", "watch", document["uid"], "--json") as watch:
             watch.line('"role":"PROD"', "err")
-            with socket.socket() as thief:
-                thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                kill(facility.data_server)
-                thief.bind((host, port))
-                try:
-                    thief.listen()
-                except OSError:
-                    pytest.skip("the new data server was faster")
-                watch.line('"event":"gone".*"role":"PROD"', "err")
+            with stolen(prod, place):
+                gone = watch.line('"event":"gone".*"role":"PROD"', "err")
+                assert str(place[1]) in gone.string
+                assert prod.taken == [place[1]], "the others come back"
+                assert user.leased(prod) == 0
+                assert user.leased(cons) == 3, "the other facility is not concerned"
+            user.release(document["uid"])
+
+
+def test_a_port_that_is_lost_for_a_moment_is_waited_for(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    with Facility(tmp_path) as prod, Facility(tmp_path) as cons:
+        user = Client(tmp_path, prod, cons)
+        with user.session("--prod-app", echo_app.endpoint) as document:
+            before = prod.data_server
+            with stolen(prod, split(document["prod_listeners"][0])):
                 eventually(
-                    lambda: facility.taken == [port] or facility.taken == [],
-                    "the session's other ports come back",
+                    lambda: data_servers(prod.state) not in ([], [before]), "another data server"
                 )
-            user.s2uc("release", document["uid"])
-        assert can_bind(host, port)
+                eventually(lambda: prod.command.err.count("data server started") == 2, "its log")
+                assert not threading.Event().wait(0.5)  # time in which to try, and to fail
+            eventually(lambda: len(prod.taken) == 1, "the port is taken back", 5)
+            assert echo(document["listeners"][0]) == b"ping"
 
 
 def test_stopping_ends_only_what_was_started(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from applications import Application, application, connect, echo, fetch, payload, receive, sends
 from conftest import Pair
-from facility import Client, Facility, free_port
+from facility import Client, Facility
 
 SESSION_KEYS = {
     "uid",
@@ -192,16 +192,3 @@ def test_info_shows_what_is_left(pair: Pair, echo_app: Application) -> None:
         text = pair.user.s2uc("info", "--s2cs", pair.prod.endpoint).out
         assert "45 of 48 free" in text
         assert "unlimited" in text
-
-
-def test_a_session_whose_application_is_missing_counts_errors(pair: Pair) -> None:
-    """A connection that never finds its target is counted, and the session lives on."""
-    nobody = f"127.0.0.1:{free_port()}"
-    with pair.user.session("--prod-app", nobody) as document:
-        with connect(document["listeners"][0]):
-            pass
-        with connect(document["listeners"][0]) as connection:
-            connection.settimeout(50)
-            with pytest.raises(ConnectionResetError):
-                connection.recv(1)
-        assert any(session["errors"] for session in pair.user.sessions(document["uid"]))
