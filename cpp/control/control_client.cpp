@@ -167,6 +167,11 @@ class UnaryAttempts final : public Call,
       error.message =
           to_string(impl_->access.endpoint) + " did not answer in time (" + error.message + ")";
     }
+    if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+      error.message = to_string(impl_->access.endpoint) +
+                      " does not know this command; it may be a server of another version (" +
+                      error.message + ")";
+    }
     if (error.cause != Cause::unavailable) {
       impl_->reached = true;
       return finish(std::move(error));
