@@ -12,6 +12,8 @@ using session::ClientInput;
 using std::chrono::milliseconds;
 
 constexpr milliseconds longest_hello_backoff{500};
+/// For the other answer, when one of them is a refusal.
+constexpr milliseconds verdict_limit{1'000};
 
 /// With the facility named, since two of them answer.
 Error at(const control::ControlClient& client, Error error) {
@@ -118,13 +120,23 @@ void SessionRun::send_request(Side& side) {
         side.hello_timer.cancel();
         if (!answer) {
           side.foreign = answer.error().cause == Cause::already_exists;
-          return self->fail(at(*side.client, answer.error()));
+          return self->refused(side, at(*side.client, answer.error()));
         }
+        if (self->refusal_) return self->fail(*self->refusal_);
         side.answer = std::move(*answer);
         self->apply(side.role == Role::producer ? ClientInput::producer_answered
                                                 : ClientInput::consumer_answered);
       });
   if (!request_.prod_app.empty()) say_hello(side);
+}
+
+void SessionRun::refused(Side& side, Error error) {
+  const Side& other = &side == &producer_ ? consumer_ : producer_;
+  if (!side.foreign || !other.request_open) return fail(std::move(error));
+  // The id is someone else's here, so perhaps there too: that answer comes before any release.
+  refusal_ = std::move(error);
+  side.hello_timer =
+      scheduler_.after(verdict_limit, [self = shared_from_this()] { self->fail(*self->refusal_); });
 }
 
 void SessionRun::say_hello(Side& side) {
@@ -145,6 +157,14 @@ void SessionRun::say_hello(Side& side) {
                        // A deployed server reports a hello that overtook its req as UNKNOWN; ours
                        // as not found.
                        const Cause cause = answer.error().cause;
+                       if (cause == Cause::unauthenticated) {
+                         // Not our session: the answer to the request says so in a moment.
+                         side.hello_timer = self->scheduler_.after(
+                             verdict_limit, [self, error = at(*side.client, answer.error())] {
+                               self->fail(error);
+                             });
+                         return;
+                       }
                        if (cause != Cause::not_found && cause != Cause::failure)
                          return self->fail(at(*side.client, answer.error()));
                        side.hello_timer = self->scheduler_.after(
@@ -189,11 +209,13 @@ void SessionRun::send_release(Side& side) {
                                             : ClientInput::consumer_released);
   };
   side.hello_timer.cancel();
+  // Not known to be ours: the server gives it back by itself once the request is cut.
+  const bool unknown = side.request_open && (producer_.foreign || consumer_.foreign);
   if (side.call) side.call->cancel();
   const auto foreign_at = [&side](const Side& other) {
     return other.foreign && other.client->access().endpoint == side.client->access().endpoint;
   };
-  if (foreign_at(producer_) || foreign_at(consumer_)) return scheduler_.post(released);
+  if (unknown || foreign_at(producer_) || foreign_at(consumer_)) return scheduler_.post(released);
   side.client->release(request_.uid, [released](const Status&) { released(); });
 }
 

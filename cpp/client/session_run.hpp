@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,8 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
   Side& side(Role role) { return role == Role::producer ? producer_ : consumer_; }
   void apply(session::ClientInput input);
   void fail(Error error);
+  /// A facility has refused the request.
+  void refused(Side& side, Error error);
   void send_request(Side& side);
   void say_hello(Side& side);
   void make_map();
@@ -96,6 +99,7 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
   Clock::time_point started_{};
   Scheduler::Timer timeout_;
   Error error_;
+  std::optional<Error> refusal_;  ///< Kept until the other facility has answered.
   SessionResult result_;
 };
 
