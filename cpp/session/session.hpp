@@ -72,6 +72,7 @@ struct Session {
   Scheduler::Timer client_timer;  ///< After the last waiting `req` was cut.
   Scheduler::Timer lifetime_timer;
   Scheduler::Timer idle_timer;
+  Scheduler::Timer restore_timer;  ///< Until the next attempt to give it back.
 };
 
 }  // namespace scistream::session
