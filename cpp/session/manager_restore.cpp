@@ -28,8 +28,9 @@ void Manager::on_data_event(const dataserver::Event& event) {
       if (event.kind == dataserver::Event::Kind::counters) {
         return notify(session, SessionEvent::Kind::counters);
       }
+      // An attempt to give it back that failed ends here as well, and is made again.
       if (session->machine.state() != State::releasing &&
-          session->machine.state() != State::reserving) {
+          session->machine.state() != State::reserving && !session->restoring) {
         expire(session, {Cause::unavailable, "the data server ended the session"});
       }
       return;

@@ -25,6 +25,7 @@ from applications import (
 from facility import (
     Client,
     Facility,
+    can_bind,
     command_line,
     data_servers,
     eventually,
@@ -187,6 +188,7 @@ def stolen(facility: Facility, place: tuple[str, int]) -> Iterator[None]:
         # Both processes stand still, so that nobody is faster.
         facility.command.signal(signal.SIGSTOP)
         kill(facility.data_server)
+        eventually(lambda: can_bind(*place), "its sockets are gone as well")
         thief.bind(place)
         thief.listen()
         facility.command.signal(signal.SIGCONT)
