@@ -33,6 +33,26 @@ std::vector<std::string> normalized(int argc, char** argv,
   return arguments;
 }
 
+namespace {
+
+/// CLI11 reads the environment for every subcommand, used or not, and for the program after that:
+/// what it finds would replace what was given to the subcommand in use.
+void read_environment_once(CLI::App& app, const std::vector<std::string>& arguments) {
+  const auto commands = app.get_subcommands([](CLI::App*) { return true; });
+  const auto given = std::find_first_of(
+      arguments.begin(), arguments.end(), commands.begin(), commands.end(),
+      [](const std::string& word, const CLI::App* command) { return command->check_name(word); });
+  for (CLI::App* command : commands) {
+    const bool used = given != arguments.end() && command->check_name(*given);
+    for (CLI::Option* option : command->get_options()) {
+      const CLI::Option* general = app.get_option_no_throw(option->get_name());
+      if (!used || (general != nullptr && !general->get_envname().empty())) option->envname("");
+    }
+  }
+}
+
+}  // namespace
+
 int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
         const Reporting& reporting) {
   Status status;
@@ -40,6 +60,7 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
   const bool wants_json =
       std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
   try {
+    read_environment_once(app, arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(std::move(arguments));
     status = body();

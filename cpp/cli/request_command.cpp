@@ -167,7 +167,9 @@ Status request_session(RequestSettings& settings) {
         &interrupt);
   }
   if (!result) {
-    forget_session_keys(local.state_directory, uid);
+    // A refused id may be that of a session requested earlier, which needs its keys.
+    if (keys.made || result.error().cause != Cause::already_exists)
+      forget_session_keys(local.state_directory, uid);
     return result.error();
   }
   if (local.json) {

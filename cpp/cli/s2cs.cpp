@@ -70,6 +70,7 @@ void add_options(CLI::App& app, Settings& settings) {
                         "How long hello may take after req, and update after hello [180s]"),
       "TIMEOUT");
   env(app.add_option("--capacity", options.capacity_mbps, "Mbit/s that can be leased; 0: unlimited")
+          ->check(CLI::NonNegativeNumber)
           ->capture_default_str(),
       "CAPACITY");
   env(cli::add_duration(app, "--max-session", options.max_session,

@@ -31,6 +31,8 @@ Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directo
   SessionKeys keys;
   keys.prod_file = key_path(state_directory, uid, "prod");
   keys.cons_file = key_path(state_directory, uid, "cons");
+  std::error_code error;
+  keys.made = !std::filesystem::exists(keys.prod_file, error);
   for (const auto& [path, key] :
        {std::pair{&keys.prod_file, &keys.prod}, {&keys.cons_file, &keys.cons}}) {
     auto made = keep_or_make(*path);

@@ -14,6 +14,7 @@ struct SessionKeys {
   Secret cons;
   std::filesystem::path prod_file;
   std::filesystem::path cons_file;
+  bool made = false;  ///< They were not there before.
 };
 
 /// `keys/<uid>.prod.key` and `keys/<uid>.cons.key` of the state folder, 64 hexadecimal digits each,

@@ -12,6 +12,8 @@ using session::ClientInput;
 using std::chrono::milliseconds;
 
 constexpr milliseconds longest_hello_backoff{500};
+/// For the answer to the request, when that to its hello is a refusal.
+constexpr milliseconds verdict_limit{1'000};
 
 /// With the facility named, since two of them answer.
 Error at(const control::ControlClient& client, Error error) {
@@ -149,6 +151,14 @@ void SessionRun::say_hello(Side& side) {
                        // A deployed server reports a hello that overtook its req as UNKNOWN; ours
                        // as not found.
                        const Cause cause = answer.error().cause;
+                       if (cause == Cause::unauthenticated) {
+                         // Not our session: the answer to the request says so in a moment.
+                         side.hello_timer = self->scheduler_.after(
+                             verdict_limit, [self, error = at(*side.client, answer.error())] {
+                               self->fail(error);
+                             });
+                         return;
+                       }
                        if (cause != Cause::not_found && cause != Cause::failure)
                          return self->fail(at(*side.client, answer.error()));
                        side.hello_timer = self->scheduler_.after(

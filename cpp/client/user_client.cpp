@@ -74,6 +74,7 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
                   std::chrono::duration_cast<std::chrono::seconds>(
                       std::chrono::system_clock::now().time_since_epoch())
                       .count()};
+  const auto before = book_.find(entry.uid);
   if (!options_.state_directory.empty()) {
     // Before anything is reserved: a client that dies now must not leave a session it cannot name.
     if (auto status = book_.remember(entry); !status) return status.error();
@@ -82,7 +83,14 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
   if (interrupt != nullptr) interrupt->set([run] { run->cancel(); });
   auto result = wait_for<SessionResult>([&](auto done) { run->start(std::move(observe), done); });
   if (interrupt != nullptr) interrupt->clear();
-  if (!result && !options_.state_directory.empty()) book_.forget(entry.uid);
+  if (!result && !options_.state_directory.empty()) {
+    // A refused id may be that of a session requested earlier.
+    if (before && result.error().cause == Cause::already_exists) {
+      (void)book_.remember(*before);
+    } else {
+      book_.forget(entry.uid);
+    }
+  }
   return result;
 }
 

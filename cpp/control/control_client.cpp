@@ -175,6 +175,11 @@ class UnaryAttempts final : public Call,
       error.message =
           to_string(impl_->access.endpoint) + " did not answer in time (" + error.message + ")";
     }
+    if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+      error.message = to_string(impl_->access.endpoint) +
+                      " does not know this command; it may be a server of another version (" +
+                      error.message + ")";
+    }
     if (error.cause != Cause::unavailable) {
       impl_->reached = true;
       return finish(std::move(error));
@@ -185,15 +190,16 @@ class UnaryAttempts final : public Call,
   }
 
   void on_verdict(const Error& error, const Status& verdict) {
-    // A server that was there a moment ago may be on its way back.
-    const bool final_verdict =
-        !verdict && (!impl_->reached || verdict.error().cause != Cause::unavailable);
-    if (final_verdict) return finish(verdict.error());
+    // A server that was there a moment ago may be on its way back, and does not change its kind.
+    const bool transient = verdict || verdict.error().cause == Cause::unavailable ||
+                           verdict.error().cause == Cause::invalid_argument;
+    if (!verdict && !(impl_->reached && transient)) return finish(verdict.error());
     const auto now = impl_->scheduler.now();
     if (failing_since_ == Clock::time_point{}) failing_since_ = now;
     if (!may_repeat_ || now - failing_since_ + backoff_ > retry_window ||
         now + backoff_ >= deadline_) {
-      return finish(verdict ? error : verdict.error());
+      return finish(verdict || verdict.error().cause != Cause::unavailable ? error
+                                                                           : verdict.error());
     }
     timer_ = impl_->scheduler.after(backoff_, [self = this->shared_from_this()] { self->start(); });
     backoff_ = std::min(backoff_ * 2, longest_backoff);

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <string_view>
 #include <thread>
 
 #include "base/file.hpp"
@@ -135,8 +136,14 @@ Status DataServerProcess::launch() {
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
-  const int error =
-      ::posix_spawnp(&pid_, executable.c_str(), &actions, &attributes, argv.data(), environ);
+  // The service manager waits for the control server, not for this one.
+  std::vector<char*> variables;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (!std::string_view(*entry).starts_with("NOTIFY_SOCKET=")) variables.push_back(*entry);
+  }
+  variables.push_back(nullptr);
+  const int error = ::posix_spawnp(&pid_, executable.c_str(), &actions, &attributes, argv.data(),
+                                   variables.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) {

@@ -1,6 +1,9 @@
 #include "control/remote_data_server.hpp"
 
+#include <condition_variable>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "control/status_map.hpp"
@@ -8,7 +11,62 @@
 
 namespace scistream::control {
 
+/// The calls of one channel that gRPC still holds. Each of them holds the channel as well, and gRPC
+/// joins its callback threads when the last channel goes, so that one must not go on such a thread.
+class OpenCalls {
+ public:
+  void enter(grpc::ClientContext* context) {
+    const std::lock_guard lock(mutex_);
+    contexts_.insert(context);
+    ++count_;
+  }
+  /// Before the context dies: nobody cancels it any more.
+  void forget(grpc::ClientContext* context) {
+    const std::lock_guard lock(mutex_);
+    contexts_.erase(context);
+  }
+  /// After it has died, and its hold on the channel with it.
+  void leave() {
+    const std::lock_guard lock(mutex_);
+    --count_;
+    idle_.notify_all();
+  }
+  void cancel_and_wait() {
+    constexpr std::chrono::seconds limit{2};  // a cancelled call ends within milliseconds
+    std::unique_lock lock(mutex_);
+    for (grpc::ClientContext* context : contexts_) context->TryCancel();
+    idle_.wait_for(lock, limit, [this] { return count_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  std::set<grpc::ClientContext*> contexts_;
+  std::size_t count_ = 0;
+};
+
 namespace {
+
+/// The context of one call, known to its channel's `OpenCalls` as long as it lives.
+class OpenContext {
+ public:
+  explicit OpenContext(std::shared_ptr<OpenCalls> open)
+      : open_(std::move(open)), context_(std::make_unique<grpc::ClientContext>()) {
+    open_->enter(context_.get());
+  }
+  OpenContext(const OpenContext&) = delete;
+  OpenContext& operator=(const OpenContext&) = delete;
+  ~OpenContext() {
+    open_->forget(context_.get());
+    context_.reset();
+    open_->leave();
+  }
+  grpc::ClientContext* get() { return context_.get(); }
+
+ private:
+  std::shared_ptr<OpenCalls> open_;
+  std::unique_ptr<grpc::ClientContext> context_;
+};
 
 /// A data server answers in milliseconds; binding 4096 listeners takes some tens of them.
 constexpr std::chrono::seconds call_deadline{5};
@@ -17,22 +75,23 @@ using Async = class DataServer::Stub::async;
 
 template <class Query, class Answer>
 struct Pending {
-  grpc::ClientContext context;
+  explicit Pending(std::shared_ptr<OpenCalls> open) : context(std::move(open)) {}
+  OpenContext context;
   Query request;
   Answer response;
 };
 
 /// Starts one unary call. `convert` turns the answer into what `done` wants.
 template <class Answer, class Query, class T, class Convert>
-void call(scistream::DataServer::Stub& stub,
+void call(const std::shared_ptr<OpenCalls>& open, scistream::DataServer::Stub& stub,
           void (Async::*method)(grpc::ClientContext*, const Query*, Answer*,
                                 std::function<void(grpc::Status)>),
           Query request, bool with_deadline, dataserver::Callback<T> done, Convert convert) {
-  auto pending = std::make_shared<Pending<Query, Answer>>();
+  auto pending = std::make_shared<Pending<Query, Answer>>(open);
   pending->request = std::move(request);
   if (with_deadline)
-    pending->context.set_deadline(std::chrono::system_clock::now() + call_deadline);
-  (stub.async()->*method)(&pending->context, &pending->request, &pending->response,
+    pending->context.get()->set_deadline(std::chrono::system_clock::now() + call_deadline);
+  (stub.async()->*method)(pending->context.get(), &pending->request, &pending->response,
                           [pending, done = std::move(done), convert](const grpc::Status& status) {
                             if (!status.ok()) return done(from_grpc(status));
                             done(convert(pending->response));
@@ -42,11 +101,12 @@ void call(scistream::DataServer::Stub& stub,
 /// One open watch. Owned by itself until gRPC is done with it; the handle only silences it.
 class WatchCall final : public grpc::ClientReadReactor<DataEvent> {
  public:
-  WatchCall(DataServer::Stub& stub, std::chrono::milliseconds period,
+  WatchCall(std::shared_ptr<OpenCalls> open, DataServer::Stub& stub,
+            std::chrono::milliseconds period,
             std::function<void(const dataserver::Event&)> observer)
-      : observer_(std::move(observer)) {
+      : context_(std::in_place, std::move(open)), observer_(std::move(observer)) {
     request_.set_period_ms(static_cast<std::uint32_t>(period.count()));
-    stub.async()->watch(&context_, &request_, this);
+    stub.async()->watch(context_->get(), &request_, this);
   }
 
   void start(std::shared_ptr<WatchCall> self) {
@@ -56,11 +116,9 @@ class WatchCall final : public grpc::ClientReadReactor<DataEvent> {
   }
 
   void silence() {
-    {
-      const std::lock_guard lock(mutex_);
-      observer_ = nullptr;
-    }
-    context_.TryCancel();
+    const std::lock_guard lock(mutex_);
+    observer_ = nullptr;
+    if (context_) context_->get()->TryCancel();
   }
 
  private:
@@ -75,6 +133,11 @@ class WatchCall final : public grpc::ClientReadReactor<DataEvent> {
     lost.kind = dataserver::Event::Kind::lost;
     lost.detail = status.ok() ? "it ended the watch" : status.error_message();
     tell(lost);
+    {
+      // The handle may live on; the call's hold on the channel must not.
+      const std::lock_guard lock(mutex_);
+      context_.reset();
+    }
     const auto last = std::move(self_);
   }
 
@@ -83,7 +146,7 @@ class WatchCall final : public grpc::ClientReadReactor<DataEvent> {
     if (observer_) observer_(event);
   }
 
-  grpc::ClientContext context_;
+  std::optional<OpenContext> context_;
   DataServerWatchRequest request_;
   DataEvent event_;
   std::recursive_mutex mutex_;  // the observer may end its own watch
@@ -107,13 +170,14 @@ Status nothing(const Done&) { return {}; }
 }  // namespace
 
 RemoteDataServer::RemoteDataServer(const std::string& target, bool tls, const TlsFiles& files)
-    : channel_(make_channel(target, channel_credentials(tls, files), !target.starts_with("unix:"))),
+    : open_(std::make_shared<OpenCalls>()),
+      channel_(make_channel(target, channel_credentials(tls, files), !target.starts_with("unix:"))),
       stub_(scistream::DataServer::NewStub(channel_)) {}
 
-RemoteDataServer::~RemoteDataServer() = default;
+RemoteDataServer::~RemoteDataServer() { open_->cancel_and_wait(); }
 
 void RemoteDataServer::info(dataserver::Callback<dataserver::Info> done) {
-  call<DataServerInfo>(*stub_, &Async::info, DataServerInfoRequest(), true, std::move(done),
+  call<DataServerInfo>(open_, *stub_, &Async::info, DataServerInfoRequest(), true, std::move(done),
                        [](const DataServerInfo& info) -> Result<dataserver::Info> {
                          return dataserver::Info{
                              info.kind(),
@@ -125,7 +189,7 @@ void RemoteDataServer::info(dataserver::Callback<dataserver::Info> done) {
 
 void RemoteDataServer::reserve(const dataserver::ReserveRequest& request,
                                dataserver::Callback<dataserver::Reservation> done) {
-  call<ReservedListeners>(*stub_, &Async::reserve, to_wire(request), true, std::move(done),
+  call<ReservedListeners>(open_, *stub_, &Async::reserve, to_wire(request), true, std::move(done),
                           [](const ReservedListeners& answer) -> Result<dataserver::Reservation> {
                             dataserver::Reservation reservation;
                             for (const std::uint32_t port : answer.ports()) {
@@ -137,7 +201,7 @@ void RemoteDataServer::reserve(const dataserver::ReserveRequest& request,
 
 void RemoteDataServer::update(const dataserver::UpdateRequest& request,
                               dataserver::Callback<void> done) {
-  call<Done>(*stub_, &Async::update, to_wire(request), true, std::move(done), nothing);
+  call<Done>(open_, *stub_, &Async::update, to_wire(request), true, std::move(done), nothing);
 }
 
 void RemoteDataServer::release(const SessionKey& session, dataserver::Ending ending,
@@ -146,7 +210,7 @@ void RemoteDataServer::release(const SessionKey& session, dataserver::Ending end
   to_wire(session, request.mutable_session());
   request.set_drain(ending == dataserver::Ending::drain);
   // A drain lasts as long as its connections do; the loss of the data server ends it all the same.
-  call<Done>(*stub_, &Async::release, std::move(request), ending == dataserver::Ending::cut,
+  call<Done>(open_, *stub_, &Async::release, std::move(request), ending == dataserver::Ending::cut,
              std::move(done), nothing);
 }
 
@@ -155,7 +219,7 @@ void RemoteDataServer::status(const std::optional<SessionKey>& session,
   DataServerStatusRequest request;
   if (session) to_wire(*session, request.mutable_session());
   call<DataSessions>(
-      *stub_, &Async::status, std::move(request), true, std::move(done),
+      open_, *stub_, &Async::status, std::move(request), true, std::move(done),
       [](const DataSessions& answer) -> Result<std::vector<dataserver::SessionStatus>> {
         std::vector<dataserver::SessionStatus> all;
         for (const DataSession& message : answer.sessions()) {
@@ -169,7 +233,7 @@ void RemoteDataServer::status(const std::optional<SessionKey>& session,
 
 std::unique_ptr<dataserver::Watch> RemoteDataServer::watch(
     std::chrono::milliseconds period, std::function<void(const dataserver::Event&)> observer) {
-  auto watch = std::make_shared<WatchCall>(*stub_, period, std::move(observer));
+  auto watch = std::make_shared<WatchCall>(open_, *stub_, period, std::move(observer));
   watch->start(watch);
   return std::make_unique<WatchHandle>(std::move(watch));
 }

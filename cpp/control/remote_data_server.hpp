@@ -8,10 +8,13 @@
 
 namespace scistream::control {
 
+class OpenCalls;
+
 /// A data server in another process: beside this one behind a Unix socket, or on another gateway
 /// node. Every call has a deadline, so callbacks always come; they run on gRPC's threads.
 /// Its loss ends every `watch` with one `lost` event: at once where the process dies, within 2 s
-/// where its machine vanishes.
+/// where its machine vanishes. Its destructor cancels what is under way and waits for it; not to be
+/// called from a callback.
 class RemoteDataServer final : public dataserver::DataServer {
  public:
   /// `target` is `unix:PATH` or `host:port`.
@@ -31,6 +34,7 @@ class RemoteDataServer final : public dataserver::DataServer {
       std::function<void(const dataserver::Event&)> observer) override;
 
  private:
+  std::shared_ptr<OpenCalls> open_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<scistream::DataServer::Stub> stub_;
 };

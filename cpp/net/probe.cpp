@@ -151,8 +151,15 @@ Status probe_tls(const Endpoint& server, int socket, const std::string& roots, D
     if (const long verdict = SSL_get_verify_result(session.get()); verdict != X509_V_OK) {
       return certificate_error(server, verdict);
     }
-    if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER ||
-        error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN) {
+    const int why = ERR_GET_REASON(ERR_peek_error());
+    if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN ||
+        why == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+      return Error{Cause::unavailable,
+                   to_string(server) +
+                       " closed the connection instead of answering; it is going "
+                       "away, or is not a SciStream control server"};
+    }
+    if (why == SSL_R_WRONG_VERSION_NUMBER) {
       return Error{Cause::invalid_argument,
                    to_string(server) +
                        " does not speak TLS; if it is meant to be plaintext, say --ssl=False"};

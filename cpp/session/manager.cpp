@@ -327,9 +327,9 @@ void Manager::list(std::vector<std::string> uids, Callback<std::vector<SessionVi
     if (alive.expired()) return done(shutting_down());
     // Fresh counters where the data server answers, else those heard of last.
     data_server_->status(
-        std::nullopt, [this, alive, uids = std::move(uids),
+        std::nullopt, [this, &scheduler = scheduler_, alive, uids = std::move(uids),
                        done = std::move(done)](Result<std::vector<dataserver::SessionStatus>> now) {
-          scheduler_.post([this, alive, uids, done, now = std::move(now)] {
+          scheduler.post([this, alive, uids, done, now = std::move(now)] {
             if (alive.expired()) return done(shutting_down());
             if (now) {
               for (const auto& status : *now) {

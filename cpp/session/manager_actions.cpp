@@ -104,9 +104,9 @@ void Manager::reserve_listeners(const SessionPtr& session) {
   session->call_in_flight = true;
   when_attached([this, session] {
     data_server_->reserve(
-        reserve_request(*session), [this, alive = std::weak_ptr(alive_),
+        reserve_request(*session), [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),
                                     session](Result<dataserver::Reservation> reservation) {
-          scheduler_.post([this, alive, session, reservation = std::move(reservation)] {
+          scheduler.post([this, alive, session, reservation = std::move(reservation)] {
             if (alive.expired()) return;
             if (reservation) {
               session->ports = reservation->ports;
@@ -129,19 +129,20 @@ void Manager::set_targets(const SessionPtr& session) {
   session->targets = session->updates.front().update;
   session->call_in_flight = true;
   when_attached([this, session] {
-    data_server_->update(update_request(*session),
-                         [this, alive = std::weak_ptr(alive_), session](Status status) {
-                           scheduler_.post([this, alive, session, status = std::move(status)] {
-                             if (alive.expired()) return;
-                             call_came_back(session);
-                             if (session->machine.state() != State::updating) return;
-                             if (status) {
-                               (void)apply(session, Input::updated);
-                             } else {
-                               expire(session, status.error(), Input::update_failed);
-                             }
-                           });
-                         });
+    data_server_->update(
+        update_request(*session),
+        [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_), session](Status status) {
+          scheduler.post([this, alive, session, status = std::move(status)] {
+            if (alive.expired()) return;
+            call_came_back(session);
+            if (session->machine.state() != State::updating) return;
+            if (status) {
+              (void)apply(session, Input::updated);
+            } else {
+              expire(session, status.error(), Input::update_failed);
+            }
+          });
+        });
   });
 }
 
@@ -176,9 +177,9 @@ void Manager::become_ready(const SessionPtr& session) {
 
 void Manager::check_idle(const SessionPtr& session) {
   data_server_->status(
-      session->request.key, [this, alive = std::weak_ptr(alive_),
+      session->request.key, [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),
                              session](Result<std::vector<dataserver::SessionStatus>> now) {
-        scheduler_.post([this, alive, session, now = std::move(now)] {
+        scheduler.post([this, alive, session, now = std::move(now)] {
           if (alive.expired() || session->machine.phase() == Phase::ended) return;
           std::chrono::milliseconds idle{0};
           if (now && !now->empty() && now->front().counters.connections_active == 0) {
@@ -218,8 +219,9 @@ void Manager::call_release(const SessionPtr& session, int attempt) {
   const auto generation = data_server_generation_;
   data_server_->release(
       session->request.key, session->ending,
-      [this, alive = std::weak_ptr(alive_), session, attempt, generation](Status status) {
-        scheduler_.post([this, alive, session, attempt, generation, status = std::move(status)] {
+      [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_), session, attempt,
+       generation](Status status) {
+        scheduler.post([this, alive, session, attempt, generation, status = std::move(status)] {
           if (alive.expired() || session->machine.state() != State::releasing) return;
           const bool same_data_server = attached_ && generation == data_server_generation_;
           if (status || !same_data_server || attempt + 1 >= release_attempts) {

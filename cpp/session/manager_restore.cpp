@@ -8,9 +8,9 @@ namespace scistream::session {
 void Manager::attach() {
   const auto generation = ++data_server_generation_;
   data_watch_ = data_server_->watch(
-      options_.counters_period,
-      [this, alive = std::weak_ptr(alive_), generation](const dataserver::Event& event) {
-        scheduler_.post([this, alive, generation, event] {
+      options_.counters_period, [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),
+                                 generation](const dataserver::Event& event) {
+        scheduler.post([this, alive, generation, event] {
           if (!alive.expired() && generation == data_server_generation_) on_data_event(event);
         });
       });
@@ -28,8 +28,9 @@ void Manager::on_data_event(const dataserver::Event& event) {
       if (event.kind == dataserver::Event::Kind::counters) {
         return notify(session, SessionEvent::Kind::counters);
       }
+      // An attempt to give it back that failed ends here as well, and is made again.
       if (session->machine.state() != State::releasing &&
-          session->machine.state() != State::reserving) {
+          session->machine.state() != State::reserving && !session->restoring) {
         expire(session, {Cause::unavailable, "the data server ended the session"});
       }
       return;
@@ -83,22 +84,31 @@ void Manager::restore(const SessionPtr& session) {
   request.exact_ports = session->ports;
   session->call_in_flight = true;
   session->restoring = true;
-  const auto finish = [this, alive = std::weak_ptr(alive_), session](Status status) {
-    scheduler_.post([this, alive, session, status = std::move(status)] {
+  const auto finish = [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),
+                       session](Status status) {
+    scheduler.post([this, alive, session, status = std::move(status)] {
       if (alive.expired()) return;
       session->restoring = false;
       call_came_back(session);
       if (status) return next_update(session);
-      if (session->machine.state() != State::releasing) {
+      const bool wanted = session->machine.state() != State::releasing;
+      if (wanted && scheduler_.now() - lost_since_ < options_.restore_window) {
+        // Whoever holds one of its ports may not hold it for long.
+        session->restoring = true;
+        session->restore_timer = scheduler_.after(std::chrono::milliseconds(200), [this, session] {
+          session->restoring = false;
+          if (attached_) restore(session);
+        });
+      } else if (wanted) {
         expire(session, {Cause::unavailable, "the data server could not restore the session: " +
                                                  status.error().message});
       }
     });
   };
-  data_server_->reserve(request, [this, alive = std::weak_ptr(alive_), session,
-                                  finish](Result<dataserver::Reservation> reservation) {
+  data_server_->reserve(request, [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),
+                                  session, finish](Result<dataserver::Reservation> reservation) {
     if (!reservation) return finish(reservation.error());
-    scheduler_.post([this, alive, session, finish] {
+    scheduler.post([this, alive, session, finish] {
       if (alive.expired()) return;
       if (!session->targets) return finish({});
       data_server_->update(update_request(*session), finish);

@@ -72,10 +72,12 @@ struct Session {
   Scheduler::Timer client_timer;  ///< After the last waiting `req` was cut.
   Scheduler::Timer lifetime_timer;
   Scheduler::Timer idle_timer;
+  Scheduler::Timer restore_timer;  ///< Until the next attempt to give it back.
 
   /// A pending call holds the session: without this, it would hold itself.
   void cancel_timers() {
-    for (Scheduler::Timer* timer : {&phase_timer, &client_timer, &lifetime_timer, &idle_timer}) {
+    for (Scheduler::Timer* timer :
+         {&phase_timer, &client_timer, &lifetime_timer, &idle_timer, &restore_timer}) {
       timer->cancel();
     }
   }

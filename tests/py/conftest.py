@@ -41,7 +41,9 @@ def _nothing_stays_taken(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "pair" in request.fixturenames:
         shared: Pair = request.getfixturevalue("pair")
-        assert (shared.prod.taken, shared.cons.taken) == ([], [])
+        for facility in (shared.prod, shared.cons):
+            assert facility.taken == []
+            assert shared.user.leased(facility) == 0
 
 
 @pytest.fixture(scope="module")

@@ -216,15 +216,28 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def listening_ports(host: str) -> set[int]:
-    """Ports on which somebody listens at exactly this address."""
-    wanted = socket.inet_aton(host)[::-1].hex().upper()
+    """Ports on which somebody listens at exactly this IPv4 address."""
+    plain = socket.inet_aton(host)[::-1].hex().upper()
+    mapped = f"0000000000000000FFFF0000{plain}"  # as gRPC binds it
     ports = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        address, port = fields[1].split(":")
-        if address == wanted and fields[3] == "0A":
-            ports.add(int(port, 16))
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            address, port = fields[1].split(":")
+            if address in (plain, mapped) and fields[3] == "0A":
+                ports.add(int(port, 16))
     return ports
+
+
+def sockets_of(ports: Sequence[int]) -> list[str]:
+    """The kernel's lines about sockets on these local ports, for a failure's text."""
+    wanted = tuple(f":{port:04X}" for port in ports)
+    return [
+        line
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(table).read_text().splitlines()[1:]
+        if line.split()[1].endswith(wanted)
+    ]
 
 
 # ---- processes ---------------------------------------------------------------------------------
@@ -320,14 +333,16 @@ class Facility:
     def check_gone(self) -> None:
         """No process, socket or port is left."""
         eventually(lambda: not data_servers(self.state), f"the data server of {self.state} ended")
-        assert [port for port in (self.port, *self.ports) if not can_bind(self.host, port)] == []
+        held = [port for port in (self.port, *self.ports) if not can_bind(self.host, port)]
+        assert held == [], f"{self.host}, control port {self.port}: {sockets_of(held)}"
         assert list(self.state.glob("*.sock")) == []
 
     def stop(self, number: int = signal.SIGTERM, limit: float = LIMIT) -> None:
         """Ends it as a service manager would."""
         if self.command.process.poll() is None:
             self.command.signal(number)
-            assert self.command.wait(limit) == 0, self.command.err
+            code = self.command.wait(limit)
+            assert code == 0, f"s2cs ended with {code}\n{self.command.err}"
         self.check_gone()
 
     def kill(self) -> None:
@@ -404,6 +419,13 @@ class Client:
     def waiting(self, *flags: object) -> Waiting:
         """A request that waits for the application controllers' Hello."""
         return Waiting(self, *flags)
+
+    def leased(self, facility: Facility) -> int:
+        """Ports that sessions of a facility hold, listening yet or not."""
+        done = self.s2uc("info", "--s2cs", facility.endpoint, "--json")
+        assert done.rc == 0, done.err
+        ports: int = done.json["ports_total"] - done.json["ports_free"]
+        return ports
 
     def sessions(self, uid: str) -> list[Json]:
         """What `s2uc status` shows, one entry a role, producer first."""

@@ -1,0 +1,243 @@
+"""Control and data are separate processes with separate fates."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from applications import (
+    Application,
+    application,
+    connect,
+    digest,
+    echo,
+    payload,
+    receive,
+    receive_all,
+)
+from facility import (
+    Client,
+    Facility,
+    can_bind,
+    command_line,
+    data_servers,
+    eventually,
+    split,
+)
+
+
+class Gate:
+    """An application that sends the first half of its data, and the rest once it may."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.opened = threading.Event()
+
+    def __call__(self, connection: socket.socket) -> None:
+        half = len(self.data) // 2
+        connection.sendall(self.data[:half])
+        assert self.opened.wait(40)
+        connection.sendall(self.data[half:])
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Iterator[Facility]:
+    """A facility, both sides of a session in one, whose data server outlives it by a second."""
+    facility = Facility(tmp_path, "--orphan-grace", "1s")
+    try:
+        yield facility
+    finally:
+        facility.kill()
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not command_line(pid), f"process {pid} is gone")
+
+
+def test_a_stream_runs_to_its_end_without_the_control_server(
+    short: Facility, tmp_path: Path
+) -> None:
+    gate = Gate(payload(30_000_000))
+    user = Client(tmp_path, short, short)
+    with application(gate) as app:
+        document = user.request("--prod-app", app.endpoint)
+        with connect(document["listeners"][0]) as connection:
+            first = receive(connection, len(gate.data) // 2)
+            data_server = short.data_server
+            short.command.kill()
+            gate.opened.set()
+            rest = receive_all(connection)
+            assert command_line(data_server), "it waits for its last connection"
+        assert digest(first + rest) == digest(gate.data)
+        assert app.errors == []
+    eventually(lambda: not command_line(data_server), "the data server ends after its grace")
+    short.check_gone()
+
+
+def test_without_connections_the_data_server_ends_after_the_grace(short: Facility) -> None:
+    data_server = short.data_server
+    short.command.kill()
+    assert command_line(data_server)
+    eventually(lambda: not command_line(data_server), "the data server ends after its grace")
+    short.check_gone()
+
+
+def test_a_live_stream_is_waited_for_longer_than_the_grace(short: Facility, tmp_path: Path) -> None:
+    gate = Gate(payload(1_000_000))
+    user = Client(tmp_path, short, short)
+    with application(gate) as app:
+        document = user.request("--prod-app", app.endpoint)
+        with connect(document["listeners"][0]) as connection:
+            first = receive(connection, len(gate.data) // 2)
+            data_server = short.data_server
+            short.command.kill()
+            # Nothing announces that nothing happens: outlast the grace once.
+            assert not threading.Event().wait(2.5)
+            assert command_line(data_server)
+            gate.opened.set()
+            assert digest(first + receive_all(connection)) == digest(gate.data)
+    eventually(lambda: not command_line(data_server), "the data server ends after its grace")
+
+
+def test_a_new_control_server_takes_over_what_it_finds(short: Facility, tmp_path: Path) -> None:
+    """The data server that is there serves on, and what was streaming runs to its end."""
+    gate = Gate(payload(1_000_000))
+    user = Client(tmp_path, short, short)
+    with application(gate) as app:
+        document = user.request("--prod-app", app.endpoint)
+        with connect(document["listeners"][0]) as connection:
+            first = receive(connection, len(gate.data) // 2)
+            data_server = short.data_server
+            short.command.kill()
+            short.restart()
+            assert short.data_server == data_server
+            gate.opened.set()
+            assert digest(first + receive_all(connection)) == digest(gate.data)
+    eventually(lambda: short.taken == [], "the old session's ports come back")
+
+
+def test_a_killed_data_server_is_replaced_and_its_sessions_restored(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    with Facility(tmp_path) as prod, Facility(tmp_path) as cons:
+        user = Client(tmp_path, prod, cons)
+        with user.session("--prod-app", echo_app.endpoint, "--num-conn", 3) as document:
+            before = (prod.taken, cons.taken)
+            for facility in (prod, cons):
+                with connect(document["listeners"][1]) as connection:
+                    connection.sendall(b"ping")
+                    assert receive(connection, 4) == b"ping"
+                    old = facility.data_server
+                    kill(old)
+                    with pytest.raises(ConnectionResetError):
+                        connection.recv(1)
+                eventually(
+                    lambda f=facility, o=old: data_servers(f.state) not in ([], [o]),  # type: ignore[misc]
+                    "another data server",
+                    5,
+                )
+                eventually(lambda: (prod.taken, cons.taken) == before, "the same ports", 5)
+
+                def streams() -> bool:
+                    try:
+                        return echo(document["listeners"][2]) == b"ping"
+                    except OSError:
+                        return False  # bound again, and its target not yet set
+
+                eventually(streams, "a new connection works", 5)
+            assert user.s2uc("status", document["uid"]).rc == 0
+        assert (prod.taken, cons.taken) == ([], [])
+
+
+def test_a_data_server_that_dies_again_and_again_is_replaced(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    with Facility(tmp_path) as facility:
+        user = Client(tmp_path, facility, facility)
+        with user.session("--prod-app", echo_app.endpoint) as document:
+            for _ in range(3):
+                old = facility.data_server
+                kill(old)
+                eventually(
+                    lambda o=old: data_servers(facility.state) not in ([], [o]),  # type: ignore[misc]
+                    "another data server",
+                )
+                eventually(lambda: len(facility.taken) == 2, "the listeners are back")
+            eventually(
+                lambda: all(s["phase"] == "ready" for s in user.sessions(document["uid"])),
+                "the session is ready",
+            )
+            assert echo(document["listeners"][0]) == b"ping"
+
+
+@contextlib.contextmanager
+def stolen(facility: Facility, place: tuple[str, int]) -> Iterator[None]:
+    """The data server dies, and somebody takes one of its ports before the next one can."""
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Both processes stand still, so that nobody is faster.
+        facility.command.signal(signal.SIGSTOP)
+        kill(facility.data_server)
+        eventually(lambda: can_bind(*place), "its sockets are gone as well")
+        thief.bind(place)
+        thief.listen()
+        facility.command.signal(signal.SIGCONT)
+        yield
+
+
+def test_ports_that_stay_lost_end_the_session(tmp_path: Path, echo_app: Application) -> None:
+    """Restoring is tried for 5 s; then the session ends in error and gives everything back."""
+    with Facility(tmp_path) as prod, Facility(tmp_path) as cons:
+        user = Client(tmp_path, prod, cons)
+        document = user.request("--prod-app", echo_app.endpoint, "--num-conn", 3)
+        place = split(document["prod_listeners"][0])
+        with user.start("s2uc", "watch", document["uid"], "--json") as watch:
+            watch.line('"role":"PROD"', "err")
+            with stolen(prod, place):
+                gone = watch.line('"event":"gone".*"role":"PROD"', "err")
+                assert str(place[1]) in gone.string
+                assert prod.taken == [place[1]], "the others come back"
+                assert user.leased(prod) == 0
+                assert user.leased(cons) == 3, "the other facility is not concerned"
+            user.release(document["uid"])
+
+
+def test_a_port_that_is_lost_for_a_moment_is_waited_for(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    with Facility(tmp_path) as prod, Facility(tmp_path) as cons:
+        user = Client(tmp_path, prod, cons)
+        with user.session("--prod-app", echo_app.endpoint) as document:
+            before = prod.data_server
+            with stolen(prod, split(document["prod_listeners"][0])):
+                eventually(
+                    lambda: data_servers(prod.state) not in ([], [before]), "another data server"
+                )
+                eventually(lambda: prod.command.err.count("data server started") == 2, "its log")
+                assert not threading.Event().wait(0.5)  # time in which to try, and to fail
+            eventually(lambda: len(prod.taken) == 1, "the port is taken back", 5)
+            assert echo(document["listeners"][0]) == b"ping"
+
+
+def test_stopping_ends_only_what_was_started(tmp_path: Path) -> None:
+    """`data_server` was there before: it is used, and left alone."""
+    with Facility(tmp_path) as first:
+        first.command.kill()
+        data_server = first.data_server
+        first.restart()
+        assert first.data_server == data_server
+        first.command.signal(signal.SIGTERM)
+        assert first.command.wait() == 0
+        assert command_line(data_server), "it was not started by this control server"
+        os.kill(data_server, signal.SIGTERM)
+        first.check_gone()

@@ -1,0 +1,110 @@
+"""`s2uc request` against control servers that know only the original wire."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from applications import Application, application, connect, digest, fetch, payload, sends
+from deployed_peer import DeployedServer, deployed_server
+from facility import Client, Facility
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := source.recv(65536):
+            sink.sendall(chunk)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+class Bridge:
+    """A data server of a deployed facility: one listener, its target set by update."""
+
+    def __init__(self) -> None:
+        self.target = ""
+        self._app = Application(self._forward)
+
+    def __call__(self, targets: Sequence[str]) -> str:
+        self.target = targets[0] if targets else ""
+        return self._app.endpoint
+
+    def _forward(self, connection: socket.socket) -> None:
+        with connect(self.target) as onward:
+            back = threading.Thread(target=pump, args=(onward, connection), daemon=True)
+            back.start()
+            pump(connection, onward)
+            back.join()
+
+    def close(self) -> None:
+        self._app.close()
+
+
+@contextlib.contextmanager
+def deployed() -> Iterator[DeployedServer]:
+    with contextlib.closing(Bridge()) as bridge, deployed_server(bridge) as server:
+        yield server
+
+
+def test_a_session_between_two_of_them(tmp_path: Path) -> None:
+    data = payload(2_000_000)
+    user = Client(tmp_path)
+    with deployed() as prod, deployed() as cons, application(sends(data)) as app:
+        places = ["--prod", prod.endpoint, "--cons", cons.endpoint, "--ssl=False"]
+        done = user.s2uc("request", "--json", *places, "--prod-app", app.endpoint)
+        assert done.rc == 0, done.err
+        document = done.json
+        assert document["listeners"] == [cons.address]
+        assert document["prod_listeners"] == [prod.address]
+        assert prod.updates == {document["uid"]: [app.endpoint]}
+        assert cons.updates == {document["uid"]: [prod.address]}
+        assert digest(fetch(document["listeners"][0])) == digest(data)
+        assert prod.rpcs.count("req") == cons.rpcs.count("req") == 1, "a req is never repeated"
+        done = user.s2uc("release", document["uid"], *places)
+        assert (done.rc, done.out) == (0, "Release completed\n")
+        assert prod.rpcs[-1] == cons.rpcs[-1] == "release"
+
+
+def test_a_session_between_one_of_them_and_ours(tmp_path: Path) -> None:
+    data = payload(2_000_000)
+    with (
+        Facility(tmp_path, tls=False) as ours,
+        deployed() as theirs,
+        application(sends(data)) as app,
+    ):
+        user = Client(tmp_path, ours)
+        for prod, cons in (
+            (ours.endpoint, theirs.endpoint),
+            (theirs.endpoint, ours.endpoint),
+        ):
+            places = ["--prod", prod, "--cons", cons]
+            done = user.s2uc("request", "--json", *places, "--prod-app", app.endpoint)
+            assert done.rc == 0, done.err
+            assert digest(fetch(done.json["listeners"][0])) == digest(data)
+            assert user.s2uc("release", done.json["uid"], *places).rc == 0
+
+
+def test_a_failure_there_releases_here(tmp_path: Path) -> None:
+    """The id is taken at the deployed server, which says so with UNKNOWN."""
+    with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
+        user = Client(tmp_path, ours)
+        theirs._hellos["taken"] = None
+        places = ["--prod", ours.endpoint, "--cons", theirs.endpoint]
+        done = user.s2uc(
+            "request", "--json", *places, "--prod-app", "127.0.0.1:9", "--uid", "taken"
+        )
+        assert done.rc == 1, done.err
+        assert theirs.endpoint in done.json["error"]["message"]
+        assert "Entry already found" in done.json["error"]["message"]
+        assert ours.taken == []
+
+
+def test_commands_that_it_does_not_know_say_so(tmp_path: Path) -> None:
+    user = Client(tmp_path)
+    with deployed() as theirs:
+        done = user.s2uc("info", "--s2cs", theirs.endpoint, "--ssl=False")
+        assert done.rc not in (0, 5)
+        assert theirs.endpoint in done.err

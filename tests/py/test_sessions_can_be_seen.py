@@ -1,0 +1,194 @@
+"""`s2uc list`, `status`, `watch` and `info`: what users see of their sessions."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from applications import Application, application, connect, echo, fetch, payload, receive, sends
+from conftest import Pair
+from facility import Client, Facility
+
+SESSION_KEYS = {
+    "uid",
+    "role",
+    "state",
+    "phase",
+    "listeners",
+    "targets",
+    "num_conn",
+    "rate_mbps",
+    "transport",
+    "protection",
+    "labels",
+    "age_ms",
+    "bytes_to_consumer",
+    "bytes_to_producer",
+    "connections_active",
+    "connections_total",
+    "errors",
+}
+
+
+def test_status_shows_both_sides(pair: Pair, echo_app: Application) -> None:
+    with pair.user.session("--prod-app", echo_app.endpoint) as document:
+        assert echo(document["listeners"][0], b"12345") == b"12345"
+        prod, cons = pair.user.sessions(document["uid"])
+        for session, role in ((prod, "PROD"), (cons, "CONS")):
+            assert session.keys() >= SESSION_KEYS
+            assert (session["uid"], session["role"]) == (document["uid"], role)
+            assert (session["state"], session["phase"]) == ("idle", "ready")
+            assert session["protection"] == "none"
+            assert session["bytes_to_producer"] == session["bytes_to_consumer"] == 5
+            assert (session["connections_active"], session["connections_total"]) == (0, 1)
+            assert session["errors"] == 0
+        assert prod["listeners"] == cons["targets"] == document["prod_listeners"]
+        assert prod["targets"] == [echo_app.endpoint]
+        text = pair.user.s2uc("status", document["uid"])
+        assert text.rc == 0, "it is remembered where the session lives"
+        header, *rows = text.out.splitlines()
+        assert header.split()[:3] == ["UID", "ROLE", "STATE"]
+        assert len(rows) == 2
+        assert all(document["uid"] in row and "idle, ready" in row for row in rows)
+        assert text.err == ""
+        one = pair.user.s2uc("status", document["uid"], "--json", "--s2cs", pair.cons.endpoint)
+        assert [session["role"] for session in one.json["sessions"]] == ["CONS"]
+
+
+def test_list_shows_the_sessions_requested_from_here(
+    pair: Pair, echo_app: Application, tmp_path: Path
+) -> None:
+    user, other = (Client(tmp_path, pair.prod, pair.cons) for _ in range(2))
+    empty = user.s2uc("list")
+    assert (empty.rc, empty.out) == (0, "no sessions\n")
+    app = ["--prod-app", echo_app.endpoint]
+    with user.session(*app) as first, user.session(*app) as second, other.session(*app):
+        done = user.s2uc("list", "--json")
+        assert sorted(session["uid"] for session in done.json["sessions"]) == sorted(
+            [first["uid"], second["uid"]] * 2
+        )
+        text = user.s2uc("list").out
+        assert text.count(first["uid"]) == text.count(second["uid"]) == 2
+        assert len(text.splitlines()) == 5
+    assert user.s2uc("list", "--json").json == {"sessions": [], "errors": []}
+
+
+def test_list_says_who_does_not_answer(pair: Pair, tmp_path: Path, echo_app: Application) -> None:
+    with Facility(tmp_path) as short_lived:
+        user = Client(tmp_path, pair.prod, short_lived)
+        document = user.request("--prod-app", echo_app.endpoint)
+        short_lived.stop()
+        done = user.s2uc("list", "--json")
+        assert [session["role"] for session in done.json["sessions"]] == ["PROD"]
+        assert [error["s2cs"] for error in done.json["errors"]] == [short_lived.endpoint]
+        assert short_lived.endpoint in done.err
+    done = pair.user.s2uc("release", document["uid"], "--s2cs", pair.prod.endpoint)
+    assert done.rc == 0
+
+
+def test_watch_ends_when_the_session_is_released(pair: Pair, echo_app: Application) -> None:
+    with pair.user.session("--prod-app", echo_app.endpoint) as document:
+        with pair.user.start("s2uc", "watch", document["uid"]) as watch:
+            watch.line(r"^(PROD|CONS) +idle, ready")
+            assert echo(document["listeners"][0]) == b"ping"
+            pair.user.release(document["uid"])
+            assert watch.wait() == 0, watch.err
+            assert "ended: the session was released" in watch.out
+        assert document["uid"] not in watch.err
+
+
+def test_watch_reports_bytes_as_json_lines(pair: Pair) -> None:
+    data = payload(3_000_000)
+    with (
+        application(sends(data)) as app,
+        pair.user.session("--prod-app", app.endpoint) as document,
+        pair.user.start("s2uc", "watch", document["uid"], "--json") as watch,
+    ):
+        watch.line('"event":"state"', "err")
+        assert fetch(document["listeners"][0]) == data
+        watch.line(f'"bytes_to_consumer":{len(data)}.*"event":"counters"', "err")
+        pair.user.release(document["uid"])
+        assert watch.wait() == 0, watch.err
+        events = [json.loads(line) for line in watch.err.splitlines()]
+        assert {event["event"] for event in events} == {"state", "counters", "gone"}
+        gone = [event for event in events if event["event"] == "gone"]
+        assert sorted(event["role"] for event in gone) == ["CONS", "PROD"]
+        assert all(event["uid"] == document["uid"] for event in events)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_only_stops_watching(
+    pair: Pair, echo_app: Application, number: signal.Signals
+) -> None:
+    with pair.user.session("--prod-app", echo_app.endpoint) as document:
+        with pair.user.start("s2uc", "watch", document["uid"]) as watch:
+            watch.line("idle, ready")
+            watch.signal(number)
+            assert watch.wait() == 0, watch.err
+        assert echo(document["listeners"][0]) == b"ping"
+
+
+def test_request_watch_stops_at_an_interrupt_and_the_session_lives(
+    pair: Pair, echo_app: Application
+) -> None:
+    with pair.user.start(
+        "s2uc", "request", *pair.user.places, "--prod-app", echo_app.endpoint, "--watch"
+    ) as request:
+        uid = request.line(r"^uid (\S+)$")[1]
+        listener = request.line(r"^  (127\.\S+:\d+)$")[1]
+        request.line("idle, ready")
+        request.signal(signal.SIGINT)
+        assert request.wait() == 0, request.err
+        assert echo(listener) == b"ping"
+        pair.user.release(uid)
+
+
+def test_request_watch_ends_with_the_session(pair: Pair, echo_app: Application) -> None:
+    with pair.user.start(
+        *("s2uc", "request", *pair.user.places, "--json"),
+        *("--prod-app", echo_app.endpoint, "--watch"),
+    ) as request:
+        request.line('"event":"state"', "err")
+        document = json.loads(request.out)
+        pair.user.release(document["uid"])
+        assert request.wait() == 0, request.err
+        assert json.loads(request.out) == document, "one document, whatever happens later"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_release_on_exit_releases(
+    pair: Pair, echo_app: Application, number: signal.Signals
+) -> None:
+    with pair.user.start(
+        *("s2uc", "request", *pair.user.places, "--prod-app", echo_app.endpoint),
+        *("--watch", "--release-on-exit"),
+    ) as request:
+        uid = request.line(r"^uid (\S+)$")[1]
+        listener = request.line(r"^  (127\.\S+:\d+)$")[1]
+        request.line("idle, ready")
+        with connect(listener) as connection:
+            connection.sendall(b"x")
+            assert receive(connection, 1) == b"x"
+            request.signal(number)
+            assert request.wait() == 0, request.err
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+    assert pair.user.s2uc("status", uid, *pair.user.places).rc == 7
+    assert list((pair.user.state / "keys").iterdir()) == []
+
+
+def test_info_shows_what_is_left(pair: Pair, echo_app: Application) -> None:
+    with pair.user.session("--prod-app", echo_app.endpoint, "--num-conn", 3):
+        facts = pair.user.s2uc("info", "--s2cs", pair.prod.endpoint, "--json").json
+        assert facts["ports_total"] == 48
+        assert facts["ports_free"] == 45
+        assert facts["sessions"] == 1
+        assert facts["data_server_kinds"] == ["Native"]
+        assert facts["transports"] == ["tcp"]
+        assert facts["capacity_mbps"] == 0
+        text = pair.user.s2uc("info", "--s2cs", pair.prod.endpoint).out
+        assert "45 of 48 free" in text
+        assert "unlimited" in text
