@@ -67,7 +67,6 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
   struct Side {
     control::ControlClient* client = nullptr;
     Role role = Role::producer;
-    Error refusal;  ///< Of its req.
     bool request_open = false;
     control::ControlClient::Handle call;
     session::RequestAnswer answer;
