@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import wire
-from facility import Facility, command, free_range
+from demo_facility import Facility, command, free_range
 from stage import Stage
 
 ROOT = Path(__file__).resolve().parents[1]

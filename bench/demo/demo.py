@@ -23,7 +23,7 @@ from typing import Any
 import data_server_states
 import dataset
 import wire
-from facility import Facility, alive, command, free_range, listening
+from demo_facility import Facility, alive, command, free_range, listening
 from screen import Screen, Transfer
 from stage import Failed, Interrupted, Program, Stage
 

@@ -466,6 +466,12 @@ class Waiting(Command):
             r"^session (\S+); application keys: (\S+\.prod\.key), (\S+\.cons\.key)$", "err"
         )
         self.uid, self.prod_key, self.cons_key = first[1], Path(first[2]), Path(first[3])
+        self._client = client
+
+    def listening(self) -> None:
+        """Returns when both facilities have the session and wait for its hello."""
+        words = ("status", self.uid, *self._client.places)
+        eventually(lambda: self._client.s2uc(*words).out.count("listening") == 2, "both listen")
 
     def __enter__(self) -> Waiting:
         return self

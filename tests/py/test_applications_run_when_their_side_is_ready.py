@@ -41,6 +41,7 @@ print(state.hexdigest())
 def request_(pair: Pair) -> Iterator[Waiting]:
     """A request that waits for both applications; released at the end."""
     with pair.user.waiting("--num-conn", "2") as request:
+        request.listening()
         yield request
         pair.user.release(request.uid)
         request.wait()
@@ -93,7 +94,6 @@ def test_the_consumer_starts_only_when_its_side_is_ready(
 ) -> None:
     mark = tmp_path / "started"
     with run(pair, request_, "CONS", "--", "touch", mark) as consumer:
-        request_.line("Current state: reserving", "err")
         hello(pair, request_, "CONS")  # this side has its listeners, the other is not there yet
         assert not mark.exists()
         assert consumer.process.poll() is None
@@ -174,7 +174,6 @@ def test_signals_reach_the_application(
 
 def test_a_signal_ends_the_wait_for_readiness(pair: Pair, request_: Waiting) -> None:
     with run(pair, request_, "CONS", "--", "true") as app:
-        request_.line("Current state: reserving", "err")
         hello(pair, request_, "CONS")
         app.signal(signal.SIGTERM)
         assert app.wait() == 125
@@ -182,7 +181,6 @@ def test_a_signal_ends_the_wait_for_readiness(pair: Pair, request_: Waiting) -> 
 
 def test_a_released_session_ends_the_wait_for_readiness(pair: Pair, request_: Waiting) -> None:
     with run(pair, request_, "CONS", "--", "true") as app:
-        request_.line("Current state: reserving", "err")
         hello(pair, request_, "CONS")
         pair.user.release(request_.uid)
         assert app.wait() == 125

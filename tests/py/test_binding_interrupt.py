@@ -44,6 +44,8 @@ def relay(both):
             with socket.create_connection(address(relay.listeners[0])), server.accept()[0]:
                 relay.close(drain=60)
 
+# A process that was started in the background ignores SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sent = []
 def interrupt():
     time.sleep(0.3)

@@ -122,6 +122,17 @@ def test_releasing_a_session_that_waits_cancels_it(tmp_path: Path) -> None:
             session.wait_ready()
 
 
+def test_asking_for_a_held_id_leaves_its_holder_alone(tmp_path: Path) -> None:
+    with facilities(tmp_path) as both:
+        places = both.prod.endpoint, both.cons.endpoint
+        with both.client.request(*places, uid="held", prod_app=["127.0.0.1:9"]) as session:
+            for _ in range(10):
+                with pytest.raises(scistream.AlreadyExists):
+                    both.client.request(*places, uid="held", prod_app=["127.0.0.1:9"])
+                assert {view.role for view in session.status()} == {"PROD", "CONS"}
+        assert both.nothing_reserved()
+
+
 def test_the_client_remembers_where_its_sessions_live(tmp_path: Path) -> None:
     with facilities(tmp_path) as both:
         session = both.client.request(

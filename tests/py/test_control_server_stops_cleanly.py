@@ -28,7 +28,7 @@ def test_a_waiting_request_is_told(tmp_path: Path) -> None:
     with Facility(tmp_path) as facility:
         user = Client(tmp_path, facility, facility)
         with user.waiting() as request:
-            request.line("Current state: reserving", "err")
+            request.listening()
             facility.stop(limit=5)
             assert request.wait() == 5, request.err
 

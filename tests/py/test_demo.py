@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import dataset
-from facility import listening
+from demo_facility import listening
 
 SIZE = 64 << 20
 

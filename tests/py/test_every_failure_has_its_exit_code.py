@@ -240,7 +240,7 @@ def test_an_id_in_use_with_other_values_is_9(pair: Pair, echo_app: Application) 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_withdrawing_is_11_and_releases_both_ends(pair: Pair, number: signal.Signals) -> None:
     with pair.user.waiting() as request:
-        request.line("Current state: reserving", "err")
+        request.listening()
         request.signal(number)
         assert request.wait() == 11, request.err
         assert "Current state: releasing" in request.err

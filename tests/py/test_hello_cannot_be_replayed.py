@@ -20,7 +20,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from applications import Application
 from conftest import Pair
 from deployed_peer import code
-from facility import LIMIT, Waiting, eventually
+from facility import LIMIT, Waiting
 
 _Field = descriptor_pb2.FieldDescriptorProto
 
@@ -78,13 +78,7 @@ class Sender:
 @pytest.fixture
 def waiting(pair: Pair) -> Iterator[Waiting]:
     with pair.user.waiting() as request:
-        request.line("Current state: reserving", "err")
-        eventually(
-            lambda: (
-                pair.user.s2uc("status", request.uid, *pair.user.places).out.count("listening") == 2
-            ),
-            "both sides listen",
-        )
+        request.listening()
         yield request
         pair.user.release(request.uid)
         request.wait()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from applications import Application, echo
 from conftest import Pair
-from facility import Waiting, command_line, eventually
+from facility import Waiting, command_line
 
 
 def hello_words(pair: Pair, request: Waiting, role: str, key: Path | None) -> list[object]:
@@ -21,19 +21,9 @@ def states(pair: Pair, request: Waiting) -> list[str]:
     return [f"{entry['state']} {entry['phase']}" for entry in pair.user.sessions(request.uid)]
 
 
-def wait_until_listening(pair: Pair, request: Waiting) -> None:
-    request.line("Current state: reserving", "err")
-    eventually(
-        lambda: (
-            pair.user.s2uc("status", request.uid, *pair.user.places).out.count("listening") == 2
-        ),
-        "both sides listen",
-    )
-
-
 def test_it_waits_for_both_and_then_streams(pair: Pair, echo_app: Application) -> None:
     with pair.user.waiting() as request:
-        wait_until_listening(pair, request)
+        request.listening()
         producer = pair.user.appctrl(
             *hello_words(pair, request, "PROD", request.prod_key), "--listen", echo_app.endpoint
         )
@@ -95,7 +85,7 @@ def test_the_key_may_come_from_the_environment(pair: Pair, echo_app: Application
 
 def test_hello_prints_json_on_request(pair: Pair, echo_app: Application) -> None:
     with pair.user.waiting() as request:
-        wait_until_listening(pair, request)
+        request.listening()
         done = pair.user.appctrl(
             *hello_words(pair, request, "PROD", request.prod_key),
             *("--listen", echo_app.endpoint, "--json"),
@@ -113,7 +103,7 @@ def test_a_wrong_or_missing_key_is_refused_and_the_session_still_waits(
     wrong.write_text(secrets.token_hex(32))
     wrong.chmod(0o600)
     with pair.user.waiting() as request:
-        wait_until_listening(pair, request)
+        request.listening()
         for key in (wrong, None, request.cons_key):
             done = pair.user.appctrl(
                 *hello_words(pair, request, "PROD", key), "--listen", echo_app.endpoint

@@ -21,6 +21,7 @@ def test_it_is_written_privately_while_the_request_still_waits(pair: Pair) -> No
         for key in (request.prod_key, request.cons_key):
             assert oct(key.stat().st_mode & 0o777) == "0o600"
         assert request.out == ""
+        request.listening()
         pair.user.release(request.uid)
         assert request.wait() != 0
 
@@ -32,6 +33,7 @@ def test_it_replaces_an_older_one_that_others_could_read(pair: Pair) -> None:
     with pair.user.waiting("--session-file", file) as request:
         assert json.loads(file.read_text())["uid"] == request.uid
         assert oct(file.stat().st_mode & 0o777) == "0o600"
+        request.listening()
         pair.user.release(request.uid)
         request.wait()
 
