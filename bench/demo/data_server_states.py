@@ -11,14 +11,16 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 
-PROTO = Path(__file__).resolve().parents[2] / "proto"
+# The folder of the file itself: as scistream/dataserver.proto, the generated module would belong to
+# the package scistream, whose own Protobuf cannot share a process with that of grpcio-tools.
+PROTO = Path(__file__).resolve().parents[2] / "proto" / "scistream"
 
 
 def _stubs() -> tuple[Any, Any]:
     """Messages and stubs, made from the interface's definition."""
     sys.path.insert(0, str(PROTO))
     try:
-        return grpc.protos_and_services("scistream/dataserver.proto")  # type: ignore[no-any-return]
+        return grpc.protos_and_services("dataserver.proto")  # type: ignore[no-any-return]
     finally:
         sys.path.remove(str(PROTO))
 

@@ -11,6 +11,7 @@
 #include "cli/session_views.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
+#include "client/trust.hpp"
 
 namespace scistream::cli {
 
@@ -74,11 +75,6 @@ Status complete(RequestSettings& settings) {
   return {};
 }
 
-/// Keys go only where they cannot be read on the way (PROTOCOL §7, Transport).
-bool keys_may_travel(const ClientSettings& settings, const Endpoint& prod, const Endpoint& cons) {
-  return settings.tls || (is_loopback(prod.host) && is_loopback(cons.host));
-}
-
 void print_result(const client::SessionResult& result) {
   std::printf("%s %s\n", styled("uid", Style::bold, STDOUT_FILENO).c_str(), result.uid.c_str());
   std::printf("the consumer application connects to\n");
@@ -124,7 +120,7 @@ Status request_session(RequestSettings& settings) {
 
   auto& request = settings.request;
   SessionKeys keys;
-  if (keys_may_travel(local, *prod, *cons)) {
+  if (client::keys_may_travel(local.tls, *prod, *cons)) {
     if (auto status = make_private_directory(local.state_directory); !status) return status;
     auto made = make_session_keys(local.state_directory, request.uid);
     if (!made) return made.error();

@@ -40,7 +40,7 @@ Manager::~Manager() {
     for (auto& waiter : session->early_hellos) waiter.done(gone);
     for (auto& waiter : session->ready_waiters) waiter.done(gone);
     for (auto& waiter : session->updates) waiter.done(gone);
-    for (auto& waiter : session->successors) waiter.waiter.done(gone);
+    for (auto& successor : std::exchange(session->successors, {})) successor.waiter.done(gone);
     for (auto& waiter : session->release_waiters) waiter(gone);
   }
   for (auto& waiter : shut_down_waiters_) waiter(gone);
@@ -68,16 +68,35 @@ void Manager::on_request(Request request, RequestWaiter waiter) {
   if (!ending && same) return join(session, std::move(waiter));
 
   // A cut `req` that nobody repeated must not block its id for others.
-  const bool abandoned = waits_for_hello(*session) && session->request_waiters.empty();
-  if (!ending && !abandoned) {
-    return waiter.done(Error{Cause::already_exists,
-                             "session " + to_string(key) +
-                                 " exists with other values; release it first or use another id"});
-  }
-  tickets_[waiter.ticket] = key;
-  session->successors.push_back({std::move(request), std::move(waiter)});
-  if (!ending)
-    expire(session, {Cause::cancelled, "the client withdrew and asked for other values"});
+  const Error exists{Cause::already_exists,
+                     "session " + to_string(key) +
+                         " exists with other values; release it first or use another id"};
+  if (!ending && !waits_for_hello(*session)) return waiter.done(exists);
+  const Ticket ticket = waiter.ticket;
+  tickets_[ticket] = key;
+  session->successors.push_back({std::move(request), std::move(waiter), {}});
+  if (ending) return;
+  if (session->request_waiters.empty()) return make_way(session);
+  session->successors.back().verdict =
+      scheduler_.after(options_.cancel_grace, [this, session, ticket, exists] {
+        if (session->machine.state() != State::releasing) drop_successor(session, ticket, exists);
+      });
+}
+
+void Manager::make_way(const SessionPtr& session) {
+  expire(session, {Cause::cancelled, "the client withdrew and asked for other values"});
+}
+
+bool Manager::drop_successor(const SessionPtr& session, Ticket ticket, const Error& why) {
+  auto& successors = session->successors;
+  const auto found = std::find_if(successors.begin(), successors.end(),
+                                  [&](const Successor& s) { return s.waiter.ticket == ticket; });
+  if (found == successors.end()) return false;
+  const auto done = std::move(found->waiter.done);
+  successors.erase(found);
+  tickets_.erase(ticket);
+  done(why);
+  return true;
 }
 
 void Manager::begin(Request request, RequestWaiter waiter) {
@@ -130,21 +149,14 @@ void Manager::on_withdraw(Ticket ticket) {
     const auto done = std::move(waiter->done);
     waiters.erase(waiter);
     done(cancelled);
-    if (waiters.empty() && waits_for_hello(*session)) {
-      session->client_timer = scheduler_.after(options_.client_loss, [this, session] {
-        expire(session, {Cause::cancelled, "the client's request was cut and not repeated"});
-      });
-    }
+    if (!waiters.empty() || !waits_for_hello(*session)) return;
+    if (!session->successors.empty()) return make_way(session);
+    session->client_timer = scheduler_.after(options_.client_loss, [this, session] {
+      expire(session, {Cause::cancelled, "the client's request was cut and not repeated"});
+    });
     return;
   }
-  auto& successors = session->successors;
-  const auto successor =
-      std::find_if(successors.begin(), successors.end(),
-                   [&](const Successor& s) { return s.waiter.ticket == ticket; });
-  if (successor == successors.end()) return;
-  const auto done = std::move(successor->waiter.done);
-  successors.erase(successor);
-  done(cancelled);
+  drop_successor(session, ticket, cancelled);
 }
 
 void Manager::hello(Hello hello, Callback<HelloAnswer> done) {

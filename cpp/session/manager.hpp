@@ -23,6 +23,9 @@ struct ManagerOptions {
   std::chrono::milliseconds timeout{180'000};     ///< For hello after req, and update after hello.
   std::chrono::milliseconds client_loss{10'000};  ///< A cut req must be repeated within this.
   std::chrono::milliseconds hello_hold{2'000};    ///< A hello waits this long for its req.
+  /// A cancellation and the next req of its client reach us in any order: how long the latter
+  /// waits.
+  std::chrono::milliseconds cancel_grace{200};
   std::size_t most_held_hellos = 1024;
   std::chrono::milliseconds idle_limit{std::chrono::hours(24)};  ///< Without a connection; 0: none.
   std::chrono::milliseconds max_session{0};                      ///< After set-up; 0: none.
@@ -85,6 +88,10 @@ class Manager {
   void on_request(Request request, RequestWaiter waiter);
   void begin(Request request, RequestWaiter waiter);
   void join(const SessionPtr& session, RequestWaiter waiter);
+  /// Ends a session nobody waits for, for the sake of its successors.
+  void make_way(const SessionPtr& session);
+  /// Answers a waiting successor with `why`; false if it is not there any more.
+  bool drop_successor(const SessionPtr& session, Ticket ticket, const Error& why);
   void on_withdraw(Ticket ticket);
   void on_hello(Hello hello, Callback<HelloAnswer> done);
   void hold(Hello hello, Callback<HelloAnswer> done);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <memory>
 #include <optional>
 #include <set>
@@ -32,10 +33,12 @@ struct UpdateWaiter {
   Callback<UpdateAnswer> done;
 };
 
-/// A `req` for an id whose previous session is still being released.
+/// A `req` with other values for an id whose session is still being released, or whose own `req`
+/// may have been cut a moment ago.
 struct Successor {
   Request request;
   RequestWaiter waiter;
+  Scheduler::Timer verdict;  ///< Refused then, unless the present session ends before.
 };
 
 /// One session of the control server: its machine and everybody who waits for it. Owned by the
@@ -59,7 +62,7 @@ struct Session {
   std::vector<HelloWaiter> ready_waiters;
   std::deque<UpdateWaiter> updates;  ///< The first one is being set, the others follow.
   std::vector<Callback<void>> release_waiters;
-  std::deque<Successor> successors;
+  std::list<Successor> successors;
   std::set<std::string> nonces;  ///< Of accepted hellos.
 
   bool call_in_flight = false;     ///< reserve or update at the data server.

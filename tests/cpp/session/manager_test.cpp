@@ -245,8 +245,25 @@ TEST_F(ManagerTest, TheSameRequestAgainIsTheSameSession) {
 
 TEST_F(ManagerTest, TheSameIdWithOtherValuesAlreadyExists) {
   const auto first = req(want("a"));
-  EXPECT_EQ(req(want("a", Role::producer, 3))->cause(), "already_exists");
+  const auto other = req(want("a", Role::producer, 3));
+  EXPECT_TRUE(other->pending());  // the first may have been cut, and we not yet told
+  time.advance(milliseconds(200));
+  EXPECT_EQ(other->cause(), "already_exists");
   EXPECT_TRUE(first->pending());
+  ASSERT_TRUE(hello(greet("a"))->ok());
+  EXPECT_EQ(req(want("a", Role::producer, 3))->cause(), "already_exists");
+}
+
+TEST_F(ManagerTest, ACancellationThatComesAfterTheNextRequestStillMakesWay) {
+  const auto first = req(want("a"));
+  const Ticket first_ticket = ticket;
+  const auto other = req(want("a", Role::producer, 3));
+  manager->withdraw(first_ticket);
+  time.run();
+  EXPECT_EQ(first->cause(), "cancelled");
+  EXPECT_TRUE(other->pending());
+  ASSERT_TRUE(hello(greet("a"))->ok());
+  EXPECT_EQ((*other->result)->listeners.size(), 3U);
 }
 
 TEST_F(ManagerTest, ACutRequestDoesNotBlockItsId) {
