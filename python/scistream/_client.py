@@ -157,14 +157,6 @@ class UserClient(Live):
     def __enter__(self) -> UserClient:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<scistream.UserClient {'TLS' if self._tls else 'plaintext'}>"
 

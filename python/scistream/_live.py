@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import itertools
 import os
+from types import TracebackType
 from typing import NoReturn, Union
 from weakref import WeakValueDictionary
 
@@ -28,6 +29,14 @@ class Live(NotCopied):
     def close(self) -> None:
         """Ends it. May be called again, and does nothing in a forked child."""
         raise NotImplementedError
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 _open: WeakValueDictionary[int, Live] = WeakValueDictionary()

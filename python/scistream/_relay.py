@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
 
 from scistream import _core
 from scistream._live import Live
@@ -55,14 +54,6 @@ class Relay(Live):
 
     def __enter__(self) -> Relay:
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<scistream.Relay {self._core.description}>"

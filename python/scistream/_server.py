@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 
 from scistream import _core
 from scistream._live import Live, Path
@@ -136,14 +135,6 @@ class ControlServer(Live):
         if not self._core.running:
             self._core.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<scistream.ControlServer {self._core.description}>"
