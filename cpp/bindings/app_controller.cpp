@@ -63,7 +63,8 @@ class AppControllerHandle {
     hello_.key = key_argument("key", key);
   }
 
-  std::vector<std::string> hello(bool wait_ready, double patience, double timeout) const {
+  [[nodiscard]] std::vector<std::string> hello(bool wait_ready, double patience,
+                                               double timeout) const {
     client::AppHello hello = hello_;
     hello.wait_ready = wait_ready;
     hello.patience = seconds_argument("patience", patience);

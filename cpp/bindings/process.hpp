@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <new>
 #include <utility>
 
 namespace scistream::bindings {
@@ -33,7 +34,7 @@ class Owned {
   Owned(const Owned&) = delete;
   Owned& operator=(const Owned&) = delete;
   ~Owned() {
-    if (home_.left()) new std::shared_ptr<T>(std::move(object_));
+    if (home_.left()) new (std::nothrow) std::shared_ptr<T>(std::move(object_));
   }
 
   void check() const { home_.check(); }

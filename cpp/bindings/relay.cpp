@@ -87,6 +87,7 @@ class RelayHandle {
   RelayHandle(const std::vector<std::pair<std::string, std::string>>& pairs, std::size_t threads)
       : relay_(std::make_shared<OwnRelay>()) {
     std::vector<relay::Pair> parsed;
+    parsed.reserve(pairs.size());
     for (const auto& [listener, target] : pairs) {
       parsed.push_back({endpoint_argument("listener", listener, ZeroPort::allowed),
                         endpoint_argument("target", target)});

@@ -102,7 +102,7 @@ class SessionHandle {
   }
 
   /// False if it is still being set up after `timeout`.
-  bool wait_ready(std::optional<double> timeout) const {
+  [[nodiscard]] bool wait_ready(std::optional<double> timeout) const {
     client_.check();
     std::optional<milliseconds> limit;
     if (timeout) limit = seconds_argument("timeout", *timeout);
@@ -222,13 +222,11 @@ class UserClientHandle {
   explicit UserClientHandle(client::ClientOptions options)
       : client_(std::make_shared<Client>(std::move(options))) {}
 
-  std::unique_ptr<SessionHandle> request(const std::string& prod, const std::string& cons,
-                                         const std::string& uid, int num_conn,
-                                         std::optional<long long> rate,
-                                         const std::vector<std::string>& prod_app,
-                                         std::map<std::string, std::string> labels, double lifetime,
-                                         double timeout, const py::object& prod_key,
-                                         const py::object& cons_key, bool wait) const {
+  [[nodiscard]] std::unique_ptr<SessionHandle> request(
+      const std::string& prod, const std::string& cons, const std::string& uid, int num_conn,
+      std::optional<long long> rate, const std::vector<std::string>& prod_app,
+      std::map<std::string, std::string> labels, double lifetime, double timeout,
+      const py::object& prod_key, const py::object& cons_key, bool wait) const {
     const Endpoint producer = endpoint_argument("prod", prod);
     const Endpoint consumer = endpoint_argument("cons", cons);
     SessionRequest request;

@@ -14,7 +14,7 @@ using namespace pybind11::literals;  // NOLINT(google-build-using-namespace): _a
 
 py::object type(const char* name) { return py::module_::import("scistream._values").attr(name); }
 
-py::tuple texts(const std::vector<std::string>& list) { return py::tuple(py::cast(list)); }
+py::tuple texts(const std::vector<std::string>& list) { return {py::cast(list)}; }
 
 }  // namespace
 

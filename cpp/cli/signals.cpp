@@ -39,7 +39,7 @@ int wait_signal(std::initializer_list<int> signals, std::chrono::milliseconds li
 }
 
 SignalWaiter::SignalWaiter(std::initializer_list<int> signals, std::function<void(int)> handle)
-    : event_(::eventfd(0, EFD_CLOEXEC)), signals_(-1) {
+    : event_(::eventfd(0, EFD_CLOEXEC)) {
   const sigset_t set = set_of(signals);
   signals_ = ::signalfd(-1, &set, SFD_CLOEXEC);
   if (event_ < 0 || signals_ < 0)

@@ -25,7 +25,7 @@ class SignalWaiter {
 
  private:
   int event_;  ///< Ends the thread.
-  int signals_;
+  int signals_ = -1;
   std::thread thread_;
 };
 

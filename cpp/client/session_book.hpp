@@ -23,7 +23,7 @@ class SessionBook {
  public:
   explicit SessionBook(std::filesystem::path state_directory);
 
-  Status remember(const BookEntry& entry) const;
+  [[nodiscard]] Status remember(const BookEntry& entry) const;
   /// `not_found` if this client did not request it.
   [[nodiscard]] Result<BookEntry> find(const std::string& uid) const;
   /// Oldest first; files that cannot be read are left out.

@@ -74,7 +74,7 @@ class UserClient {
                Interrupt* interrupt = nullptr);
 
   /// Where a remembered session lives, without duplicates.
-  Result<std::vector<Endpoint>> servers_of(const std::string& uid) const;
+  [[nodiscard]] Result<std::vector<Endpoint>> servers_of(const std::string& uid) const;
   [[nodiscard]] const SessionBook& book() const { return book_; }
   [[nodiscard]] Scheduler& scheduler() { return scheduler_; }
   /// The connection to a control server, made on first use.
