@@ -27,8 +27,8 @@ Result<BookEntry> parse(const std::string& text) {
 
 }  // namespace
 
-SessionBook::SessionBook(std::filesystem::path state_directory)
-    : directory_(std::move(state_directory) / "sessions") {}
+SessionBook::SessionBook(const std::filesystem::path& state_directory)
+    : directory_(state_directory / "sessions") {}
 
 std::filesystem::path SessionBook::path_of(const std::string& uid) const {
   return directory_ / (uid + ".json");

@@ -21,7 +21,7 @@ struct BookEntry {
 /// that two commands at once do not get in each other's way. Any thread.
 class SessionBook {
  public:
-  explicit SessionBook(std::filesystem::path state_directory);
+  explicit SessionBook(const std::filesystem::path& state_directory);
 
   [[nodiscard]] Status remember(const BookEntry& entry) const;
   /// `not_found` if this client did not request it.

@@ -100,11 +100,11 @@ Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& 
       servers, [&](const Endpoint& server, auto done) { at(server).release(uid, "", done); });
   Status worst;
   std::size_t unknown = 0;
-  for (std::size_t i = 0; i < answers.size(); ++i) {
-    if (answers[i]) continue;
-    if (answers[i].error().cause == Cause::not_found) ++unknown;
-    const bool only_unknown = !worst && worst.error().cause != Cause::not_found;
-    if (!only_unknown) worst = answers[i];
+  for (const Status& answer : answers) {
+    if (answer) continue;
+    if (answer.error().cause == Cause::not_found) ++unknown;
+    const bool have_a_worse_one = !worst && worst.error().cause != Cause::not_found;
+    if (!have_a_worse_one) worst = answer;
   }
   // One facility that has forgotten it does not make the release of the other a failure.
   if (!worst && worst.error().cause == Cause::not_found && unknown < answers.size()) worst = {};

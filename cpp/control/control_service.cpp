@@ -134,7 +134,7 @@ grpc::ServerUnaryReactor* ControlService::status(grpc::CallbackServerContext* co
                                                  SessionList* response) {
   return serve(authorizer_, *context, "status", [&](UnaryCall* call) {
     if (const auto good = check_uid(request->uid()); !good) return call->finish(to_grpc(good));
-    const std::string uid = request->uid();
+    const std::string& uid = request->uid();
     manager_.list({uid}, [call, response, uid](Result<std::vector<session::SessionView>> views) {
       if (!views) return call->finish(to_grpc(views.error()));
       if (views->empty())
