@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -54,16 +55,31 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t mos
   }
 }
 
-Status write_private_file(const std::filesystem::path& path, std::string_view content) {
+namespace {
+
+/// Writes a temporary file beside `path` and puts it in place with `put(temporary, path)`, which
+/// returns as rename(2) does.
+template <class Put>
+Status write_and_put(const std::filesystem::path& path, std::string_view content, Put put) {
   const std::string what = "cannot write '" + path.string() + "'";
   std::string temporary = path.string() + ".XXXXXX";
   const Descriptor file{::mkostemp(temporary.data(), O_CLOEXEC)};  // mode 0600
   if (file.value < 0) return errno_error(what, errno);
   Status status = write_all(file.value, content, what);
   if (status && ::fsync(file.value) != 0) status = errno_error(what, errno);
-  if (status && ::rename(temporary.c_str(), path.c_str()) != 0) status = errno_error(what, errno);
-  if (!status) ::unlink(temporary.c_str());
+  if (status && put(temporary.c_str(), path.c_str()) != 0) status = errno_error(what, errno);
+  ::unlink(temporary.c_str());  // gone already where it was renamed
   return status;
+}
+
+}  // namespace
+
+Status write_private_file(const std::filesystem::path& path, std::string_view content) {
+  return write_and_put(path, content, ::rename);
+}
+
+Status create_private_file(const std::filesystem::path& path, std::string_view content) {
+  return write_and_put(path, content, ::link);
 }
 
 Status make_private_directory(const std::filesystem::path& path) {

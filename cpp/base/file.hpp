@@ -16,6 +16,10 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t mos
 /// What is on disk when it returns survives a crash.
 Status write_private_file(const std::filesystem::path& path, std::string_view content);
 
+/// As `write_private_file`, but `already_exists` if there is such a file: of several processes that
+/// try, one succeeds.
+Status create_private_file(const std::filesystem::path& path, std::string_view content);
+
 /// Creates the folder and what is missing above it; the folder itself has mode 0700 and belongs to
 /// the caller, or it is an error.
 Status make_private_directory(const std::filesystem::path& path);

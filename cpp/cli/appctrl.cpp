@@ -94,7 +94,7 @@ Status hello(Settings& settings) {
     std::printf("%s\n", nlohmann::json{{"uid", settings.uid},
                                        {"message", answer->message},
                                        {"listeners", answer->listeners}}
-                            .dump(2)
+                            .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
                             .c_str());
     return {};
   }
@@ -104,7 +104,10 @@ Status hello(Settings& settings) {
 
 /// The process's exit code.
 int run(Settings& settings) {
-  const auto fail = [](const Error& error) {
+  const auto fail = [&settings](const Error& error) {
+    if (settings.client.json) {
+      std::printf("%s\n", cli::error_document(error, settings.uid).c_str());
+    }
     cli::print_error("appctrl", error);
     return own_failure;
   };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -57,8 +58,8 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
         const Reporting& reporting) {
   Status status;
   // Known before the arguments are parsed, for the error of arguments that cannot be.
-  const bool wants_json =
-      std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
+  const auto ours = std::find(arguments.begin(), arguments.end(), "--");
+  const bool wants_json = std::find(arguments.begin(), ours, "--json") != ours;
   try {
     read_environment_once(app, arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
@@ -78,8 +79,10 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
   } catch (const std::exception& error) {
     status = Error{Cause::failure, error.what()};
   }
-  std::fflush(stdout);
+  const bool unwritten = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  if (status && unwritten) status = Error{Cause::failure, "cannot write to stdout"};
   if (status) return 0;
+  if (status.error().message.empty()) return exit_code(status.error().cause);  // reported already
   if (reporting.json || (reporting.uid != nullptr && wants_json)) {
     std::printf("%s\n",
                 error_document(status.error(), reporting.uid ? *reporting.uid : "").c_str());
@@ -87,6 +90,8 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
   print_error(app.get_name(), status.error());
   return exit_code(status.error().cause);
 }
+
+Error already_reported(const Status& failure) { return {failure.error().cause, ""}; }
 
 CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value,
                         const std::string& description) {
@@ -126,7 +131,7 @@ Result<std::chrono::milliseconds> parse_duration(const std::string& text) {
     return Error{Cause::invalid_argument,
                  "'" + text + "' is not a duration such as 500ms, 30, 30s, 5m, 2h or 1d"};
   }
-  return std::chrono::milliseconds(static_cast<std::int64_t>(number * scale));
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(number * scale)));
 }
 
 CLI::Option* add_duration(CLI::App& app, const std::string& names, std::chrono::milliseconds& value,

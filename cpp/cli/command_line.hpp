@@ -27,6 +27,9 @@ struct Reporting {
 int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
         const Reporting& reporting);
 
+/// A failure that stdout and stderr tell of already: only its exit code is left to give.
+Error already_reported(const Status& failure);
+
 /// `--flag`, `--flag=True`, `--flag False`: the spellings in the field of a switch with a value.
 /// Adds such a switch to `app`.
 CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value,

@@ -67,6 +67,11 @@ Status complete(RequestSettings& settings) {
   if (!apps) return Error{Cause::invalid_argument, "--prod-app: " + apps.error().message};
   request.prod_app = std::move(*apps);
   for (const std::string& label : settings.labels) {
+    try {
+      (void)json(label).dump();
+    } catch (const json::exception&) {
+      return invalid("a --label is not UTF-8 text");
+    }
     const auto equals = label.find('=');
     if (equals == 0 || equals == std::string::npos)
       return invalid("--label '" + label + "' is not KEY=VALUE");
@@ -117,6 +122,8 @@ Status request_session(RequestSettings& settings) {
   const auto cons = parse_endpoint(local.cons);
   if (!cons) return Error{Cause::invalid_argument, "--cons: " + cons.error().message};
   choose_state_directory(local);
+  // From here on an interrupt finds what there is to undo.
+  block_signals({SIGINT, SIGTERM, SIGHUP});
 
   auto& request = settings.request;
   SessionKeys keys;
@@ -128,10 +135,15 @@ Status request_session(RequestSettings& settings) {
     request.prod_app_key = keys.prod;
     request.cons_app_key = keys.cons;
   }
+  // Keys that were there before belong to a session requested earlier, which needs them.
+  const auto undo = [&] {
+    if (keys.made) forget_session_keys(local.state_directory, request.uid);
+  };
   if (!settings.session_file.empty()) {
     if (auto status =
             write_session_file(settings.session_file, request.uid, local.prod, local.cons, keys);
         !status) {
+      undo();
       return status;
     }
   }
@@ -142,10 +154,9 @@ Status request_session(RequestSettings& settings) {
 
   auto options = client_options(local);
   if (!options) {
-    forget_session_keys(local.state_directory, request.uid);
+    undo();
     return options.error();
   }
-  block_signals({SIGINT, SIGTERM, SIGHUP});
   client::UserClient client(*options);
   const std::string uid = request.uid;
   FILE* const states = local.json ? stderr : stdout;
@@ -163,13 +174,13 @@ Status request_session(RequestSettings& settings) {
         &interrupt);
   }
   if (!result) {
-    // A refused id may be that of a session requested earlier, which needs its keys.
-    if (keys.made || result.error().cause != Cause::already_exists)
-      forget_session_keys(local.state_directory, uid);
+    undo();
     return result.error();
   }
   if (local.json) {
-    std::printf("%s\n", document_of(*result, keys, settings.session_file).dump(2).c_str());
+    std::printf("%s\n", document_of(*result, keys, settings.session_file)
+                            .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+                            .c_str());
   } else {
     print_result(*result);
   }
@@ -199,7 +210,12 @@ Status run_req_file(RequestSettings& settings) {
       return release_session(*settings.client, document.at("uid").get<std::string>());
     if (command != "REQ") return invalid(name + ": cmd '" + command + "' is neither REQ nor REL");
     if (document.contains("uid")) settings.request.uid = document.at("uid").get<std::string>();
-    settings.request.num_conn = document.value("num_conn", settings.request.num_conn);
+    const auto num_conn = document.value("num_conn", std::int64_t{settings.request.num_conn});
+    if (num_conn < 1 || num_conn > dataserver::max_num_conn) {
+      return invalid(name + ": num_conn " + std::to_string(num_conn) + " is not from 1 to " +
+                     std::to_string(dataserver::max_num_conn));
+    }
+    settings.request.num_conn = static_cast<int>(num_conn);
     settings.rate = document.value("rate", settings.rate);
     if (document.contains("prod_app"))
       settings.prod_app = document.at("prod_app").get<std::string>();
@@ -219,7 +235,9 @@ Status release_session(ClientSettings& settings, const std::string& uid) {
   if (auto status = client.release(uid, *places); !status) return status;
   forget_session_keys(settings.state_directory, uid);
   if (settings.json) {
-    std::printf("%s\n", json{{"uid", uid}, {"released", true}}.dump(2).c_str());
+    std::printf("%s\n", json{{"uid", uid}, {"released", true}}
+                            .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+                            .c_str());
   } else {
     std::printf("Release completed\n");
   }
@@ -240,7 +258,8 @@ Status watch_session(ClientSettings& settings, client::UserClient& client, const
           json line = to_json(event.session);
           line["event"] = to_string(event.kind);
           line["detail"] = event.detail;
-          std::fprintf(stderr, "%s\n", line.dump().c_str());
+          std::fprintf(stderr, "%s\n",
+                       line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
           return;
         }
         live.take(event, std::chrono::steady_clock::now());

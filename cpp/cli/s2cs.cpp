@@ -145,7 +145,7 @@ Status complete(Settings& settings) {
 Status serve(Settings& settings) {
   if (auto status = complete(settings); !status) return status;
   const Logger log = stderr_logger("s2cs", settings.options.verbose);
-  cli::block_signals({SIGINT, SIGTERM});
+  cli::block_signals({SIGINT, SIGTERM, SIGHUP});
   control::ControlServer server(settings.options, log);
   if (auto status = server.start(); !status) return status;
   if (settings.options.tls) {
@@ -167,7 +167,7 @@ Status serve(Settings& settings) {
   cli::notify_systemd("READY=1");
 
   int signal = 0;
-  while (signal == 0) signal = cli::wait_signal({SIGINT, SIGTERM}, std::chrono::hours(1));
+  while (signal == 0) signal = cli::wait_signal({SIGINT, SIGTERM, SIGHUP}, std::chrono::hours(1));
   cli::notify_systemd("STOPPING=1");
   log->info("stopping; waiting up to {} s for live connections", settings.drain.count() / 1000);
   auto stopped = std::async(std::launch::async, [&] { server.stop(settings.drain); });

@@ -51,13 +51,13 @@ Status serve(Settings& settings) {
     if (!grace) return Error{Cause::invalid_argument, "--orphan-grace: " + grace.error().message};
     settings.host.orphan_grace = std::chrono::ceil<std::chrono::seconds>(*grace);
   }
-  cli::block_signals({SIGINT, SIGTERM});
+  cli::block_signals({SIGINT, SIGTERM, SIGHUP});
   control::DataServerHost host(settings.host, stderr_logger("s2ds", settings.verbose));
   if (auto status = host.start(); !status) return status;
   std::printf("s2ds ready on %s\n", host.address().c_str());
   std::fflush(stdout);
   cli::notify_systemd("READY=1");
-  const cli::SignalWaiter stop({SIGINT, SIGTERM}, [&host](int) { host.request_stop(); });
+  const cli::SignalWaiter stop({SIGINT, SIGTERM, SIGHUP}, [&host](int) { host.request_stop(); });
   host.wait();
   cli::notify_systemd("STOPPING=1");
   host.stop();
@@ -79,7 +79,7 @@ Status forward(Settings& settings) {
     if (!target) return target.error();
     pairs.push_back({std::move(*listener), std::move(*target)});
   }
-  cli::block_signals({SIGINT, SIGTERM});
+  cli::block_signals({SIGINT, SIGTERM, SIGHUP});
   net::IoThreads threads(settings.threads == 0 ? std::thread::hardware_concurrency()
                                                : settings.threads);
   auto relay = relay::Relay::open(threads, pairs, {}, stderr_logger("s2ds", settings.verbose));
@@ -89,7 +89,7 @@ Status forward(Settings& settings) {
   }
   std::fflush(stdout);
   cli::notify_systemd("READY=1");
-  while (cli::wait_signal({SIGINT, SIGTERM}, std::chrono::hours(1)) == 0) {
+  while (cli::wait_signal({SIGINT, SIGTERM, SIGHUP}, std::chrono::hours(1)) == 0) {
   }
   return {};
 }

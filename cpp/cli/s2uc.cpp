@@ -8,6 +8,7 @@
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/request_command.hpp"
+#include "cli/session_files.hpp"
 #include "cli/session_views.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
@@ -33,7 +34,8 @@ Status list_sessions(cli::ClientSettings& settings) {
   if (!options) return options.error();
   client::UserClient client(*options);
   std::map<Endpoint, std::vector<std::string>> asked;
-  for (const auto& entry : client.book().all()) {
+  const auto book = client.book().all();
+  for (const auto& entry : book) {
     const auto places = client.servers_of(entry.uid);
     if (!places) continue;
     for (const Endpoint& place : *places) asked[place].push_back(entry.uid);
@@ -41,6 +43,7 @@ Status list_sessions(cli::ClientSettings& settings) {
   std::vector<session::SessionView> views;
   std::set<std::string> silent;  // ids of facilities that did not answer
   json errors = json::array();
+  Status failed;
   for (const auto& [place, uids] : asked) {
     const auto answer = client.list(place, uids);
     if (answer) {
@@ -50,24 +53,33 @@ Status list_sessions(cli::ClientSettings& settings) {
     silent.insert(uids.begin(), uids.end());
     errors.push_back({{"s2cs", to_string(place)}, {"message", answer.error().message}});
     cli::print_error("s2uc", answer.error());
+    failed = answer.error();
   }
   std::set<std::string> present;
   for (const auto& view : views) present.insert(view.key.uid);
-  for (const auto& entry : client.book().all()) {
-    // Both facilities answered and neither knows it: it ended by itself.
-    if (!present.contains(entry.uid) && !silent.contains(entry.uid))
-      client.book().forget(entry.uid);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  for (const auto& entry : book) {
+    // Both facilities answered and neither knows it: it ended by itself. A young one may still be
+    // on its way to them.
+    const auto age = now - std::chrono::seconds(entry.created);
+    const bool asked = client.servers_of(entry.uid).ok() && !silent.contains(entry.uid);
+    if (!asked || present.contains(entry.uid) || age < client::SessionRequest{}.timeout) continue;
+    client.book().forget(entry.uid);
+    cli::forget_session_keys(settings.state_directory, entry.uid);
   }
   if (settings.json) {
     json sessions = json::array();
     for (const auto& view : views) sessions.push_back(cli::to_json(view));
-    std::printf("%s\n", json{{"sessions", sessions}, {"errors", errors}}.dump(2).c_str());
+    std::printf("%s\n", json{{"sessions", sessions}, {"errors", errors}}
+                            .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+                            .c_str());
   } else if (views.empty()) {
-    std::printf("no sessions\n");
+    if (failed) std::printf("no sessions\n");
   } else {
     std::fputs(cli::session_table(views, STDOUT_FILENO).c_str(), stdout);
   }
-  return {};
+  // What could be learnt is on stdout; the code says that it is not all.
+  return failed ? Status() : cli::already_reported(failed);
 }
 
 Status show_status(cli::ClientSettings& settings, const std::string& uid) {
@@ -77,16 +89,22 @@ Status show_status(cli::ClientSettings& settings, const std::string& uid) {
   client::UserClient client(*options);
   const auto places = cli::places_of(settings, client, uid);
   if (!places) return places.error();
-  const auto views = client.status(uid, *places);
+  std::vector<Error> errors;
+  const auto views = client.status(uid, *places, &errors);
   if (!views) return views.error();
   if (settings.json) {
     json sessions = json::array();
     for (const auto& view : *views) sessions.push_back(cli::to_json(view));
-    std::printf("%s\n", json{{"uid", uid}, {"sessions", sessions}}.dump(2).c_str());
+    json messages = json::array();
+    for (const Error& error : errors) messages.push_back(error.message);
+    std::printf("%s\n", json{{"uid", uid}, {"sessions", sessions}, {"errors", messages}}
+                            .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+                            .c_str());
   } else {
     std::fputs(cli::session_table(*views, STDOUT_FILENO).c_str(), stdout);
   }
-  return {};
+  for (const Error& error : errors) cli::print_error("s2uc", error);
+  return errors.empty() ? Status() : cli::already_reported(errors.front());
 }
 
 Status watch(cli::ClientSettings& settings, const std::string& uid) {
@@ -115,7 +133,7 @@ Status show_info(cli::ClientSettings& settings) {
                              {"capacity_mbps", capacity.mbps},
                              {"capacity_free_mbps", capacity.mbps_free},
                              {"sessions", capacity.sessions}}
-                            .dump(2)
+                            .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
                             .c_str());
     return {};
   }

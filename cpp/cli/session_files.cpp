@@ -14,11 +14,14 @@ std::filesystem::path key_path(const std::filesystem::path& state_directory, con
   return state_directory / "keys" / (uid + "." + role + ".key");
 }
 
-Result<Secret> keep_or_make(const std::filesystem::path& path) {
-  std::error_code error;
-  if (std::filesystem::exists(path, error)) return client::read_key_file(path);
+/// `made` becomes true if the file was not there before.
+Result<Secret> keep_or_make(const std::filesystem::path& path, bool& made) {
   Secret key = Secret::random(key_size);
-  if (auto status = write_private_file(path, key.hex() + "\n"); !status) return status.error();
+  const Status created = create_private_file(path, key.hex() + "\n");
+  if (!created && created.error().cause == Cause::already_exists)
+    return client::read_key_file(path);
+  if (!created) return created.error();
+  made = true;
   return key;
 }
 
@@ -31,11 +34,9 @@ Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directo
   SessionKeys keys;
   keys.prod_file = key_path(state_directory, uid, "prod");
   keys.cons_file = key_path(state_directory, uid, "cons");
-  std::error_code error;
-  keys.made = !std::filesystem::exists(keys.prod_file, error);
   for (const auto& [path, key] :
        {std::pair{&keys.prod_file, &keys.prod}, {&keys.cons_file, &keys.cons}}) {
-    auto made = keep_or_make(*path);
+    auto made = keep_or_make(*path, keys.made);
     if (!made) return made.error();
     *key = std::move(*made);
   }
@@ -56,7 +57,8 @@ Status write_session_file(const std::filesystem::path& path, const std::string& 
     document["prod_key_file"] = std::filesystem::absolute(keys.prod_file).string();
     document["cons_key_file"] = std::filesystem::absolute(keys.cons_file).string();
   }
-  return write_private_file(path, document.dump(2) + "\n");
+  return write_private_file(
+      path, document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace scistream::cli

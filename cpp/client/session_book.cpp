@@ -34,12 +34,28 @@ std::filesystem::path SessionBook::path_of(const std::string& uid) const {
   return directory_ / (uid + ".json");
 }
 
+namespace {
+
+std::string text_of(const BookEntry& entry) {
+  const nlohmann::json json{
+      {"uid", entry.uid}, {"prod", entry.prod}, {"cons", entry.cons}, {"created", entry.created}};
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+Result<bool> SessionBook::claim(const BookEntry& entry) const {
+  if (auto status = check_uid(entry.uid); !status) return status.error();
+  if (auto status = make_private_directory(directory_); !status) return status.error();
+  const Status created = create_private_file(path_of(entry.uid), text_of(entry));
+  if (!created && created.error().cause != Cause::already_exists) return created.error();
+  return created.ok();
+}
+
 Status SessionBook::remember(const BookEntry& entry) const {
   if (auto status = check_uid(entry.uid); !status) return status;
   if (auto status = make_private_directory(directory_); !status) return status;
-  const nlohmann::json json{
-      {"uid", entry.uid}, {"prod", entry.prod}, {"cons", entry.cons}, {"created", entry.created}};
-  return write_private_file(path_of(entry.uid), json.dump(2) + "\n");
+  return write_private_file(path_of(entry.uid), text_of(entry));
 }
 
 Result<BookEntry> SessionBook::find(const std::string& uid) const {

@@ -23,6 +23,8 @@ class SessionBook {
  public:
   explicit SessionBook(const std::filesystem::path& state_directory);
 
+  /// As `remember`, but only if there is no entry of this id yet; whether there was none.
+  [[nodiscard]] Result<bool> claim(const BookEntry& entry) const;
   [[nodiscard]] Status remember(const BookEntry& entry) const;
   /// `not_found` if this client did not request it.
   [[nodiscard]] Result<BookEntry> find(const std::string& uid) const;

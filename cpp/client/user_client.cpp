@@ -74,23 +74,21 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
                   std::chrono::duration_cast<std::chrono::seconds>(
                       std::chrono::system_clock::now().time_since_epoch())
                       .count()};
-  const auto before = book_.find(entry.uid);
+  bool ours = false;  // nobody had requested this id from here before
   if (!options_.state_directory.empty()) {
     // Before anything is reserved: a client that dies now must not leave a session it cannot name.
-    if (auto status = book_.remember(entry); !status) return status.error();
+    const auto claimed = book_.claim(entry);
+    if (!claimed) return claimed.error();
+    ours = *claimed;
   }
   auto run = std::make_shared<SessionRun>(scheduler_, at(prod), at(cons), std::move(request));
   if (interrupt != nullptr) interrupt->set([run] { run->cancel(); });
   auto result = wait_for<SessionResult>([&](auto done) { run->start(std::move(observe), done); });
   if (interrupt != nullptr) interrupt->clear();
-  if (!result && !options_.state_directory.empty()) {
-    // A refused id may be that of a session requested earlier.
-    if (before && result.error().cause == Cause::already_exists) {
-      (void)book_.remember(*before);
-    } else {
-      book_.forget(entry.uid);
-    }
-  }
+  if (options_.state_directory.empty()) return result;
+  // The entry of a session requested earlier stays as it was, unless this one takes its place.
+  if (result && !ours) (void)book_.remember(entry);
+  if (!result && ours) book_.forget(entry.uid);
   return result;
 }
 
@@ -114,7 +112,8 @@ Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& 
 }
 
 Result<std::vector<session::SessionView>> UserClient::status(const std::string& uid,
-                                                             const std::vector<Endpoint>& servers) {
+                                                             const std::vector<Endpoint>& servers,
+                                                             std::vector<Error>* errors) {
   if (auto status = check_uid(uid); !status) return status.error();
   using Views = std::vector<session::SessionView>;
   const auto answers = ask_all<Views>(
@@ -126,6 +125,7 @@ Result<std::vector<session::SessionView>> UserClient::status(const std::string& 
       all.insert(all.end(), answer->begin(), answer->end());
     } else if (answer.error().cause != Cause::not_found) {
       error = answer.error();
+      if (errors != nullptr) errors->push_back(error);
     }
   }
   if (all.empty()) return error;

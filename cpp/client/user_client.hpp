@@ -57,8 +57,10 @@ class UserClient {
   Status release(const std::string& uid, const std::vector<Endpoint>& servers);
 
   /// The sessions of this id at these servers; `not_found` if none has it.
+  /// `errors` gets those of servers that did not answer while others did.
   Result<std::vector<session::SessionView>> status(const std::string& uid,
-                                                   const std::vector<Endpoint>& servers);
+                                                   const std::vector<Endpoint>& servers,
+                                                   std::vector<Error>* errors = nullptr);
 
   /// Those of `uids` that one server knows.
   Result<std::vector<session::SessionView>> list(const Endpoint& server,
