@@ -37,6 +37,15 @@ TEST_F(FileTest, PrivateFilesAreReadableByTheirOwnerAlone) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}), 1);
 }
 
+TEST_F(FileTest, OfSeveralThatCreateAFileOneSucceeds) {
+  const auto path = directory / "key";
+  ASSERT_TRUE(create_private_file(path, "one").ok());
+  EXPECT_EQ(mode_of(path), 0600U);
+  EXPECT_EQ(create_private_file(path, "two").error().cause, Cause::already_exists);
+  EXPECT_EQ(*read_file(path), "one");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}), 1);
+}
+
 TEST_F(FileTest, ErrorsNameThePath) {
   const auto missing = read_file(directory / "missing");
   EXPECT_EQ(missing.error().cause, Cause::not_found);

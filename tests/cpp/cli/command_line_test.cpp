@@ -30,6 +30,7 @@ TEST(CommandLine, DurationsCarryUnits) {
   EXPECT_EQ(*parse_duration("500ms"), milliseconds(500));
   EXPECT_EQ(*parse_duration("30"), milliseconds(30'000));
   EXPECT_EQ(*parse_duration("1.5s"), milliseconds(1'500));
+  EXPECT_EQ(*parse_duration("0.0001s"), milliseconds(1));  // not 0, which is no limit
   EXPECT_EQ(*parse_duration("5m"), milliseconds(300'000));
   EXPECT_EQ(*parse_duration("2h"), milliseconds(7'200'000));
   EXPECT_EQ(*parse_duration("1d"), milliseconds(86'400'000));

@@ -22,6 +22,14 @@ TEST(SessionBook, RemembersUntilToldToForget) {
   EXPECT_EQ(book.find("b").error().cause, Cause::not_found);
 }
 
+TEST(SessionBook, AnIdIsClaimedOnce) {
+  const TemporaryDirectory directory;
+  const SessionBook book(directory.path());
+  EXPECT_TRUE(*book.claim({"a", "p:1", "c:2", 1}));
+  EXPECT_FALSE(*book.claim({"a", "p:3", "c:4", 2}));
+  EXPECT_EQ(book.find("a")->prod, "p:1");
+}
+
 TEST(SessionBook, ASpoiltFileHarmsNoOther) {
   const TemporaryDirectory directory;
   const SessionBook book(directory.path());

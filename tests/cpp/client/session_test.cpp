@@ -91,6 +91,17 @@ TEST_F(FacilitiesTest, AForeignSessionOfTheSameIdIsLeftAlone) {
   EXPECT_EQ(first->front().num_conn, 2);
 }
 
+TEST_F(FacilitiesTest, AFailedRepeatLeavesTheEntryOfALiveSessionInTheBook) {
+  SessionRequest wanted = for_application();
+  wanted.uid = "live";
+  ASSERT_TRUE(request(wanted).ok());
+  ASSERT_FALSE(client->request(prod->endpoint(), {"127.0.2.1", 9}, wanted).ok());
+  const auto places = client->servers_of("live");
+  ASSERT_TRUE(places.ok()) << places.error().message;
+  EXPECT_EQ(*places, both());
+  EXPECT_EQ(client->status("live", both())->size(), 2U);
+}
+
 TEST_F(FacilitiesTest, ApplicationControllersCompleteASessionWithTheirKeys) {
   SessionRequest wanted;
   wanted.uid = random_uid();
