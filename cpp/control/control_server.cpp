@@ -242,13 +242,10 @@ class ControlServer::Impl {
     TlsFiles files;
     const bool tls = !options_.data_server_ca.empty();
     if (tls) {
-      for (const auto& [path, text] : {std::pair{&options_.data_server_ca, &files.roots},
-                                       {&options_.data_server_crt, &files.certificate},
-                                       {&options_.data_server_key, &files.key}}) {
-        auto content = read_file(*path);
-        if (!content) return content.error();
-        *text = std::move(*content);
-      }
+      auto given = read_mutual_tls(options_.data_server_ca, options_.data_server_crt,
+                                   options_.data_server_key);
+      if (!given) return given.error();
+      files = std::move(*given);
     } else if (!options_.data_server.starts_with("unix:")) {
       const auto endpoint = parse_endpoint(options_.data_server);
       if (!endpoint) return endpoint.error();

@@ -1,8 +1,24 @@
 #include "control/credentials.hpp"
 
+#include <utility>
+
 #include "base/endpoint.hpp"
+#include "base/file.hpp"
 
 namespace scistream::control {
+
+Result<TlsFiles> read_mutual_tls(const std::filesystem::path& ca,
+                                 const std::filesystem::path& certificate,
+                                 const std::filesystem::path& key) {
+  TlsFiles files;
+  for (const auto& [path, text] :
+       {std::pair{&ca, &files.roots}, {&certificate, &files.certificate}, {&key, &files.key}}) {
+    auto content = read_file(*path);
+    if (!content) return content.error();
+    *text = std::move(*content);
+  }
+  return files;
+}
 
 std::shared_ptr<grpc::ServerCredentials> server_credentials(bool tls, const TlsFiles& files) {
   if (!tls) return grpc::InsecureServerCredentials();

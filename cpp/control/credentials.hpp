@@ -1,8 +1,10 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
+#include "base/error.hpp"
 #include "control/grpc.hpp"
 
 namespace scistream::control {
@@ -14,6 +16,11 @@ struct TlsFiles {
   std::string key;
   std::string roots;
 };
+
+/// The three files of mutual TLS; the error names the one that cannot be read.
+Result<TlsFiles> read_mutual_tls(const std::filesystem::path& ca,
+                                 const std::filesystem::path& certificate,
+                                 const std::filesystem::path& key);
 
 std::shared_ptr<grpc::ServerCredentials> server_credentials(bool tls, const TlsFiles& files);
 std::shared_ptr<grpc::ChannelCredentials> channel_credentials(bool tls, const TlsFiles& files);

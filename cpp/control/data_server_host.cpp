@@ -100,13 +100,9 @@ class DataServerHost::Impl {
   Result<std::unique_ptr<GrpcServer>> listen_tcp() {
     TlsFiles files;
     if (mutual_tls()) {
-      for (const auto& [path, text] : {std::pair{&options_.ca, &files.roots},
-                                       {&options_.certificate, &files.certificate},
-                                       {&options_.key, &files.key}}) {
-        auto content = read_file(*path);
-        if (!content) return content.error();
-        *text = std::move(*content);
-      }
+      auto given = read_mutual_tls(options_.ca, options_.certificate, options_.key);
+      if (!given) return given.error();
+      files = std::move(*given);
     } else if (!is_loopback(options_.listen->host)) {
       return Error{Cause::invalid_argument,
                    "'" + to_string(*options_.listen) +
