@@ -39,6 +39,9 @@ std::string to_string(const std::vector<Endpoint>& endpoints) {
 Result<Endpoint> parse_endpoint(std::string_view text, ZeroPort zero) {
   std::string_view host;
   std::string_view port;
+  if (const auto scheme = text.find("://"); scheme != std::string_view::npos) {
+    return bad_endpoint(text, "leave '" + std::string(text.substr(0, scheme + 3)) + "' out");
+  }
   if (text.starts_with('[')) {
     const auto close = text.find(']');
     if (close == std::string_view::npos) return bad_endpoint(text, "']' is missing");

@@ -42,6 +42,10 @@ class Owned {
     check();
     return object_.get();
   }
+  T& operator*() const {
+    check();
+    return *object_;
+  }
   [[nodiscard]] std::shared_ptr<T> share() const {
     check();
     return object_;

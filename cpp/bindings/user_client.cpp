@@ -62,17 +62,30 @@ Status release_at(Client& client, const std::string& uid, const std::vector<Endp
   return (*client).release(uid, *servers);
 }
 
-Result<std::vector<session::SessionView>> status_at(Client& client, const std::string& uid,
-                                                    const std::vector<Endpoint>& given) {
-  const auto servers = places(client, uid, given);
-  if (!servers) return servers.error();
-  return (*client).status(uid, *servers);
+/// Blocking work that Ctrl-C, or closing the client, cuts short. `work` takes the Interrupt.
+template <class T, class Work>
+T interruptible(Client& client, Work work, const std::string& uid = {}) {
+  auto interrupt = std::make_shared<client::Interrupt>();
+  return blocking<T>(
+      client.calls(), [interrupt, work = std::move(work)] { return work(*interrupt); },
+      {[interrupt] { interrupt->trigger(); }, {}}, uid);
 }
 
 py::tuple to_tuple(const std::vector<session::SessionView>& views) {
   py::tuple list(views.size());
   for (std::size_t i = 0; i < views.size(); ++i) list[i] = to_python(views[i]);
   return list;
+}
+
+py::tuple status_at(Client& client, const std::string& uid, std::vector<Endpoint> given) {
+  using Views = std::vector<session::SessionView>;
+  const auto work = [shared = &client, uid,
+                     given = std::move(given)](client::Interrupt& interrupt) -> Result<Views> {
+    const auto servers = places(*shared, uid, given);
+    if (!servers) return servers.error();
+    return (**shared).status(uid, *servers, nullptr, &interrupt);
+  };
+  return to_tuple(interruptible<Views>(client, work, uid));
 }
 
 /// One session, from its request on. Shares the client; any thread.
@@ -86,7 +99,7 @@ class SessionHandle {
         servers_{prod, cons},
         set_up_(std::make_shared<SetUp>()) {
     if (prod == cons) servers_.pop_back();
-    Client* const shared = &*client_.share();
+    Client* const shared = &*client_;
     const auto observe = [set_up = set_up_](const client::StateChange& change) {
       const std::lock_guard lock(set_up->mutex);
       set_up->states.push_back(change);
@@ -136,12 +149,7 @@ class SessionHandle {
     blocking<void>(client_->calls(), ending(), leaving, uid_);
   }
 
-  [[nodiscard]] py::tuple status() const {
-    const auto work = [shared = &*client_.share(), uid = uid_, servers = servers_] {
-      return status_at(*shared, uid, servers);
-    };
-    return to_tuple(blocking<std::vector<session::SessionView>>(client_->calls(), work, {}, uid_));
-  }
+  [[nodiscard]] py::tuple status() const { return status_at(*client_, uid_, servers_); }
 
   /// For repr.
   [[nodiscard]] std::string description() const {
@@ -184,7 +192,7 @@ class SessionHandle {
   };
 
   [[nodiscard]] std::function<Status()> ending() const {
-    return [set_up = set_up_, call = call_, shared = &*client_.share(), uid = uid_,
+    return [set_up = set_up_, call = call_, shared = &*client_, uid = uid_,
             servers = servers_]() -> Status {
       set_up->interrupt.trigger();
       call->wait();
@@ -254,8 +262,7 @@ class UserClientHandle {
   }
 
   void release(const std::string& uid, const std::vector<std::string>& servers) const {
-    const auto work = [shared = &*client_.share(), uid,
-                       given = endpoint_arguments("servers", servers)] {
+    const auto work = [shared = &*client_, uid, given = endpoint_arguments("servers", servers)] {
       return release_at(*shared, uid, given);
     };
     blocking<void>(client_->calls(), work, {}, uid);
@@ -263,18 +270,13 @@ class UserClientHandle {
 
   [[nodiscard]] py::tuple status(const std::string& uid,
                                  const std::vector<std::string>& servers) const {
-    const auto work = [shared = &*client_.share(), uid,
-                       given = endpoint_arguments("servers", servers)] {
-      return status_at(*shared, uid, given);
-    };
-    return to_tuple(blocking<std::vector<session::SessionView>>(client_->calls(), work, {}, uid));
+    return status_at(*client_, uid, endpoint_arguments("servers", servers));
   }
 
   [[nodiscard]] py::object info(const std::string& server) const {
-    const auto work = [shared = &*client_.share(), at = endpoint_argument("server", server)] {
-      return (**shared).info(at);
-    };
-    return to_python(blocking<control::ServerInfo>(client_->calls(), work));
+    const auto work = [shared = &*client_, at = endpoint_argument("server", server)](
+                          client::Interrupt& interrupt) { return (**shared).info(at, &interrupt); };
+    return to_python(interruptible<control::ServerInfo>(*client_, work));
   }
 
   void close() {

@@ -136,8 +136,11 @@ Status request_session(RequestSettings& settings) {
     request.cons_app_key = keys.cons;
   }
   // Keys that were there before belong to a session requested earlier, which needs them.
+  bool wrote_session_file = false;
   const auto undo = [&] {
     if (keys.made) forget_session_keys(local.state_directory, request.uid);
+    std::error_code ignored;
+    if (wrote_session_file) std::filesystem::remove(settings.session_file, ignored);
   };
   if (!settings.session_file.empty()) {
     if (auto status =
@@ -146,6 +149,7 @@ Status request_session(RequestSettings& settings) {
       undo();
       return status;
     }
+    wrote_session_file = true;
   }
   std::fprintf(
       stderr, "session %s%s%s\n", request.uid.c_str(),
@@ -186,13 +190,16 @@ Status request_session(RequestSettings& settings) {
   }
   std::fflush(stdout);
   if (!settings.watch) return {};
-  Status watched = watch_session(local, client, uid);
+  Status watched = watch_session(local, client, uid, local.json ? stderr : stdout);
   if (settings.release_on_exit) {
     const Status released = client.release(uid, {*prod, *cons});
     forget_session_keys(local.state_directory, uid);
-    if (!released && released.error().cause != Cause::not_found) return released;
+    if (!released && released.error().cause != Cause::not_found) watched = released;
   }
-  return watched;
+  if (watched || !local.json) return watched;
+  // The one document is there already.
+  print_error("s2uc", watched.error());
+  return already_reported(watched);
 }
 
 Status run_req_file(RequestSettings& settings) {
@@ -244,7 +251,8 @@ Status release_session(ClientSettings& settings, const std::string& uid) {
   return {};
 }
 
-Status watch_session(ClientSettings& settings, client::UserClient& client, const std::string& uid) {
+Status watch_session(ClientSettings& settings, client::UserClient& client, const std::string& uid,
+                     FILE* events) {
   const auto places = places_of(settings, client, uid);
   if (!places) return places.error();
   block_signals({SIGINT, SIGTERM, SIGHUP});
@@ -258,12 +266,17 @@ Status watch_session(ClientSettings& settings, client::UserClient& client, const
           json line = to_json(event.session);
           line["event"] = to_string(event.kind);
           line["detail"] = event.detail;
-          std::fprintf(stderr, "%s\n",
+          std::fprintf(events, "%s\n",
                        line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+          std::fflush(events);
           return;
         }
         live.take(event, std::chrono::steady_clock::now());
         live.draw();
+      },
+      [](const Endpoint& server, const Error& error) {
+        std::fprintf(stderr, "s2uc: no more news from %s: %s\n", to_string(server).c_str(),
+                     printable(error.message).c_str());
       },
       &interrupt);
   // To stop watching is what an interrupt asks for.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "cli/client_settings.hpp"
 #include "client/session_run.hpp"
@@ -30,7 +31,9 @@ Status run_req_file(RequestSettings& settings);
 /// Ends a session where it lives, and its key files here. Prints `Release completed`.
 Status release_session(ClientSettings& settings, const std::string& uid);
 
-/// Shows a session live until it ends or the user interrupts.
-Status watch_session(ClientSettings& settings, client::UserClient& client, const std::string& uid);
+/// Shows a session live until it ends or the user interrupts: a table on stdout, or with `--json`
+/// one document a line on `events`.
+Status watch_session(ClientSettings& settings, client::UserClient& client, const std::string& uid,
+                     FILE* events);
 
 }  // namespace scistream::cli

@@ -47,7 +47,7 @@ Status list_sessions(cli::ClientSettings& settings) {
   for (const auto& [place, uids] : asked) {
     const auto answer = client.list(place, uids);
     if (answer) {
-      views.insert(views.end(), answer->begin(), answer->end());
+      client::merge(views, *answer);
       continue;
     }
     silent.insert(uids.begin(), uids.end());
@@ -112,7 +112,7 @@ Status watch(cli::ClientSettings& settings, const std::string& uid) {
   auto options = cli::client_options(settings);
   if (!options) return options.error();
   client::UserClient client(*options);
-  return cli::watch_session(settings, client, uid);
+  return cli::watch_session(settings, client, uid, stdout);
 }
 
 Status show_info(cli::ClientSettings& settings) {
@@ -197,7 +197,9 @@ int main(int argc, char** argv) {
       with_uid(app.add_subcommand("release", "End a session at both facilities"));
   const CLI::App* showing = with_uid(app.add_subcommand("status", "Show a session"));
   const CLI::App* watching =
-      with_uid(app.add_subcommand("watch", "Show a session live until it ends or Ctrl-C"));
+      with_uid(app.add_subcommand("watch",
+                                  "Show a session live until it ends or Ctrl-C; with "
+                                  "--json, one document a line"));
   CLI::App* listing = app.add_subcommand("list", "Show the sessions requested from here");
   cli::add_client_options(*listing, client);
   CLI::App* asking = app.add_subcommand("info", "Show what a control server is and has left");

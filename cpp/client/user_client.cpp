@@ -11,22 +11,47 @@ namespace scistream::client {
 
 namespace {
 
-/// Asks every server at once and waits for all answers.
+/// Asks every server at once and waits for all answers; an interrupt cancels what is still open.
 template <class T, class Ask>
-std::vector<Result<T>> ask_all(const std::vector<Endpoint>& servers, Ask ask) {
+std::vector<Result<T>> ask_all(const std::vector<Endpoint>& servers, Interrupt* interrupt,
+                               Ask ask) {
+  std::mutex mutex;
+  bool interrupted = false;
+  std::vector<control::ControlClient::Handle> calls;
+  if (interrupt != nullptr) {
+    interrupt->set([&] {
+      const std::lock_guard lock(mutex);
+      interrupted = true;
+      for (const auto& call : calls) call->cancel();
+    });
+  }
   std::vector<std::future<Result<T>>> waiting;
   for (const Endpoint& server : servers) {
     auto promise = std::make_shared<std::promise<Result<T>>>();
     waiting.push_back(promise->get_future());
-    ask(server, [promise](Result<T> result) { promise->set_value(std::move(result)); });
+    const std::lock_guard lock(mutex);
+    calls.push_back(
+        ask(server, [promise](Result<T> result) { promise->set_value(std::move(result)); }));
+    if (interrupted) calls.back()->cancel();
   }
   std::vector<Result<T>> answers;
   answers.reserve(waiting.size());
   for (auto& answer : waiting) answers.push_back(answer.get());
+  if (interrupt != nullptr) interrupt->clear();
   return answers;
 }
 
 }  // namespace
+
+void merge(std::vector<session::SessionView>& views,
+           const std::vector<session::SessionView>& more) {
+  for (const session::SessionView& view : more) {
+    const bool known = std::any_of(views.begin(), views.end(), [&view](const auto& other) {
+      return other.key == view.key && other.listeners == view.listeners;
+    });
+    if (!known) views.push_back(view);
+  }
+}
 
 void Interrupt::trigger() {
   const std::lock_guard lock(mutex_);
@@ -94,8 +119,9 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
 
 Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& servers) {
   if (auto status = check_uid(uid); !status) return status;
-  const auto answers = ask_all<void>(
-      servers, [&](const Endpoint& server, auto done) { at(server).release(uid, "", done); });
+  const auto answers = ask_all<void>(servers, nullptr, [&](const Endpoint& server, auto done) {
+    return at(server).release(uid, "", done);
+  });
   Status worst;
   std::size_t unknown = 0;
   for (const Status& answer : answers) {
@@ -113,16 +139,18 @@ Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& 
 
 Result<std::vector<session::SessionView>> UserClient::status(const std::string& uid,
                                                              const std::vector<Endpoint>& servers,
-                                                             std::vector<Error>* errors) {
+                                                             std::vector<Error>* errors,
+                                                             Interrupt* interrupt) {
   if (auto status = check_uid(uid); !status) return status.error();
   using Views = std::vector<session::SessionView>;
-  const auto answers = ask_all<Views>(
-      servers, [&](const Endpoint& server, auto done) { at(server).status(uid, done); });
+  const auto answers = ask_all<Views>(servers, interrupt, [&](const Endpoint& server, auto done) {
+    return at(server).status(uid, done);
+  });
   Views all;
   Error error{Cause::not_found, "no session has the id " + uid};
   for (const auto& answer : answers) {
     if (answer) {
-      all.insert(all.end(), answer->begin(), answer->end());
+      merge(all, *answer);
     } else if (answer.error().cause != Cause::not_found) {
       error = answer.error();
       if (errors != nullptr) errors->push_back(error);
@@ -138,36 +166,26 @@ Result<std::vector<session::SessionView>> UserClient::list(const Endpoint& serve
       [&](auto done) { at(server).list(uids, done); });
 }
 
-Result<control::ServerInfo> UserClient::info(const Endpoint& server) {
-  return wait_for<control::ServerInfo>([&](auto done) { at(server).info(done); });
+Result<control::ServerInfo> UserClient::info(const Endpoint& server, Interrupt* interrupt) {
+  return ask_all<control::ServerInfo>(
+             {server}, interrupt, [&](const Endpoint&, auto done) { return at(server).info(done); })
+      .front();
 }
 
 Status UserClient::watch(const std::string& uid, const std::vector<Endpoint>& servers,
                          std::chrono::milliseconds period,
-                         std::function<void(const session::SessionEvent&)> observe,
+                         std::function<void(const session::SessionEvent&)> observe, Lost lost,
                          Interrupt* interrupt) {
   if (auto status = check_uid(uid); !status) return status;
-  std::mutex mutex;
-  bool interrupted = false;
-  std::vector<control::ControlClient::Handle> calls;
-  if (interrupt != nullptr) {
-    interrupt->set([&] {
-      const std::lock_guard lock(mutex);
-      interrupted = true;
-      for (const auto& call : calls) call->cancel();
-    });
-  }
   // A watch that nothing answers would wait for ever: find out first that the session is there.
-  if (auto present = status(uid, servers); !present) {
-    if (interrupt != nullptr) interrupt->clear();
-    return present.error();
-  }
-  const auto answers = ask_all<void>(servers, [&](const Endpoint& server, auto done) {
-    const std::lock_guard lock(mutex);
-    calls.push_back(at(server).watch({uid}, period, observe, done));
-    if (interrupted) calls.back()->cancel();
+  if (auto present = status(uid, servers, nullptr, interrupt); !present) return present.error();
+  const auto answers = ask_all<void>(servers, interrupt, [&](const Endpoint& server, auto done) {
+    return at(server).watch({uid}, period, observe, [server, lost, done](const Status& end) {
+      const bool ended_there = end || end.error().cause == Cause::not_found;
+      if (lost && !ended_there && end.error().cause != Cause::cancelled) lost(server, end.error());
+      done(end);
+    });
   });
-  if (interrupt != nullptr) interrupt->clear();
   for (const Status& answer : answers) {
     if (!answer && answer.error().cause != Cause::not_found) return answer;
   }

@@ -21,6 +21,9 @@ struct ClientOptions {
   std::filesystem::path state_directory;  ///< Where sessions are remembered; empty: nowhere.
 };
 
+/// Adds sessions to those known; one control server under two names tells of each twice.
+void merge(std::vector<session::SessionView>& views, const std::vector<session::SessionView>& more);
+
 /// A waiting call that another thread may interrupt. Used once.
 class Interrupt {
  public:
@@ -57,22 +60,26 @@ class UserClient {
   Status release(const std::string& uid, const std::vector<Endpoint>& servers);
 
   /// The sessions of this id at these servers; `not_found` if none has it.
-  /// `errors` gets those of servers that did not answer while others did.
+  /// `errors` gets those of servers that did not answer while others did. `interrupt` makes this,
+  /// `info` and `watch` give up, with `cancelled`.
   Result<std::vector<session::SessionView>> status(const std::string& uid,
                                                    const std::vector<Endpoint>& servers,
-                                                   std::vector<Error>* errors = nullptr);
+                                                   std::vector<Error>* errors = nullptr,
+                                                   Interrupt* interrupt = nullptr);
 
   /// Those of `uids` that one server knows.
   Result<std::vector<session::SessionView>> list(const Endpoint& server,
                                                  const std::vector<std::string>& uids);
 
-  Result<control::ServerInfo> info(const Endpoint& server);
+  Result<control::ServerInfo> info(const Endpoint& server, Interrupt* interrupt = nullptr);
 
+  /// Told, on the scheduler, of a server whose events came to an end before the session did.
+  using Lost = std::function<void(const Endpoint&, const Error&)>;
   /// Events of a session from these servers until all of it has ended there, until interrupted,
-  /// or until a connection breaks.
+  /// or until no connection is left.
   Status watch(const std::string& uid, const std::vector<Endpoint>& servers,
                std::chrono::milliseconds period,
-               std::function<void(const session::SessionEvent&)> observe,
+               std::function<void(const session::SessionEvent&)> observe, Lost lost = nullptr,
                Interrupt* interrupt = nullptr);
 
   /// Where a remembered session lives, without duplicates.

@@ -12,6 +12,8 @@
 
 namespace scistream::control {
 
+class ServerLink;
+
 /// How to reach a control server.
 struct ServerAccess {
   Endpoint endpoint;
@@ -75,10 +77,8 @@ class ControlClient {
 
   [[nodiscard]] const ServerAccess& access() const;
 
-  class Impl;
-
  private:
-  std::shared_ptr<Impl> impl_;
+  std::shared_ptr<ServerLink> link_;
 };
 
 }  // namespace scistream::control

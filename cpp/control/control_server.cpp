@@ -90,7 +90,7 @@ class ControlServer::Impl {
 
  private:
   Status try_start() {
-    for (const auto step : {&Impl::check_options, &Impl::choose_addresses,
+    for (const auto step : {&Impl::check_options, &Impl::choose_addresses, &Impl::check_port,
                             &Impl::take_state_directory, &Impl::make_identity,
                             &Impl::connect_data_server, &Impl::forget_strangers, &Impl::serve}) {
       if (auto status = (this->*step)(); !status) return status;
@@ -159,7 +159,10 @@ class ControlServer::Impl {
   /// What to bind for an address that others use: itself, or the wildcard if it is not local.
   Result<std::string> bind_host(const std::string& host) {
     const bool wildcard = is_wildcard(host);
+    if (!wildcard && !parse_endpoint(to_string(Endpoint{host, 1})))
+      return invalid("'" + host + "' is neither an address nor a host name");
     if (!wildcard && !is_loopback(host) && !options_.insecure_no_auth) {
+      if (const auto found = net::local_endpoint({host, 0}); !found) return found.error();
       return Error{Cause::permission_denied,
                    "this server cannot tell who calls and serves its own machine only, so it does "
                    "not listen on '" +
@@ -179,6 +182,11 @@ class ControlServer::Impl {
     log_->warn("{} is not an address of this machine: listening on every address and announcing it",
                host);
     return std::string("0.0.0.0");
+  }
+
+  /// Before anything is made or started for it.
+  Status check_port() {
+    return options_.port == 0 ? Status() : GrpcServer::check_port(hosts_, options_.port);
   }
 
   Status take_state_directory() {

@@ -37,6 +37,7 @@ grpc::ServerUnaryReactor* DataServerService::reserve(grpc::CallbackServerContext
     if (!wanted) return call->finish(to_grpc(wanted.error()));
     data_server_.reserve(*wanted, [call, response](Result<dataserver::Reservation> reservation) {
       if (!reservation) return call->finish(to_grpc(reservation.error()));
+      response->set_id(reservation->id);
       response->mutable_ports()->Add(reservation->ports.begin(), reservation->ports.end());
       call->finish(grpc::Status::OK);
     });

@@ -47,6 +47,15 @@ Result<std::uint16_t> free_port(const std::vector<std::string>& hosts) {
 
 }  // namespace
 
+Status GrpcServer::check_port(const std::vector<std::string>& hosts, std::uint16_t port) {
+  for (const std::string& host : hosts) {
+    const auto address = net::local_endpoint({host, port});
+    if (!address) return address.error();
+    if (auto socket = net::bind_tcp(*address); !socket) return socket.error();
+  }
+  return {};
+}
+
 Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(
     const std::vector<std::string>& hosts, std::uint16_t port,
     const std::shared_ptr<grpc::ServerCredentials>& credentials, grpc::Service* service) {
@@ -54,13 +63,9 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(
     auto free = free_port(hosts);
     if (!free) return free.error();
     port = *free;
-  } else {
+  } else if (auto status = check_port(hosts, port); !status) {
     // gRPC says only that it failed; bind says why.
-    for (const std::string& host : hosts) {
-      const auto address = net::local_endpoint({host, port});
-      if (!address) return address.error();
-      if (auto socket = net::bind_tcp(*address); !socket) return socket.error();
-    }
+    return status.error();
   }
   grpc::ServerBuilder builder;
   set_options(builder);

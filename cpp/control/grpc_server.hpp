@@ -21,6 +21,9 @@ class GrpcServer {
       const std::vector<std::string>& hosts, std::uint16_t port,
       const std::shared_ptr<grpc::ServerCredentials>& credentials, grpc::Service* service);
 
+  /// Whether `listen` would get this port, other than 0, or why not.
+  static Status check_port(const std::vector<std::string>& hosts, std::uint16_t port);
+
   /// Serves on a Unix socket that only this user can reach.
   static Result<std::unique_ptr<GrpcServer>> listen_unix(const std::string& path,
                                                          grpc::Service* service);

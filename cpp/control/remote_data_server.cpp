@@ -1,72 +1,16 @@
 #include "control/remote_data_server.hpp"
 
-#include <condition_variable>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <utility>
 
+#include "control/open_calls.hpp"
 #include "control/status_map.hpp"
 #include "control/wire.hpp"
 
 namespace scistream::control {
 
-/// The calls of one channel that gRPC still holds. Each of them holds the channel as well, and gRPC
-/// joins its callback threads when the last channel goes, so that one must not go on such a thread.
-class OpenCalls {
- public:
-  void enter(grpc::ClientContext* context) {
-    const std::lock_guard lock(mutex_);
-    contexts_.insert(context);
-    ++count_;
-  }
-  /// Before the context dies: nobody cancels it any more.
-  void forget(grpc::ClientContext* context) {
-    const std::lock_guard lock(mutex_);
-    contexts_.erase(context);
-  }
-  /// After it has died, and its hold on the channel with it.
-  void leave() {
-    const std::lock_guard lock(mutex_);
-    --count_;
-    idle_.notify_all();
-  }
-  void cancel_and_wait() {
-    constexpr std::chrono::seconds limit{2};  // a cancelled call ends within milliseconds
-    std::unique_lock lock(mutex_);
-    for (grpc::ClientContext* context : contexts_) context->TryCancel();
-    idle_.wait_for(lock, limit, [this] { return count_ == 0; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable idle_;
-  std::set<grpc::ClientContext*> contexts_;
-  std::size_t count_ = 0;
-};
-
 namespace {
-
-/// The context of one call, known to its channel's `OpenCalls` as long as it lives.
-class OpenContext {
- public:
-  explicit OpenContext(std::shared_ptr<OpenCalls> open)
-      : open_(std::move(open)), context_(std::make_unique<grpc::ClientContext>()) {
-    open_->enter(context_.get());
-  }
-  OpenContext(const OpenContext&) = delete;
-  OpenContext& operator=(const OpenContext&) = delete;
-  ~OpenContext() {
-    open_->forget(context_.get());
-    context_.reset();
-    open_->leave();
-  }
-  grpc::ClientContext* get() { return context_.get(); }
-
- private:
-  std::shared_ptr<OpenCalls> open_;
-  std::unique_ptr<grpc::ClientContext> context_;
-};
 
 /// A data server answers in milliseconds; binding 4096 listeners takes some tens of them.
 constexpr std::chrono::seconds call_deadline{5};
@@ -88,9 +32,10 @@ void call(const std::shared_ptr<OpenCalls>& open, scistream::DataServer::Stub& s
                                 std::function<void(grpc::Status)>),
           Query request, bool with_deadline, dataserver::Callback<T> done, Convert convert) {
   auto pending = std::make_shared<Pending<Query, Answer>>(open);
+  if (!pending->context) return done(Error{Cause::cancelled, "the client is going away"});
   pending->request = std::move(request);
   if (with_deadline)
-    pending->context.get()->set_deadline(std::chrono::system_clock::now() + call_deadline);
+    pending->context->set_deadline(std::chrono::system_clock::now() + call_deadline);
   (stub.async()->*method)(pending->context.get(), &pending->request, &pending->response,
                           [pending, done = std::move(done), convert](const grpc::Status& status) {
                             if (!status.ok()) return done(from_grpc(status));
@@ -118,7 +63,7 @@ class WatchCall final : public grpc::ClientReadReactor<DataEvent> {
   void silence() {
     const std::lock_guard lock(mutex_);
     observer_ = nullptr;
-    if (context_) context_->get()->TryCancel();
+    if (context_) (*context_)->TryCancel();
   }
 
  private:
@@ -174,7 +119,7 @@ RemoteDataServer::RemoteDataServer(const std::string& target, bool tls, const Tl
       channel_(make_channel(target, channel_credentials(tls, files), !target.starts_with("unix:"))),
       stub_(scistream::DataServer::NewStub(channel_)) {}
 
-RemoteDataServer::~RemoteDataServer() { open_->cancel_and_wait(); }
+RemoteDataServer::~RemoteDataServer() { open_->close(); }
 
 void RemoteDataServer::info(dataserver::Callback<dataserver::Info> done) {
   call<DataServerInfo>(open_, *stub_, &Async::info, DataServerInfoRequest(), true, std::move(done),
@@ -192,6 +137,7 @@ void RemoteDataServer::reserve(const dataserver::ReserveRequest& request,
   call<ReservedListeners>(open_, *stub_, &Async::reserve, to_wire(request), true, std::move(done),
                           [](const ReservedListeners& answer) -> Result<dataserver::Reservation> {
                             dataserver::Reservation reservation;
+                            reservation.id = answer.id();
                             for (const std::uint32_t port : answer.ports()) {
                               reservation.ports.push_back(static_cast<std::uint16_t>(port));
                             }

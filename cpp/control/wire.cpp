@@ -295,6 +295,7 @@ SetTargets to_wire(const dataserver::UpdateRequest& request) {
 
 void to_wire(const dataserver::SessionStatus& status, DataSession* message) {
   to_wire(status.session, message->mutable_session());
+  message->set_reservation(status.reservation);
   message->set_state(std::string(to_string(status.state)));
   message->mutable_ports()->Add(status.ports.begin(), status.ports.end());
   for (const Endpoint& target : status.targets) message->add_targets(to_string(target));
@@ -323,6 +324,7 @@ Result<dataserver::SessionStatus> from_wire(const DataSession& message) {
   if (!targets) return targets.error();
   dataserver::SessionStatus status;
   status.session = *key;
+  status.reservation = message.reservation();
   status.state = *state;
   status.ports = std::move(*bound);
   status.targets = std::move(*targets);

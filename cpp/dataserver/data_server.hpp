@@ -29,6 +29,9 @@ struct ReserveRequest {
 
 /// What a session holds at the data server.
 struct Reservation {
+  /// Never given twice by one data server: tells a session from an earlier one of the same key,
+  /// of which events may still be under way.
+  std::uint64_t id = 0;
   std::vector<std::uint16_t> ports;  ///< One a listener, in listener order.
 };
 
@@ -67,6 +70,7 @@ struct ConnectionStatus {
 
 struct SessionStatus {
   SessionKey session;
+  std::uint64_t reservation = 0;  ///< `Reservation::id`.
   State state = State::idle;
   std::vector<std::uint16_t> ports;
   std::vector<Endpoint> targets;  ///< Empty until the first update.

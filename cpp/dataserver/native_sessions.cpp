@@ -81,15 +81,17 @@ void NativeDataServer::Sessions::reserve(const ReserveRequest& request,
   if (found != sessions_.end() && found->second.machine.state() == State::idle) {
     const Session& session = found->second;
     if (static_cast<int>(session.ports.size()) == request.num_conn) {
-      return done(Reservation{session.ports});
+      return done(Reservation{session.reservation, session.ports});
     }
     return done(Error{Cause::already_exists, "session " + to_string(request.session) + " has " +
                                                  std::to_string(session.ports.size()) +
                                                  " listeners, not " +
                                                  std::to_string(request.num_conn)});
   }
-  Entry& entry = *sessions_.try_emplace(request.session).first;
+  const auto [place, fresh] = sessions_.try_emplace(request.session);
+  Entry& entry = *place;
   Session& session = entry.second;
+  if (fresh) session.reservation = ++last_reservation_;
   if (const Status taken = session.machine.apply(Input::reserve); !taken) {
     return done(taken.error());
   }
@@ -97,7 +99,7 @@ void NativeDataServer::Sessions::reserve(const ReserveRequest& request,
 
   auto relay = make_relay(request);
   if (!relay) {
-    const Error why = relay.error();
+    const Error& why = relay.error();
     log_->warn("session {}: {}", to_string(request.session), why.message);
     start_release(entry, Ending::cut, why.message);
     return done(why);
@@ -106,7 +108,7 @@ void NativeDataServer::Sessions::reserve(const ReserveRequest& request,
   for (const Endpoint& bound : session.relay->listeners()) session.ports.push_back(bound.port);
   apply(entry, Input::reserved);
   log_->info("session {}: {} listeners reserved", to_string(entry.first), session.ports.size());
-  done(Reservation{session.ports});
+  done(Reservation{session.reservation, session.ports});
 }
 
 Result<std::unique_ptr<relay::Relay>> NativeDataServer::Sessions::make_relay(
@@ -134,7 +136,7 @@ void NativeDataServer::Sessions::update(const UpdateRequest& request, const Call
   announce(entry, {});
 
   if (const Status forwarding = session.relay->retarget(request.targets); !forwarding) {
-    const Error why = forwarding.error();
+    const Error& why = forwarding.error();
     log_->error("session {}: {}", to_string(request.session), why.message);
     start_release(entry, Ending::cut, why.message);
     return done(why);
@@ -231,8 +233,14 @@ void NativeDataServer::Sessions::watch(std::shared_ptr<Watchers::Subscriber> sub
 
 SessionStatus NativeDataServer::Sessions::describe(const Entry& entry, bool connections) const {
   const auto& [key, session] = entry;
-  SessionStatus status{
-      key, session.machine.state(), session.ports, session.targets, session.transport, {}, {}};
+  SessionStatus status{key,
+                       session.reservation,
+                       session.machine.state(),
+                       session.ports,
+                       session.targets,
+                       session.transport,
+                       {},
+                       {}};
   if (!session.relay) return status;
   // In both roles the producer is behind the target: of the producer's session it is the target.
   const relay::Snapshot now = session.relay->snapshot();

@@ -35,6 +35,7 @@ class NativeDataServer::Sessions {
 
  private:
   struct Session {
+    std::uint64_t reservation = 0;
     Machine machine;
     std::vector<std::uint16_t> ports;
     std::vector<Endpoint> targets;
@@ -59,6 +60,7 @@ class NativeDataServer::Sessions {
   const Logger log_;
   PortPool ports_;
   std::map<SessionKey, Session> sessions_;
+  std::uint64_t last_reservation_ = 0;
   Watchers watchers_;
   std::function<void()> shut_down_;
 };

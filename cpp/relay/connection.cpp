@@ -51,9 +51,13 @@ void Connection::start() {
   }
   (void)accepted_.release();
   watch_for_reset(client_);
-  dialer_.start(weak_from_this(), [this](const std::string& error, tcp::socket target) {
-    dialled(error, std::move(target));
-  });
+  dialer_.start(
+      weak_from_this(),
+      [this](const std::string& error) {
+        log_->warn("connection {} from {}: target {} is not there yet: {}; trying again",
+                   record_->id, record_->peer, record_->target, error);
+      },
+      [this](const std::string& error, tcp::socket target) { dialled(error, std::move(target)); });
 }
 
 void Connection::dialled(const std::string& error, tcp::socket target) {

@@ -16,8 +16,9 @@ Dialer::Dialer(boost::asio::io_context& context, Endpoint target, const Options&
       timer_(context),
       backoff_(options.dial_backoff_first) {}
 
-void Dialer::start(std::weak_ptr<void> owner, Done done) {
+void Dialer::start(std::weak_ptr<void> owner, Retrying retrying, Done done) {
   owner_ = std::move(owner);
+  retrying_ = std::move(retrying);
   done_ = std::move(done);
   deadline_.expires_after(options_.dial_deadline);
   deadline_.async_wait([this, keep = owner_.lock()](error_code ec) {
@@ -113,6 +114,7 @@ void Dialer::next_address(const std::string& why) {
 void Dialer::pause() {
   error_code ignored;
   socket_.close(ignored);
+  if (const auto retrying = std::exchange(retrying_, nullptr)) retrying(last_error_);
   timer_.expires_after(backoff_);
   backoff_ = std::min(backoff_ * 2, options_.dial_backoff_last);
   timer_.async_wait([this, keep = owner_.lock()](error_code ec) {

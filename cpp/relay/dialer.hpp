@@ -23,11 +23,13 @@ class Dialer {
   using tcp = boost::asio::ip::tcp;
   /// An empty error and a connected socket with the stream options set, or why the last try failed.
   using Done = std::function<void(const std::string& error, tcp::socket socket)>;
+  /// Told once, of the first round in which no address answered.
+  using Retrying = std::function<void(const std::string& error)>;
 
   Dialer(boost::asio::io_context& context, Endpoint target, const Options& options);
 
   /// `done` is called once, from a handler, unless stop() comes first.
-  void start(std::weak_ptr<void> owner, Done done);
+  void start(std::weak_ptr<void> owner, Retrying retrying, Done done);
   /// Gives up without a word.
   void stop();
 
@@ -48,6 +50,7 @@ class Dialer {
   boost::asio::steady_timer deadline_;
   boost::asio::steady_timer timer_;  ///< The pause, or the time one address has.
   std::weak_ptr<void> owner_;
+  Retrying retrying_;
   Done done_;
   std::vector<tcp::endpoint> addresses_;
   std::size_t address_ = 0;

@@ -3,19 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "session/observer.hpp"
-
 namespace scistream::session {
-
-namespace {
-
-bool waits_for_hello(const Session& session) {
-  return session.machine.phase() == Phase::reserving || session.machine.phase() == Phase::hello;
-}
-
-Error shutting_down() { return {Cause::unavailable, "the control server is shutting down"}; }
-
-}  // namespace
 
 Manager::Manager(Scheduler& scheduler, std::shared_ptr<dataserver::DataServer> data_server,
                  ManagerOptions options, Logger log, Revive revive)
@@ -71,7 +59,7 @@ void Manager::on_request(Request request, RequestWaiter waiter) {
   const Error exists{Cause::already_exists,
                      "session " + to_string(key) +
                          " exists with other values; release it first or use another id"};
-  if (!ending && !waits_for_hello(*session)) return waiter.done(exists);
+  if (!ending && !session->waits_for_hello()) return waiter.done(exists);
   const Ticket ticket = waiter.ticket;
   tickets_[ticket] = key;
   session->successors.push_back({std::move(request), std::move(waiter), {}});
@@ -119,7 +107,7 @@ void Manager::begin(Request request, RequestWaiter waiter) {
 }
 
 void Manager::join(const SessionPtr& session, RequestWaiter waiter) {
-  if (!waits_for_hello(*session)) {
+  if (!session->waits_for_hello()) {
     return waiter.done(
         RequestAnswer{session->listeners, session->prod_listeners, session->machine.state()});
   }
@@ -149,7 +137,7 @@ void Manager::on_withdraw(Ticket ticket) {
     const auto done = std::move(waiter->done);
     waiters.erase(waiter);
     done(cancelled);
-    if (!waiters.empty() || !waits_for_hello(*session)) return;
+    if (!waiters.empty() || !session->waits_for_hello()) return;
     if (!session->successors.empty()) return make_way(session);
     session->client_timer = scheduler_.after(options_.client_loss, [this, session] {
       expire(session, {Cause::cancelled, "the client's request was cut and not repeated"});
@@ -157,108 +145,6 @@ void Manager::on_withdraw(Ticket ticket) {
     return;
   }
   drop_successor(session, ticket, cancelled);
-}
-
-void Manager::hello(Hello hello, Callback<HelloAnswer> done) {
-  scheduler_.post([this, alive = std::weak_ptr(alive_), hello = std::move(hello),
-                   done = std::move(done)]() mutable {
-    if (alive.expired()) return done(shutting_down());
-    on_hello(std::move(hello), std::move(done));
-  });
-}
-
-void Manager::on_hello(Hello hello, Callback<HelloAnswer> done) {
-  if (auto status = check_uid(hello.uid); !status) return done(status.error());
-  if (hello.prod_listeners.size() > max_addresses) {
-    return done(
-        Error{Cause::invalid_argument, "hello with " + std::to_string(hello.prod_listeners.size()) +
-                                           " addresses; at most " + std::to_string(max_addresses)});
-  }
-  for (const std::string& listener : hello.prod_listeners) {
-    if (const auto endpoint = parse_endpoint(listener); !endpoint) return done(endpoint.error());
-  }
-  const auto session = route(hello.uid, hello.role, hello.role_is_binding, true);
-  if (session) return deliver_hello(*session, std::move(hello), std::move(done));
-  if (session.error().cause == Cause::not_found) return hold(std::move(hello), std::move(done));
-  done(session.error());
-}
-
-void Manager::hold(Hello hello, Callback<HelloAnswer> done) {
-  if (shutting_down_) return done(shutting_down());
-  const Error unknown{Cause::not_found,
-                      "no session with the id " + hello.uid +
-                          " is waiting here; was it requested, and has it expired?"};
-  if (held_hellos_.size() >= options_.most_held_hellos) return done(unknown);
-  held_hellos_.push_back({std::move(hello), std::move(done), {}});
-  const auto held = std::prev(held_hellos_.end());
-  held->timer = scheduler_.after(options_.hello_hold, [this, held, unknown] {
-    const auto answer = std::move(held->done);
-    held_hellos_.erase(held);
-    answer(unknown);
-  });
-}
-
-void Manager::wake_held_hellos(const std::string& uid) {
-  for (auto held = held_hellos_.begin(); held != held_hellos_.end();) {
-    const auto session = held->hello.uid == uid
-                             ? route(uid, held->hello.role, held->hello.role_is_binding, true)
-                             : Result<SessionPtr>(Error{});
-    if (!session) {
-      ++held;
-      continue;
-    }
-    Hello hello = std::move(held->hello);
-    auto done = std::move(held->done);
-    held = held_hellos_.erase(held);
-    deliver_hello(*session, std::move(hello), std::move(done));
-  }
-}
-
-void Manager::deliver_hello(const SessionPtr& session, Hello hello, Callback<HelloAnswer> done) {
-  const Request& request = session->request;
-  const bool producer = request.key.role == Role::producer;
-  if (!request.app_key.empty()) {
-    const std::string expected = hello_proof(
-        request.app_key, hello.uid, to_string(request.key.role), hello.prod_listeners, hello.nonce);
-    if (hello.nonce.size() < 16 || hello.nonce.size() > 64 ||
-        !equal_in_constant_time(expected, hello.proof)) {
-      log_->warn("session {}: a hello without a valid application key was refused",
-                 to_string(request.key));
-      return done(
-          Error{Cause::unauthenticated, "session " + hello.uid +
-                                            " asks for its application key; give the key file "
-                                            "that the request wrote for this facility"});
-    }
-    if (!session->nonces.insert(hello.nonce).second) {
-      return done(Error{Cause::unauthenticated, "this hello was seen before"});
-    }
-  }
-  if (producer && hello.prod_listeners.empty()) {
-    return done(Error{Cause::invalid_argument,
-                      "a producer's hello names at least one address its application listens on"});
-  }
-  if (session->early_hellos.size() + session->ready_waiters.size() >= options_.most_held_hellos) {
-    return done(Error{Cause::exhausted, "too many hellos wait for session " + hello.uid});
-  }
-  if (session->machine.state() == State::reserving) {
-    session->early_hellos.push_back({std::move(hello), std::move(done)});
-    return;
-  }
-  const bool repeated =
-      session->machine.phase() == Phase::update || session->machine.phase() == Phase::ready;
-  if (repeated && producer && hello.prod_listeners != session->prod_listeners) {
-    return done(
-        Error{Cause::already_exists, "session " + hello.uid +
-                                         " has its producer application at other addresses; "
-                                         "release it and request again"});
-  }
-  if (!repeated && producer) session->prod_listeners = hello.prod_listeners;
-  if (auto status = apply(session, Input::hello); !status) return done(status.error());
-  if (hello.wait_ready && session->machine.phase() != Phase::ready) {
-    session->ready_waiters.push_back({std::move(hello), std::move(done)});
-    return;
-  }
-  done(HelloAnswer{"Hello received", session->listeners});
 }
 
 void Manager::update(UpdateTargets update, Callback<UpdateAnswer> done) {
@@ -333,57 +219,6 @@ void Manager::on_release(const std::string& uid, const std::string& claim, Callb
   }
 }
 
-void Manager::list(std::vector<std::string> uids, Callback<std::vector<SessionView>> done) {
-  scheduler_.post([this, alive = std::weak_ptr(alive_), uids = std::move(uids),
-                   done = std::move(done)]() mutable {
-    if (alive.expired()) return done(shutting_down());
-    // Fresh counters where the data server answers, else those heard of last.
-    data_server_->status(
-        std::nullopt, [this, &scheduler = scheduler_, alive, uids = std::move(uids),
-                       done = std::move(done)](Result<std::vector<dataserver::SessionStatus>> now) {
-          scheduler.post([this, alive, uids, done, now = std::move(now)] {
-            if (alive.expired()) return done(shutting_down());
-            if (now) {
-              for (const auto& status : *now) {
-                if (const auto session = find(status.session)) session->counters = status.counters;
-              }
-            }
-            std::vector<SessionView> views;
-            for (const std::string& uid : uids) {
-              for (const Role role : {Role::producer, Role::consumer}) {
-                if (const auto session = find({uid, role})) views.push_back(view(*session));
-              }
-            }
-            done(std::move(views));
-          });
-        });
-  });
-}
-
-void Manager::capacity(Callback<Capacity> done) {
-  scheduler_.post([this, alive = std::weak_ptr(alive_), done = std::move(done)] {
-    if (alive.expired()) return done(shutting_down());
-    done(Capacity{leases_.ports_total(), leases_.ports_free(), leases_.capacity(),
-                  leases_.capacity_free(), sessions_.size()});
-  });
-}
-
-std::shared_ptr<void> Manager::watch(std::vector<std::string> uids,
-                                     std::chrono::milliseconds period, Observe observe) {
-  auto observer = std::make_shared<Observer>(std::move(uids), period, std::move(observe));
-  scheduler_.post([this, alive = std::weak_ptr(alive_), weak = std::weak_ptr(observer)] {
-    const auto present = weak.lock();
-    if (alive.expired() || !present) return;
-    observers_.push_back(weak);
-    for (const auto& [key, session] : sessions_) {
-      if (present->wants(key.uid)) {
-        present->tell({SessionEvent::Kind::state, view(*session), ""}, scheduler_.now());
-      }
-    }
-  });
-  return observer;
-}
-
 void Manager::shut_down(std::chrono::milliseconds drain, Callback<void> done) {
   scheduler_.post([this, alive = std::weak_ptr(alive_), drain, done = std::move(done)]() mutable {
     if (alive.expired()) return done({});
@@ -425,58 +260,6 @@ void Manager::finish_shut_down() {
 Manager::SessionPtr Manager::find(const SessionKey& key) const {
   const auto found = sessions_.find(key);
   return found == sessions_.end() ? nullptr : found->second;
-}
-
-Result<Manager::SessionPtr> Manager::route(const std::string& uid, std::optional<Role> role,
-                                           bool binding, bool is_hello) const {
-  const auto live = [this, &uid](Role side) {
-    auto session = find({uid, side});
-    return session && session->machine.state() != State::releasing ? session : nullptr;
-  };
-  const SessionPtr producer = live(Role::producer);
-  const SessionPtr consumer = live(Role::consumer);
-  const Error unknown{Cause::not_found, "no session has the id " + uid};
-  const SessionPtr named = !role ? nullptr : *role == Role::producer ? producer : consumer;
-  if (binding && role) return named ? Result(named) : unknown;
-  if (!producer && !consumer) return unknown;
-  if (!producer) return consumer;
-  if (!consumer) return producer;
-  if (is_hello && waits_for_hello(*producer) != waits_for_hello(*consumer)) {
-    return waits_for_hello(*producer) ? producer : consumer;
-  }
-  if (named) return named;
-  // A 1.0.0 client names no role in its update: it can only mean the session that waits for one.
-  const bool producer_waits = producer->machine.phase() == Phase::update;
-  if (!is_hello && producer_waits != (consumer->machine.phase() == Phase::update)) {
-    return producer_waits ? producer : consumer;
-  }
-  return Error{Cause::invalid_argument,
-               "both roles of session " + uid + " live here; say which, PROD or CONS"};
-}
-
-SessionView Manager::view(const Session& session) const {
-  SessionView view;
-  view.key = session.request.key;
-  view.state = session.machine.state();
-  view.phase = session.machine.phase();
-  view.listeners = session.listeners;
-  if (session.targets) {
-    const auto& targets = session.targets->targets;
-    for (std::size_t i = 0; i < session.ports.size(); ++i) {
-      view.targets.push_back(to_string(targets[i % targets.size()]));
-    }
-    view.transport = session.targets->transport;
-  } else {
-    view.transport = session.request.transport;
-  }
-  view.protection = "none";  // of the one transport there is, tcp
-  view.num_conn = session.request.num_conn;
-  view.rate_mbps = session.request.rate_mbps;
-  view.rate_is_leased = session.rate_is_leased;
-  view.labels = session.request.labels;
-  view.age = std::chrono::duration_cast<std::chrono::milliseconds>(scheduler_.now() - session.born);
-  view.counters = session.counters;
-  return view;
 }
 
 }  // namespace scistream::session

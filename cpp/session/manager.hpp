@@ -84,7 +84,7 @@ class Manager {
     Scheduler::Timer timer;
   };
 
-  // manager.cpp: what comes from outside
+  // manager.cpp: from a req to its release
   void on_request(Request request, RequestWaiter waiter);
   void begin(Request request, RequestWaiter waiter);
   void join(const SessionPtr& session, RequestWaiter waiter);
@@ -93,15 +93,27 @@ class Manager {
   /// Answers a waiting successor with `why`; false if it is not there any more.
   bool drop_successor(const SessionPtr& session, Ticket ticket, const Error& why);
   void on_withdraw(Ticket ticket);
-  void on_hello(Hello hello, Callback<HelloAnswer> done);
-  void hold(Hello hello, Callback<HelloAnswer> done);
-  void deliver_hello(const SessionPtr& session, Hello hello, Callback<HelloAnswer> done);
-  void wake_held_hellos(const std::string& uid);
   void on_update(UpdateTargets update, Callback<UpdateAnswer> done);
   void next_update(const SessionPtr& session);
   void on_release(const std::string& uid, const std::string& claim, Callback<void> done);
   void drain_over();
   void finish_shut_down();
+  [[nodiscard]] SessionPtr find(const SessionKey& key) const;
+  [[nodiscard]] static Error shutting_down() {
+    return {Cause::unavailable, "the control server is shutting down"};
+  }
+
+  // manager_hello.cpp: whom a hello is for, and those that come before their req
+  void on_hello(Hello hello, Callback<HelloAnswer> done);
+  void hold(Hello hello, Callback<HelloAnswer> done);
+  void deliver_hello(const SessionPtr& session, Hello hello, Callback<HelloAnswer> done);
+  void wake_held_hellos(const std::string& uid);
+  /// The session of `uid` that PROTOCOL §7, Identity, sends a hello or update to.
+  [[nodiscard]] Result<SessionPtr> route(const std::string& uid, std::optional<Role> role,
+                                         bool binding, bool is_hello) const;
+
+  // manager_views.cpp: what can be seen
+  [[nodiscard]] SessionView view(const Session& session) const;
 
   // manager_actions.cpp: what the machines decide
   Status apply(const SessionPtr& session, Input input);
@@ -127,11 +139,6 @@ class Manager {
 
   [[nodiscard]] dataserver::ReserveRequest reserve_request(const Session& session) const;
   [[nodiscard]] static dataserver::UpdateRequest update_request(const Session& session);
-  [[nodiscard]] SessionPtr find(const SessionKey& key) const;
-  /// The session of `uid` that PROTOCOL §7, Identity, sends a hello or update to.
-  [[nodiscard]] Result<SessionPtr> route(const std::string& uid, std::optional<Role> role,
-                                         bool binding, bool is_hello) const;
-  [[nodiscard]] SessionView view(const Session& session) const;
 
   Scheduler& scheduler_;
   std::shared_ptr<dataserver::DataServer> data_server_;

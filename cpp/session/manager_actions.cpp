@@ -109,6 +109,7 @@ void Manager::reserve_listeners(const SessionPtr& session) {
           scheduler.post([this, alive, session, reservation = std::move(reservation)] {
             if (alive.expired()) return;
             if (reservation) {
+              session->reservation = reservation->id;
               session->ports = reservation->ports;
               session->listeners = options_.addresses.announce(
                   session->request.key.role, session->ports, session->request.caller_host);

@@ -23,7 +23,8 @@ void Manager::on_data_event(const dataserver::Event& event) {
     case dataserver::Event::Kind::counters:
     case dataserver::Event::Kind::gone: {
       const SessionPtr session = find(event.status.session);
-      if (!session) return;
+      // Of an earlier session of this id, whose end was answered before it was told of.
+      if (!session || session->reservation != event.status.reservation) return;
       session->counters = event.status.counters;
       if (event.kind == dataserver::Event::Kind::counters) {
         return notify(session, SessionEvent::Kind::counters);
@@ -108,8 +109,9 @@ void Manager::restore(const SessionPtr& session) {
   data_server_->reserve(request, [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),
                                   session, finish](Result<dataserver::Reservation> reservation) {
     if (!reservation) return finish(reservation.error());
-    scheduler.post([this, alive, session, finish] {
+    scheduler.post([this, alive, session, finish, id = reservation->id] {
       if (alive.expired()) return;
+      session->reservation = id;
       if (!session->targets) return finish({});
       data_server_->update(update_request(*session), finish);
     });

@@ -46,10 +46,15 @@ struct Successor {
 struct Session {
   explicit Session(Request wanted, Clock::time_point now) : request(std::move(wanted)), born(now) {}
 
+  [[nodiscard]] bool waits_for_hello() const {
+    return machine.phase() == Phase::reserving || machine.phase() == Phase::hello;
+  }
+
   Request request;
   Machine machine;
   Clock::time_point born;
 
+  std::uint64_t reservation = 0;       ///< The data server's id for it, once reserved.
   std::vector<std::uint16_t> ports;    ///< Bound ones, once reserved.
   std::vector<std::string> listeners;  ///< As announced.
   std::vector<std::string> prod_listeners;

@@ -25,10 +25,10 @@ def digest(data: bytes) -> str:
 class Application:
     """A listening application; every connection is handled on a thread of its own."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, port: int = 0) -> None:
         self.errors: list[BaseException] = []
         self._handler = handler
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self.endpoint = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._connections: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -66,8 +66,8 @@ class Application:
 
 
 @contextlib.contextmanager
-def application(handler: Handler) -> Iterator[Application]:
-    app = Application(handler)
+def application(handler: Handler, port: int = 0) -> Iterator[Application]:
+    app = Application(handler, port)
     try:
         yield app
     finally:

@@ -29,8 +29,10 @@ def patient_hello(both):
     controller.hello(patience=60)
 
 def silent_server(both):
+    # Closing the client waits for the call: it must not go on to its deadline.
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        both.client.info("127.0.0.1:%d" % silent.getsockname()[1])
+        with scistream.UserClient(roots=both.roots) as client:
+            client.info("127.0.0.1:%d" % silent.getsockname()[1])
 
 def drain(both):
     with listening() as (server, app):

@@ -202,9 +202,9 @@ def test_ports_that_stay_lost_end_the_session(tmp_path: Path, echo_app: Applicat
         document = user.request("--prod-app", echo_app.endpoint, "--num-conn", 3)
         place = split(document["prod_listeners"][0])
         with user.start("s2uc", "watch", document["uid"], "--json") as watch:
-            watch.line('"role":"PROD"', "err")
+            watch.line('"role":"PROD"')
             with stolen(prod, place):
-                gone = watch.line('"event":"gone".*"role":"PROD"', "err")
+                gone = watch.line('"event":"gone".*"role":"PROD"')
                 assert str(place[1]) in gone.string
                 assert prod.taken == [place[1]], "the others come back"
                 assert user.leased(prod) == 0

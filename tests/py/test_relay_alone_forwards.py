@@ -40,6 +40,17 @@ def test_bytes_arrive_as_they_were_sent(tmp_path: Path) -> None:
         assert digest(fetch(listener)) == digest(data)
 
 
+def test_it_says_what_it_waits_for(tmp_path: Path) -> None:
+    target = f"127.0.0.1:{free_port()}"
+    with relay(tmp_path, "--listen", "127.0.0.1:0", "--target", target) as command:
+        (listener,) = listeners(command, 1)
+        with connect(listener):
+            command.line(rf"target {target} is not there yet: Connection refused", "err")
+            with application(sends(b"late"), port=split(target)[1]):
+                assert fetch(listener) == b"late"
+        assert command.err.count("is not there yet") == 1
+
+
 def test_several_pairs_each_have_their_target(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         apps = [stack.enter_context(application(sends(f"app {n}".encode()))) for n in range(3)]

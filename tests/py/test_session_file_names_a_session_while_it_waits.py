@@ -24,6 +24,7 @@ def test_it_is_written_privately_while_the_request_still_waits(pair: Pair) -> No
         request.listening()
         pair.user.release(request.uid)
         assert request.wait() != 0
+    assert not file.exists(), "it would name a session that is not there"
 
 
 def test_it_replaces_an_older_one_that_others_could_read(pair: Pair) -> None:

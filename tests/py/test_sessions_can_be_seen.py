@@ -89,6 +89,35 @@ def test_list_says_who_does_not_answer(pair: Pair, tmp_path: Path, echo_app: App
     assert done.rc == 0
 
 
+def test_one_control_server_under_two_names_is_shown_once(tmp_path: Path) -> None:
+    with (
+        Facility(tmp_path, host="127.0.0.1", ports=16) as both,
+        application(sends(b"x")) as app,
+    ):
+        user = Client(tmp_path, both)
+        names = ["--prod", both.endpoint, "--cons", f"localhost:{both.port}"]
+        uid = user.s2uc("request", "--json", *names, "--prod-app", app.endpoint).json["uid"]
+        for command in (["list"], ["status", uid]):
+            sessions = user.s2uc(*command, "--json").json["sessions"]
+            assert [session["role"] for session in sessions] == ["PROD", "CONS"]
+        user.release(uid)
+
+
+def test_watch_says_which_facility_fell_silent(tmp_path: Path, echo_app: Application) -> None:
+    brief = ["--orphan-grace", "1s"]
+    with Facility(tmp_path, *brief) as prod, Facility(tmp_path) as cons:
+        user = Client(tmp_path, prod, cons)
+        uid = user.request("--prod-app", echo_app.endpoint)["uid"]
+        with user.start("s2uc", "watch", uid, "--json") as watch:
+            watch.line('"role":"PROD"')
+            watch.line('"role":"CONS"')
+            prod.command.kill()
+            watch.line(f"^s2uc: no more news from {prod.endpoint}: ", "err")
+            assert watch.process.poll() is None, "the other one is still there"
+            assert user.s2uc("release", uid, "--s2cs", cons.endpoint).rc == 0
+            assert watch.wait() == 5
+
+
 def test_watch_ends_when_the_session_is_released(pair: Pair, echo_app: Application) -> None:
     with pair.user.session("--prod-app", echo_app.endpoint) as document:
         with pair.user.start("s2uc", "watch", document["uid"]) as watch:
@@ -107,12 +136,12 @@ def test_watch_reports_bytes_as_json_lines(pair: Pair) -> None:
         pair.user.session("--prod-app", app.endpoint) as document,
         pair.user.start("s2uc", "watch", document["uid"], "--json") as watch,
     ):
-        watch.line('"event":"state"', "err")
+        watch.line('"event":"state"')
         assert fetch(document["listeners"][0]) == data
-        watch.line(f'"bytes_to_consumer":{len(data)}.*"event":"counters"', "err")
+        watch.line(f'"bytes_to_consumer":{len(data)}.*"event":"counters"')
         pair.user.release(document["uid"])
         assert watch.wait() == 0, watch.err
-        events = [json.loads(line) for line in watch.err.splitlines()]
+        events = [json.loads(line) for line in watch.out.splitlines()]
         assert {event["event"] for event in events} == {"state", "counters", "gone"}
         gone = [event for event in events if event["event"] == "gone"]
         assert sorted(event["role"] for event in gone) == ["CONS", "PROD"]
@@ -156,6 +185,24 @@ def test_request_watch_ends_with_the_session(pair: Pair, echo_app: Application) 
         pair.user.release(document["uid"])
         assert request.wait() == 0, request.err
         assert json.loads(request.out) == document, "one document, whatever happens later"
+
+
+def test_request_watch_prints_one_document_even_if_the_watch_fails(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    brief = ["--orphan-grace", "1s"]
+    with Facility(tmp_path, *brief) as prod, Facility(tmp_path, *brief) as cons:
+        user = Client(tmp_path, prod, cons)
+        with user.start(
+            *("s2uc", "request", *user.places, "--json"),
+            *("--prod-app", echo_app.endpoint, "--watch"),
+        ) as request:
+            request.line('"role":"PROD"', "err")
+            request.line('"role":"CONS"', "err")
+            for facility in (prod, cons):
+                facility.command.kill()
+            assert request.wait() == 5
+            assert json.loads(request.out)["listeners"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

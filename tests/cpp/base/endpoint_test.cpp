@@ -28,6 +28,12 @@ TEST(Endpoint, RefusesWhatIsNoAddressAndNamesIt) {
   }
 }
 
+TEST(Endpoint, SaysWhatToLeaveOutOfAUrl) {
+  const auto endpoint = parse_endpoint("http://gateway:7000");
+  ASSERT_FALSE(endpoint.ok());
+  EXPECT_NE(endpoint.error().message.find("leave 'http://' out"), std::string::npos);
+}
+
 TEST(Endpoint, AllowsPortZeroWhereAsked) {
   EXPECT_TRUE(parse_endpoint("h:0", ZeroPort::allowed).ok());
   EXPECT_FALSE(parse_endpoint("h:0").ok());

@@ -172,6 +172,15 @@ TEST_F(NativeTest, ReserveAgainAnswersTheSame) {
   EXPECT_EQ(must(status()).size(), 1U);
 }
 
+TEST_F(NativeTest, ASessionOfTheSameKeyIsAnotherReservation) {
+  const auto first = must(reserve(request()));
+  EXPECT_EQ(must(reserve(request())).id, first.id);
+  must(release());
+  const auto second = must(reserve(request()));
+  EXPECT_NE(second.id, first.id);
+  EXPECT_EQ(must(status()).front().reservation, second.id);
+}
+
 TEST_F(NativeTest, RolesOfOneIdAreTwoSessions) {
   const auto producer = must(reserve(request(Role::producer))).ports;
   const auto consumer = must(reserve(request(Role::consumer))).ports;

@@ -515,6 +515,28 @@ TEST_F(ManagerTest, WatchTellsEveryStateInOrder) {
                                             "releasing", "idle", "gone"}));
 }
 
+TEST_F(ManagerTest, NewsOfAnEarlierSessionDoesNotTouchItsSuccessorOfTheSameId) {
+  set_up("a");
+  dataserver::Event late;
+  late.status.session = {"a", Role::producer};
+  late.status.reservation = data_server->reservations[late.status.session];
+  late.status.counters.bytes_to_consumer = 77;
+  ASSERT_TRUE(release("a")->ok());
+  set_up("a");
+
+  for (const auto kind : {dataserver::Event::Kind::counters, dataserver::Event::Kind::gone}) {
+    late.kind = kind;
+    data_server->observe(late);
+    time.run();
+    ASSERT_EQ(list({"a"}).size(), 1U);
+    EXPECT_EQ(list({"a"}).front().counters.bytes_to_consumer, 0U);
+  }
+  late.status.reservation = data_server->reservations[late.status.session];
+  data_server->observe(late);
+  time.run();
+  EXPECT_TRUE(list({"a"}).empty());
+}
+
 TEST_F(ManagerTest, ALostDataServerComesBackWithItsPortsAndTargets) {
   auto second = std::make_shared<ScriptedDataServer>();
   manager = std::make_unique<Manager>(time, data_server, options(), null_logger(), [&](auto done) {

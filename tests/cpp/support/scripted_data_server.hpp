@@ -26,6 +26,7 @@ class ScriptedDataServer final : public dataserver::DataServer {
   /// Sessions that hold ports.
   std::map<SessionKey, std::vector<std::uint16_t>> held;
   std::map<SessionKey, std::vector<Endpoint>> targets;
+  std::map<SessionKey, std::uint64_t> reservations;  ///< The last of each key.
   std::vector<std::string> log;
   dataserver::Counters counters;
 
@@ -47,7 +48,8 @@ class ScriptedDataServer final : public dataserver::DataServer {
       if (ports.size() < static_cast<std::size_t>(request.num_conn))
         return done(Error{Cause::exhausted, "no ports"});
       held[request.session] = ports;
-      done(dataserver::Reservation{ports});
+      reservations[request.session] = ++last_reservation_;
+      done(dataserver::Reservation{last_reservation_, ports});
     });
   }
 
@@ -78,6 +80,7 @@ class ScriptedDataServer final : public dataserver::DataServer {
       if (session && key != *session) continue;
       dataserver::SessionStatus status;
       status.session = key;
+      status.reservation = reservations[key];
       status.ports = ports;
       status.counters = counters;
       all.push_back(std::move(status));
@@ -105,6 +108,8 @@ class ScriptedDataServer final : public dataserver::DataServer {
   std::deque<std::function<void(const std::optional<Error>&)>> waiting;
 
  private:
+  std::uint64_t last_reservation_ = 0;
+
   void answer(std::function<void(const std::optional<Error>&)> call) {
     if (!answer_at_once) {
       waiting.push_back(std::move(call));

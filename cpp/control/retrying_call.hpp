@@ -1,0 +1,148 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "control/server_link.hpp"
+#include "control/status_map.hpp"
+
+namespace scistream::control {
+
+/// One logical unary call: its attempts, one after another. Lives on the scheduler, except for
+/// `cancel`, which may come from anywhere.
+template <class Query, class Answer, class T>
+class RetryingCall final : public Call,
+                           public std::enable_shared_from_this<RetryingCall<Query, Answer, T>> {
+ public:
+  using milliseconds = std::chrono::milliseconds;
+  using Method = void (Control::Stub::async::*)(grpc::ClientContext*, const Query*, Answer*,
+                                                std::function<void(grpc::Status)>);
+
+  RetryingCall(std::shared_ptr<ServerLink> link, Method method, Query request,
+               milliseconds deadline, bool may_repeat, session::Callback<T> done,
+               std::function<Result<T>(const Answer&)> convert)
+      : link_(std::move(link)),
+        method_(method),
+        request_(std::move(request)),
+        deadline_(link_->scheduler.now() + deadline),
+        may_repeat_(may_repeat),
+        done_(std::move(done)),
+        convert_(std::move(convert)) {}
+
+  void start() {
+    auto attempt = std::make_shared<Attempt>(link_->open);
+    {
+      const std::lock_guard lock(mutex_);
+      if (cancelled_ || !*attempt->context)
+        return finish(Error{Cause::cancelled, "the call was cancelled"});
+      current_ = attempt;
+    }
+    grpc::ClientContext& context = **attempt->context;
+    const auto left = std::chrono::duration_cast<milliseconds>(deadline_ - link_->scheduler.now());
+    context.set_deadline(std::chrono::system_clock::now() + std::max(left, milliseconds(1)));
+    link_->authorize(context);
+    (link_->stub->async()->*method_)(
+        &context, &request_, &attempt->response,
+        [self = this->shared_from_this(), attempt](const grpc::Status& status) {
+          self->link_->scheduler.post(
+              [self, attempt, status] { self->on_answer(*attempt, status); });
+          {
+            const std::lock_guard lock(self->mutex_);
+            self->current_.reset();
+          }
+          // What was posted lives on; the call's hold on the channel must not.
+          attempt->context.reset();
+        });
+  }
+
+  void cancel() override {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    if (current_) (*current_->context)->TryCancel();
+  }
+
+ private:
+  struct Attempt {
+    explicit Attempt(std::shared_ptr<OpenCalls> open) : context(std::in_place, std::move(open)) {}
+    std::optional<OpenContext> context;  ///< Until the call has ended.
+    Answer response;
+  };
+
+  void on_answer(const Attempt& attempt, const grpc::Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (cancelled_ && !status.ok())
+        return finish(Error{Cause::cancelled, "the call was cancelled"});
+    }
+    if (status.ok()) {
+      link_->reached = true;
+      return finish(convert_(attempt.response));
+    }
+    Error error = from_grpc(status);
+    if (error.cause == Cause::timeout) {
+      error.message =
+          to_string(link_->access.endpoint) + " did not answer in time (" + error.message + ")";
+    }
+    if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+      error.message = to_string(link_->access.endpoint) +
+                      " does not know this command; it may be a server of another version (" +
+                      error.message + ")";
+    }
+    if (error.cause != Cause::unavailable) {
+      link_->reached = true;
+      return finish(std::move(error));
+    }
+    link_->diagnose([self = this->shared_from_this(), error](const Status& verdict) {
+      self->on_verdict(error, verdict);
+    });
+  }
+
+  void on_verdict(const Error& error, const Status& verdict) {
+    // A server that was there a moment ago may be on its way back, and does not change its kind.
+    const bool transient = verdict || verdict.error().cause == Cause::unavailable ||
+                           verdict.error().cause == Cause::invalid_argument;
+    if (!verdict && !(link_->reached && transient)) return finish(verdict.error());
+    const auto now = link_->scheduler.now();
+    if (failing_since_ == Clock::time_point{}) failing_since_ = now;
+    if (!may_repeat_ || now - failing_since_ + backoff_ > retry_window ||
+        now + backoff_ >= deadline_) {
+      return finish(verdict || verdict.error().cause != Cause::unavailable ? error
+                                                                           : verdict.error());
+    }
+    timer_ = link_->scheduler.after(backoff_, [self = this->shared_from_this()] { self->start(); });
+    backoff_ = std::min(backoff_ * 2, longest_backoff);
+  }
+
+  void finish(Result<T> result) {
+    link_->scheduler.post(
+        [done = std::exchange(done_, nullptr), result = std::move(result)]() mutable {
+          if (done) done(std::move(result));
+        });
+  }
+
+  std::shared_ptr<ServerLink> link_;
+  Method method_;
+  Query request_;
+  Clock::time_point deadline_;
+  bool may_repeat_;
+  session::Callback<T> done_;
+  std::function<Result<T>(const Answer&)> convert_;
+
+  std::mutex mutex_;
+  bool cancelled_ = false;
+  std::shared_ptr<Attempt> current_;
+
+  static constexpr milliseconds first_backoff{20};
+  static constexpr milliseconds longest_backoff{500};
+  static constexpr milliseconds retry_window{5'000};
+  Clock::time_point failing_since_{};
+  milliseconds backoff_ = first_backoff;
+  Scheduler::Timer timer_;
+};
+
+}  // namespace scistream::control

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "base/scheduler.hpp"
+#include "control/control_client.hpp"
+#include "control/grpc.hpp"
+#include "control/open_calls.hpp"
+
+namespace scistream::control {
+
+/// One client's channel to one control server and what its calls share. Kept alive by them; closed
+/// by the client. Thread-safe.
+class ServerLink : public std::enable_shared_from_this<ServerLink> {
+ public:
+  ServerLink(Scheduler& scheduler, ServerAccess access);
+
+  void authorize(grpc::ClientContext& context) const;
+  /// Cancels all calls, waits for gRPC to let go of them, and lets the channel go.
+  void close();
+  /// Finds out, off the scheduler, why the server is unavailable; `done` runs on the scheduler.
+  void diagnose(std::function<void(Status)> done);
+
+  Scheduler& scheduler;
+  const ServerAccess access;
+  const std::shared_ptr<OpenCalls> open = std::make_shared<OpenCalls>();
+  std::unique_ptr<Control::Stub> stub;  ///< For the owners of an OpenContext.
+  std::atomic<bool> reached{false};     ///< The server has answered once.
+};
+
+}  // namespace scistream::control

@@ -1,0 +1,137 @@
+// Whom a hello is for, and those that come before their req.
+#include <utility>
+
+#include "session/manager.hpp"
+
+namespace scistream::session {
+
+void Manager::hello(Hello hello, Callback<HelloAnswer> done) {
+  scheduler_.post([this, alive = std::weak_ptr(alive_), hello = std::move(hello),
+                   done = std::move(done)]() mutable {
+    if (alive.expired()) return done(shutting_down());
+    on_hello(std::move(hello), std::move(done));
+  });
+}
+
+void Manager::on_hello(Hello hello, Callback<HelloAnswer> done) {
+  if (auto status = check_uid(hello.uid); !status) return done(status.error());
+  if (hello.prod_listeners.size() > max_addresses) {
+    return done(
+        Error{Cause::invalid_argument, "hello with " + std::to_string(hello.prod_listeners.size()) +
+                                           " addresses; at most " + std::to_string(max_addresses)});
+  }
+  for (const std::string& listener : hello.prod_listeners) {
+    if (const auto endpoint = parse_endpoint(listener); !endpoint) return done(endpoint.error());
+  }
+  const auto session = route(hello.uid, hello.role, hello.role_is_binding, true);
+  if (session) return deliver_hello(*session, std::move(hello), std::move(done));
+  if (session.error().cause == Cause::not_found) return hold(std::move(hello), std::move(done));
+  done(session.error());
+}
+
+void Manager::hold(Hello hello, Callback<HelloAnswer> done) {
+  if (shutting_down_) return done(shutting_down());
+  const Error unknown{Cause::not_found,
+                      "no session with the id " + hello.uid +
+                          " is waiting here; was it requested, and has it expired?"};
+  if (held_hellos_.size() >= options_.most_held_hellos) return done(unknown);
+  held_hellos_.push_back({std::move(hello), std::move(done), {}});
+  const auto held = std::prev(held_hellos_.end());
+  held->timer = scheduler_.after(options_.hello_hold, [this, held, unknown] {
+    const auto answer = std::move(held->done);
+    held_hellos_.erase(held);
+    answer(unknown);
+  });
+}
+
+void Manager::wake_held_hellos(const std::string& uid) {
+  for (auto held = held_hellos_.begin(); held != held_hellos_.end();) {
+    const auto session = held->hello.uid == uid
+                             ? route(uid, held->hello.role, held->hello.role_is_binding, true)
+                             : Result<SessionPtr>(Error{});
+    if (!session) {
+      ++held;
+      continue;
+    }
+    Hello hello = std::move(held->hello);
+    auto done = std::move(held->done);
+    held = held_hellos_.erase(held);
+    deliver_hello(*session, std::move(hello), std::move(done));
+  }
+}
+
+void Manager::deliver_hello(const SessionPtr& session, Hello hello, Callback<HelloAnswer> done) {
+  const Request& request = session->request;
+  const bool producer = request.key.role == Role::producer;
+  if (!request.app_key.empty()) {
+    const std::string expected = hello_proof(
+        request.app_key, hello.uid, to_string(request.key.role), hello.prod_listeners, hello.nonce);
+    if (hello.nonce.size() < 16 || hello.nonce.size() > 64 ||
+        !equal_in_constant_time(expected, hello.proof)) {
+      log_->warn("session {}: a hello without a valid application key was refused",
+                 to_string(request.key));
+      return done(
+          Error{Cause::unauthenticated, "session " + hello.uid +
+                                            " asks for its application key; give the key file "
+                                            "that the request wrote for this facility"});
+    }
+    if (!session->nonces.insert(hello.nonce).second) {
+      return done(Error{Cause::unauthenticated, "this hello was seen before"});
+    }
+  }
+  if (producer && hello.prod_listeners.empty()) {
+    return done(Error{Cause::invalid_argument,
+                      "a producer's hello names at least one address its application listens on"});
+  }
+  if (session->early_hellos.size() + session->ready_waiters.size() >= options_.most_held_hellos) {
+    return done(Error{Cause::exhausted, "too many hellos wait for session " + hello.uid});
+  }
+  if (session->machine.state() == State::reserving) {
+    session->early_hellos.push_back({std::move(hello), std::move(done)});
+    return;
+  }
+  const bool repeated =
+      session->machine.phase() == Phase::update || session->machine.phase() == Phase::ready;
+  if (repeated && producer && hello.prod_listeners != session->prod_listeners) {
+    return done(
+        Error{Cause::already_exists, "session " + hello.uid +
+                                         " has its producer application at other addresses; "
+                                         "release it and request again"});
+  }
+  if (!repeated && producer) session->prod_listeners = hello.prod_listeners;
+  if (auto status = apply(session, Input::hello); !status) return done(status.error());
+  if (hello.wait_ready && session->machine.phase() != Phase::ready) {
+    session->ready_waiters.push_back({std::move(hello), std::move(done)});
+    return;
+  }
+  done(HelloAnswer{"Hello received", session->listeners});
+}
+
+Result<Manager::SessionPtr> Manager::route(const std::string& uid, std::optional<Role> role,
+                                           bool binding, bool is_hello) const {
+  const auto live = [this, &uid](Role side) {
+    auto session = find({uid, side});
+    return session && session->machine.state() != State::releasing ? session : nullptr;
+  };
+  const SessionPtr producer = live(Role::producer);
+  const SessionPtr consumer = live(Role::consumer);
+  const Error unknown{Cause::not_found, "no session has the id " + uid};
+  const SessionPtr named = !role ? nullptr : *role == Role::producer ? producer : consumer;
+  if (binding && role) return named ? Result(named) : unknown;
+  if (!producer && !consumer) return unknown;
+  if (!producer) return consumer;
+  if (!consumer) return producer;
+  if (is_hello && producer->waits_for_hello() != consumer->waits_for_hello()) {
+    return producer->waits_for_hello() ? producer : consumer;
+  }
+  if (named) return named;
+  // A 1.0.0 client names no role in its update: it can only mean the session that waits for one.
+  const bool producer_waits = producer->machine.phase() == Phase::update;
+  if (!is_hello && producer_waits != (consumer->machine.phase() == Phase::update)) {
+    return producer_waits ? producer : consumer;
+  }
+  return Error{Cause::invalid_argument,
+               "both roles of session " + uid + " live here; say which, PROD or CONS"};
+}
+
+}  // namespace scistream::session

@@ -1,0 +1,87 @@
+// What can be seen of the sessions.
+#include <utility>
+
+#include "session/manager.hpp"
+#include "session/observer.hpp"
+
+namespace scistream::session {
+
+void Manager::list(std::vector<std::string> uids, Callback<std::vector<SessionView>> done) {
+  scheduler_.post([this, alive = std::weak_ptr(alive_), uids = std::move(uids),
+                   done = std::move(done)]() mutable {
+    if (alive.expired()) return done(shutting_down());
+    // Fresh counters where the data server answers, else those heard of last.
+    data_server_->status(
+        std::nullopt, [this, &scheduler = scheduler_, alive, uids = std::move(uids),
+                       done = std::move(done)](Result<std::vector<dataserver::SessionStatus>> now) {
+          scheduler.post([this, alive, uids, done, now = std::move(now)] {
+            if (alive.expired()) return done(shutting_down());
+            if (now) {
+              for (const auto& status : *now) {
+                const auto session = find(status.session);
+                if (session && session->reservation == status.reservation)
+                  session->counters = status.counters;
+              }
+            }
+            std::vector<SessionView> views;
+            for (const std::string& uid : uids) {
+              for (const Role role : {Role::producer, Role::consumer}) {
+                if (const auto session = find({uid, role})) views.push_back(view(*session));
+              }
+            }
+            done(std::move(views));
+          });
+        });
+  });
+}
+
+void Manager::capacity(Callback<Capacity> done) {
+  scheduler_.post([this, alive = std::weak_ptr(alive_), done = std::move(done)] {
+    if (alive.expired()) return done(shutting_down());
+    done(Capacity{leases_.ports_total(), leases_.ports_free(), leases_.capacity(),
+                  leases_.capacity_free(), sessions_.size()});
+  });
+}
+
+std::shared_ptr<void> Manager::watch(std::vector<std::string> uids,
+                                     std::chrono::milliseconds period, Observe observe) {
+  auto observer = std::make_shared<Observer>(std::move(uids), period, std::move(observe));
+  scheduler_.post([this, alive = std::weak_ptr(alive_), weak = std::weak_ptr(observer)] {
+    const auto present = weak.lock();
+    if (alive.expired() || !present) return;
+    observers_.push_back(weak);
+    for (const auto& [key, session] : sessions_) {
+      if (present->wants(key.uid)) {
+        present->tell({SessionEvent::Kind::state, view(*session), ""}, scheduler_.now());
+      }
+    }
+  });
+  return observer;
+}
+
+SessionView Manager::view(const Session& session) const {
+  SessionView view;
+  view.key = session.request.key;
+  view.state = session.machine.state();
+  view.phase = session.machine.phase();
+  view.listeners = session.listeners;
+  if (session.targets) {
+    const auto& targets = session.targets->targets;
+    for (std::size_t i = 0; i < session.ports.size(); ++i) {
+      view.targets.push_back(to_string(targets[i % targets.size()]));
+    }
+    view.transport = session.targets->transport;
+  } else {
+    view.transport = session.request.transport;
+  }
+  view.protection = "none";  // of the one transport there is, tcp
+  view.num_conn = session.request.num_conn;
+  view.rate_mbps = session.request.rate_mbps;
+  view.rate_is_leased = session.rate_is_leased;
+  view.labels = session.request.labels;
+  view.age = std::chrono::duration_cast<std::chrono::milliseconds>(scheduler_.now() - session.born);
+  view.counters = session.counters;
+  return view;
+}
+
+}  // namespace scistream::session
