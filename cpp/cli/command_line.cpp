@@ -1,5 +1,7 @@
 #include "cli/command_line.hpp"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -160,6 +162,13 @@ std::string error_document(const Error& error, const std::string& uid) {
 void prepare_process() {
   std::signal(SIGPIPE, SIG_IGN);
   ::setenv("GRPC_VERBOSITY", "NONE", 0);
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace scistream::cli

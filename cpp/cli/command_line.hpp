@@ -48,4 +48,8 @@ std::string error_document(const Error& error, const std::string& uid);
 /// for by GRPC_VERBOSITY. First thing in every main.
 void prepare_process();
 
+/// Takes as many file descriptors as this process may have: servers hold some for every connection,
+/// and the usual soft limit is there for programs that use select().
+void raise_descriptor_limit();
+
 }  // namespace scistream::cli

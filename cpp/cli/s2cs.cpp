@@ -182,6 +182,7 @@ Status serve(Settings& settings) {
 
 int main(int argc, char** argv) {
   cli::prepare_process();
+  cli::raise_descriptor_limit();
   CLI::App app(
       "SciStream control server: keeps a facility's sessions, ports and bandwidth, and runs its "
       "data server.",

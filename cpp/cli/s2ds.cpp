@@ -98,6 +98,7 @@ Status forward(Settings& settings) {
 
 int main(int argc, char** argv) {
   cli::prepare_process();
+  cli::raise_descriptor_limit();
   CLI::App app("SciStream data server: buffers and forwards the bytes of sessions.", "s2ds");
   app.footer(examples);
   app.set_version_flag("--version", "s2ds, version: " + std::string(version()));

@@ -57,6 +57,7 @@ class ControlServer::Impl {
     if (manager_) (void)wait_for<void>([&](auto done) { manager_->shut_down(drain, done); });
     if (server_) server_->stop(milliseconds(1'000));
     server_.reset();
+    sockets_.clear();
     // The scheduler's thread ends before what runs on it dies.
     scheduler_.stop();
     {
@@ -90,7 +91,7 @@ class ControlServer::Impl {
 
  private:
   Status try_start() {
-    for (const auto step : {&Impl::check_options, &Impl::choose_addresses, &Impl::check_port,
+    for (const auto step : {&Impl::check_options, &Impl::choose_addresses, &Impl::bind_port,
                             &Impl::take_state_directory, &Impl::make_identity,
                             &Impl::connect_data_server, &Impl::forget_strangers, &Impl::serve}) {
       if (auto status = (this->*step)(); !status) return status;
@@ -185,8 +186,14 @@ class ControlServer::Impl {
   }
 
   /// Before anything is made or started for it.
-  Status check_port() {
-    return options_.port == 0 ? Status() : GrpcServer::check_port(hosts_, options_.port);
+  Status bind_port() {
+    auto sockets = GrpcServer::bind(hosts_, options_.port);
+    if (!sockets) return sockets.error();
+    sockets_ = std::move(*sockets);
+    const auto bound = net::bound_address(sockets_.front().get());
+    if (!bound) return bound.error();
+    port_ = bound->port();
+    return {};
   }
 
   Status take_state_directory() {
@@ -317,13 +324,12 @@ class ControlServer::Impl {
     }
     service_ = std::make_unique<ControlService>(
         *manager_, *authorizer_, ControlService::Facts{data_server_kinds(), {"tcp"}, options_.tls});
-    auto server = GrpcServer::listen(
-        hosts_, options_.port,
+    auto server = GrpcServer::serve(
+        std::move(sockets_),
         server_credentials(options_.tls, {identity_.certificate, identity_.key, ""}),
-        service_.get());
+        service_.get(), log_);
     if (!server) return server.error();
     server_ = std::move(*server);
-    port_ = server_->port();
     return {};
   }
 
@@ -338,6 +344,7 @@ class ControlServer::Impl {
   DirectoryLock lock_;
   net::CertificateAndKey identity_;
   std::string fingerprint_;
+  std::vector<net::Fd> sockets_;  ///< Bound, until it serves.
   std::uint16_t port_ = 0;
 
   net::AsioScheduler scheduler_;

@@ -11,6 +11,7 @@
 #include "control/data_server_service.hpp"
 #include "control/grpc_server.hpp"
 #include "dataserver/native.hpp"
+#include "net/tcp.hpp"
 
 namespace scistream::control {
 
@@ -40,7 +41,6 @@ class DataServerHost::Impl {
     auto server = options_.listen ? listen_tcp() : listen_socket();
     if (!server) return server.error();
     server_ = std::move(*server);
-    if (options_.listen) address_ = to_string(Endpoint{options_.listen->host, server_->port()});
     return {};
   }
 
@@ -94,7 +94,7 @@ class DataServerHost::Impl {
     auto path = data_server_socket(options_.state_directory);
     if (!path) return path.error();
     address_ = "unix:" + *path;
-    return GrpcServer::listen_unix(*path, service_.get());
+    return GrpcServer::serve_unix(*path, service_.get(), log_);
   }
 
   Result<std::unique_ptr<GrpcServer>> listen_tcp() {
@@ -109,8 +109,12 @@ class DataServerHost::Impl {
                        "' is not a loopback address: others may only come with mutual TLS; "
                        "give --ca, --cert and --key"};
     }
-    return GrpcServer::listen({options_.listen->host}, options_.listen->port,
-                              server_credentials(mutual_tls(), files), service_.get());
+    auto sockets = GrpcServer::bind({options_.listen->host}, options_.listen->port);
+    if (!sockets) return sockets.error();
+    if (const auto bound = net::bound_address(sockets->front().get()))
+      address_ = to_string(Endpoint{options_.listen->host, bound->port()});
+    return GrpcServer::serve(std::move(*sockets), server_credentials(mutual_tls(), files),
+                             service_.get(), log_);
   }
 
   std::vector<dataserver::SessionStatus> sessions() {

@@ -1,108 +1,157 @@
 #include "control/grpc_server.hpp"
 
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <boost/asio/post.hpp>
+#include <future>
+#include <list>
+#include <utility>
 
 #include "base/endpoint.hpp"
-#include "net/fd.hpp"
+#include "net/acceptor.hpp"
 #include "net/tcp.hpp"
+#include "net/unix_socket.hpp"
 
 namespace scistream::control {
 
 namespace {
 
+using Handover = grpc::experimental::ExternalConnectionAcceptor;
+
+/// Callers that may wait unaccepted at each address.
+constexpr int backlog = 512;
+
 void set_options(grpc::ServerBuilder& builder) {
-  // A second server on the same port would steal calls silently.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Notices clients that vanish without a word; those of other facilities answer pings.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   // Control servers watch their data server with a ping a second.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 500);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  // Whoever connects and says nothing does not hold a descriptor for long.
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
 }
 
-/// A port that is free on every host, for port 0 on several hosts.
-Result<std::uint16_t> free_port(const std::vector<std::string>& hosts) {
-  for (int attempt = 0; attempt < 16; ++attempt) {
-    std::uint16_t port = 0;
-    std::vector<net::Fd> held;
-    Status status;
-    for (const std::string& host : hosts) {
-      const auto address = net::local_endpoint({host, port});
-      if (!address) return address.error();
-      auto socket = net::bind_tcp(*address);
-      if (!socket) {
-        status = socket.error();
-        break;
-      }
-      if (const auto bound = net::bound_address(socket->get())) port = bound->port();
-      held.push_back(std::move(*socket));
-    }
-    if (status) return port;
-    if (status.error().cause != Cause::already_exists) return status.error();
+Result<net::Fd> bind_one(const std::string& host, std::uint16_t port) {
+  if (host == "0.0.0.0") {
+    // Takes IPv4 as well. Fails where the kernel has no IPv6.
+    auto both = net::bind_tcp({boost::asio::ip::address_v6::any(), port});
+    if (both || both.error().cause == Cause::already_exists) return both;
   }
-  return Error{Cause::exhausted, "no port is free on all of the control server's addresses"};
+  const auto address = net::local_endpoint({host, port});
+  if (!address) return address.error();
+  return net::bind_tcp(*address);
+}
+
+Result<std::vector<net::Fd>> bind_all(const std::vector<std::string>& hosts, std::uint16_t port) {
+  std::vector<net::Fd> sockets;
+  for (const std::string& host : hosts) {
+    auto socket = bind_one(host, port);
+    if (!socket) return socket.error();
+    if (const auto bound = net::bound_address(socket->get())) port = bound->port();
+    sockets.push_back(std::move(*socket));
+  }
+  return sockets;
 }
 
 }  // namespace
 
-Status GrpcServer::check_port(const std::vector<std::string>& hosts, std::uint16_t port) {
-  for (const std::string& host : hosts) {
-    const auto address = net::local_endpoint({host, port});
-    if (!address) return address.error();
-    if (auto socket = net::bind_tcp(*address); !socket) return socket.error();
-  }
-  return {};
-}
-
-Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(
-    const std::vector<std::string>& hosts, std::uint16_t port,
-    const std::shared_ptr<grpc::ServerCredentials>& credentials, grpc::Service* service) {
-  if (port == 0) {
-    auto free = free_port(hosts);
-    if (!free) return free.error();
-    port = *free;
-  } else if (auto status = check_port(hosts, port); !status) {
-    // gRPC says only that it failed; bind says why.
-    return status.error();
-  }
-  grpc::ServerBuilder builder;
-  set_options(builder);
-  std::vector<int> ports(hosts.size(), 0);
-  for (std::size_t i = 0; i < hosts.size(); ++i) {
-    builder.AddListeningPort(to_string(Endpoint{hosts[i], port}), credentials, &ports[i]);
-  }
-  builder.RegisterService(service);
-  auto server = builder.BuildAndStart();
-  for (const int bound : ports) {
-    if (!server || bound != port) {
-      return Error{Cause::already_exists,
-                   "cannot listen on " + to_string(Endpoint{hosts.front(), port}) +
-                       ": the port is in use, or the certificate is not usable"};
+/// The accept loops of one server. Lives on its thread.
+class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
+ public:
+  Doors(boost::asio::io_context& context, std::vector<net::Fd> sockets,
+        std::unique_ptr<Handover> handover, const Logger& log)
+      : handover_(std::move(handover)),
+        accepted_([this](std::size_t, net::Fd client, const net::tcp::endpoint&) {
+          Handover::NewConnectionParameters connection;
+          connection.fd = client.release();
+          handover_->HandleNewConnection(&connection);
+        }) {
+    for (net::Fd& socket : sockets) {
+      acceptors_.emplace_back(context, std::move(socket), acceptors_.size(), "the control port",
+                              accepted_, log);
     }
   }
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), port));
+
+  Status listen() {
+    for (net::Acceptor& acceptor : acceptors_) {
+      net::set_stream_options(acceptor.socket());
+      if (auto status = net::listen_tcp(acceptor.socket(), backlog); !status) return status;
+    }
+    return {};
+  }
+  void open() {
+    for (net::Acceptor& acceptor : acceptors_) acceptor.start(weak_from_this());
+  }
+  void close() {
+    for (net::Acceptor& acceptor : acceptors_) acceptor.close();
+  }
+
+ private:
+  const std::unique_ptr<Handover> handover_;
+  const net::Acceptor::Accepted accepted_;
+  std::list<net::Acceptor> acceptors_;
+};
+
+GrpcServer::GrpcServer() = default;
+
+Result<std::vector<net::Fd>> GrpcServer::bind(const std::vector<std::string>& hosts,
+                                              std::uint16_t port) {
+  if (port != 0) return bind_all(hosts, port);
+  // What is free on the first host may be held on the next.
+  for (int attempt = 0; attempt < 16; ++attempt) {
+    auto sockets = bind_all(hosts, 0);
+    if (sockets || sockets.error().cause != Cause::already_exists) return sockets;
+  }
+  return Error{Cause::exhausted, "no port is free on all of the control server's addresses"};
 }
 
-Result<std::unique_ptr<GrpcServer>> GrpcServer::listen_unix(const std::string& path,
-                                                            grpc::Service* service) {
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return Error{Cause::invalid_argument, "the socket path '" + path + "' is longer than " +
-                                              std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
-                                              " bytes"};
-  }
+Result<std::unique_ptr<GrpcServer>> GrpcServer::serve(
+    std::vector<net::Fd> sockets, const std::shared_ptr<grpc::ServerCredentials>& credentials,
+    grpc::Service* service, const Logger& log) {
+  std::unique_ptr<GrpcServer> server(new GrpcServer);
   grpc::ServerBuilder builder;
   set_options(builder);
-  builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials());
+  using Type = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  auto handover = builder.experimental().AddExternalConnectionAcceptor(Type::FROM_FD, credentials);
   builder.RegisterService(service);
-  auto server = builder.BuildAndStart();
-  if (!server) return Error{Cause::already_exists, "cannot listen on the socket '" + path + "'"};
-  ::chmod(path.c_str(), 0600);
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), 0));
+  server->doors_ =
+      std::make_shared<Doors>(server->thread_.at(0), std::move(sockets), std::move(handover), log);
+  server->server_ = builder.BuildAndStart();
+  if (!server->server_) {
+    return Error{Cause::failure, "gRPC does not start; perhaps it cannot use the certificate"};
+  }
+  if (auto status = server->doors_->listen(); !status) return status.error();
+  boost::asio::post(server->thread_.at(0), [doors = server->doors_] { doors->open(); });
+  return server;
+}
+
+Result<std::unique_ptr<GrpcServer>> GrpcServer::serve_unix(const std::string& path,
+                                                           grpc::Service* service,
+                                                           const Logger& log) {
+  auto socket = net::bind_unix(path);
+  if (!socket) return socket.error();
+  std::vector<net::Fd> sockets;
+  sockets.push_back(std::move(*socket));
+  auto server = serve(std::move(sockets), grpc::InsecureServerCredentials(), service, log);
+  if (server) {
+    (*server)->unix_path_ = path;
+  } else {
+    ::unlink(path.c_str());
+  }
+  return server;
 }
 
 void GrpcServer::stop(std::chrono::milliseconds grace) {
+  if (doors_) {
+    std::promise<void> closed;
+    boost::asio::post(thread_.at(0), [&] {
+      doors_->close();
+      closed.set_value();
+    });
+    closed.get_future().wait();
+    if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
+    thread_.stop();
+    doors_.reset();
+  }
   if (!server_) return;
   server_->Shutdown(std::chrono::system_clock::now() + grace);
   server_->Wait();

@@ -7,31 +7,36 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "control/credentials.hpp"
 #include "control/grpc.hpp"
+#include "net/fd.hpp"
+#include "net/io_threads.hpp"
 
 namespace scistream::control {
 
-/// One gRPC server with one service. Owns its ports; the service must outlive it.
+/// One gRPC server with one service, on sockets that this accepts from by itself: gRPC's own
+/// listener is deaf for good once descriptors have run out. Owns the sockets and one thread; the
+/// service must outlive it.
 class GrpcServer {
  public:
-  /// Serves on every host of `hosts` at the same port; port 0 takes a free one. `already_exists`
-  /// if one of them is held: a port is never shared with another process.
-  static Result<std::unique_ptr<GrpcServer>> listen(
-      const std::vector<std::string>& hosts, std::uint16_t port,
-      const std::shared_ptr<grpc::ServerCredentials>& credentials, grpc::Service* service);
+  /// Binds every host of `hosts` to the same port, 0 for one that is free on all of them, without
+  /// serving yet: nobody else can take it from here on. 0.0.0.0 is every address, of IPv6 as well.
+  /// `already_exists` if it is held, `invalid_argument` names a host that is none.
+  static Result<std::vector<net::Fd>> bind(const std::vector<std::string>& hosts,
+                                           std::uint16_t port);
 
-  /// Whether `listen` would get this port, other than 0, or why not.
-  static Status check_port(const std::vector<std::string>& hosts, std::uint16_t port);
+  /// Serves on bound sockets.
+  static Result<std::unique_ptr<GrpcServer>> serve(
+      std::vector<net::Fd> sockets, const std::shared_ptr<grpc::ServerCredentials>& credentials,
+      grpc::Service* service, const Logger& log);
 
-  /// Serves on a Unix socket that only this user can reach.
-  static Result<std::unique_ptr<GrpcServer>> listen_unix(const std::string& path,
-                                                         grpc::Service* service);
+  /// Serves on a Unix socket that only this user can reach, and removes it at the end.
+  static Result<std::unique_ptr<GrpcServer>> serve_unix(const std::string& path,
+                                                        grpc::Service* service, const Logger& log);
 
-  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
-
-  /// Ends calls that are still open after `grace`, and waits for all of them. Not on gRPC's
-  /// threads.
+  /// Accepts no more, ends calls that are still open after `grace`, and waits for all of them. The
+  /// ports are free then. Not on gRPC's threads.
   void stop(std::chrono::milliseconds grace);
 
   ~GrpcServer();
@@ -39,11 +44,13 @@ class GrpcServer {
   GrpcServer& operator=(const GrpcServer&) = delete;
 
  private:
-  GrpcServer(std::unique_ptr<grpc::Server> server, std::uint16_t port)
-      : server_(std::move(server)), port_(port) {}
+  class Doors;
+  GrpcServer();
 
+  net::IoThreads thread_{1, "sci-accept"};
+  std::shared_ptr<Doors> doors_;
   std::unique_ptr<grpc::Server> server_;
-  std::uint16_t port_;
+  std::string unix_path_;
 };
 
 }  // namespace scistream::control

@@ -17,8 +17,15 @@ milliseconds time(std::uint64_t ms) {
   return milliseconds(static_cast<std::int64_t>(std::min(ms, century)));
 }
 
+/// People may write roles in any case, messages may not.
+Result<Role> exact_role(const std::string& text) {
+  if (const auto role = parse_role(text); role && to_string(*role) == text) return *role;
+  return Error{Cause::invalid_argument,
+               "role '" + text.substr(0, 32) + "' is neither PROD nor CONS"};
+}
+
 std::optional<Role> advisory_role(const std::string& text) {
-  const auto role = parse_role(text);
+  const auto role = exact_role(text);
   return role ? std::optional(*role) : std::nullopt;
 }
 
@@ -101,7 +108,7 @@ std::string event_name(dataserver::Event::Kind kind) {
 }  // namespace
 
 Result<session::Request> from_wire(const Request& message) {
-  const auto role = parse_role(message.role());
+  const auto role = exact_role(message.role());
   if (!role) return role.error();
   session::Request request;
   request.key = {message.uid(), *role};
@@ -224,7 +231,7 @@ session::SessionView from_wire(const Session& message) {
 }
 
 Result<SessionKey> from_wire(const DataSessionKey& message) {
-  const auto role = parse_role(message.role());
+  const auto role = exact_role(message.role());
   if (!role) return role.error();
   if (auto status = check_uid(message.uid()); !status) return status.error();
   return SessionKey{message.uid(), *role};

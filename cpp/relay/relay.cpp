@@ -1,5 +1,7 @@
 #include "relay/relay.hpp"
 
+#include <sys/socket.h>
+
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <cassert>
@@ -8,8 +10,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "net/acceptor.hpp"
 #include "relay/connection.hpp"
-#include "relay/listener.hpp"
 
 namespace scistream::relay {
 
@@ -47,9 +49,10 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   boost::asio::io_context& home_;
   const Options options_;
   const Logger log_;
-  const Listener::Accepted accepted_;
+  const net::Acceptor::Accepted accepted_;
   Counters counters_;
-  std::list<Listener> listeners_;  ///< The list itself never changes after listen().
+  std::vector<Endpoint> bound_;
+  std::list<net::Acceptor> listeners_;  ///< The list itself never changes after listen().
 
   mutable std::mutex mutex_;
   Mode mode_ = Mode::refuse;
@@ -64,6 +67,17 @@ namespace {
 Options with_ids(Options options) {
   if (!options.ids) options.ids = std::make_shared<std::atomic<std::uint64_t>>(0);
   return options;
+}
+
+/// From here the kernel takes connections into the backlog.
+Status start_listening(int socket, int backlog) {
+  // Inherited by every accepted socket, so there is no moment in which it is not set.
+  net::set_stream_options(socket);
+  net::set_reset_on_close(socket, true);
+  const int on = 1;
+  // Urgent data stays where it was in the stream.
+  ::setsockopt(socket, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+  return net::listen_tcp(socket, backlog);
 }
 
 }  // namespace
@@ -83,10 +97,11 @@ Status Relay::Core::listen(std::vector<net::Fd> sockets, Mode before_targets) {
   for (net::Fd& socket : sockets) {
     const auto bound = net::bound_address(socket.get());
     if (!bound) return bound.error();
-    listeners_.emplace_back(home_, std::move(socket), listeners_.size(),
-                            net::to_endpoint(bound.value()), accepted_, log_);
+    bound_.push_back(net::to_endpoint(bound.value()));
+    listeners_.emplace_back(home_, std::move(socket), listeners_.size(), to_string(bound_.back()),
+                            accepted_, log_);
     if (mode_ == Mode::refuse) continue;
-    const Status listening = listeners_.back().listen(options_.backlog);
+    const Status listening = start_listening(listeners_.back().socket(), options_.backlog);
     if (!listening) return listening;
   }
   return {};
@@ -97,8 +112,8 @@ Status Relay::Core::retarget(std::vector<Endpoint> targets) {
   const std::lock_guard lock(mutex_);
   if (closing_) return Error{Cause::failed_precondition, "the relay is being released"};
   if (mode_ == Mode::refuse) {
-    for (Listener& listener : listeners_) {
-      const Status listening = listener.listen(options_.backlog);
+    for (net::Acceptor& listener : listeners_) {
+      const Status listening = start_listening(listener.socket(), options_.backlog);
       if (!listening) return listening;
     }
     mode_ = Mode::hold;
@@ -107,7 +122,7 @@ Status Relay::Core::retarget(std::vector<Endpoint> targets) {
   if (mode_ == Mode::forward) return {};
   mode_ = Mode::forward;
   boost::asio::post(home_, [self = shared_from_this()] {
-    for (Listener& listener : self->listeners_) listener.start(self);
+    for (net::Acceptor& listener : self->listeners_) listener.start(self);
   });
   return {};
 }
@@ -163,7 +178,7 @@ void Relay::Core::close(bool cut, Callback done) {
 void Relay::Core::close_listeners() {
   // Held, because retarget() may be making them listen.
   const std::lock_guard lock(mutex_);
-  for (Listener& listener : listeners_) listener.close();
+  for (net::Acceptor& listener : listeners_) listener.close();
 }
 
 void Relay::Core::reset_connections() {
@@ -186,11 +201,7 @@ void Relay::Core::finish_if_idle() {
   for (const Callback& done : callbacks) done();
 }
 
-std::vector<Endpoint> Relay::Core::bound() const {
-  std::vector<Endpoint> bound;
-  for (const Listener& listener : listeners_) bound.push_back(listener.bound());
-  return bound;
-}
+std::vector<Endpoint> Relay::Core::bound() const { return bound_; }
 
 Mode Relay::Core::mode() const {
   const std::lock_guard lock(mutex_);

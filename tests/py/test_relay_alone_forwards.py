@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -72,6 +73,17 @@ def test_ipv6_and_host_names(tmp_path: Path, echo_app: Application) -> None:
             connection.sendall(b"over six")
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(100) == b"over six"
+
+
+def test_it_takes_all_the_descriptors_it_may_have(tmp_path: Path) -> None:
+    flags = ["--listen", "127.0.0.1:0", "--target", "127.0.0.1:9"]
+    with Command(
+        *("bash", "-c", 'ulimit -Sn 64 && ulimit -Hn 640 && exec "$@"', "-", BIN / "s2ds"),
+        *("relay", *flags),
+        env=clean_environment(tmp_path),
+    ) as command:
+        listeners(command, 1)
+        assert resource.prlimit(command.pid, resource.RLIMIT_NOFILE) == (640, 640)
 
 
 def test_its_port_is_free_when_it_has_ended(tmp_path: Path, echo_app: Application) -> None:

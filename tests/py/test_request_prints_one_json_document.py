@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from pathlib import Path
 
 import pytest
 
-from applications import Application, echo
+from applications import Application, connect, echo
 from conftest import Pair
-from facility import BIN, can_bind, free_port, split
+from facility import BIN, Client, Facility, can_bind, free_port, split
 
 DOCUMENTED = {"uid", "listeners", "prod_listeners", "setup_ms", "transport", "states"}
 
@@ -131,6 +132,27 @@ def test_a_session_ends_by_itself_after_for(pair: Pair, echo_app: Application) -
     with pair.user.start("s2uc", "watch", document["uid"], *pair.user.places) as watch:
         assert watch.wait() == 0
     assert pair.user.s2uc("status", document["uid"], *pair.user.places).rc == 7
+
+
+def test_a_session_without_a_connection_ends_after_the_idle_limit(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    with (
+        Facility(tmp_path, "--idle-limit", "1s") as prod,
+        Facility(tmp_path, "--idle-limit", "1s") as cons,
+    ):
+        user = Client(tmp_path, prod, cons)
+        document = user.request("--prod-app", echo_app.endpoint)
+        with user.start("s2uc", "watch", document["uid"], "--json") as watch:
+            with connect(document["listeners"][0]) as open_one:
+                open_one.sendall(b"x")
+                assert open_one.recv(1) == b"x"
+                assert not threading.Event().wait(1.5)  # longer than the limit
+                open_one.sendall(b"y")
+                assert open_one.recv(1) == b"y"
+            watch.line('no connection for 1 s.*"event":"gone"')
+            assert watch.wait() == 0, watch.err
+        assert prod.taken == cons.taken == []
 
 
 def test_the_version_is_printed() -> None:

@@ -20,6 +20,7 @@ class RelayFixture : public ::testing::Test {
 
   RelayPtr forward_to(const std::vector<Endpoint>& targets, relay::Options options = {}) {
     std::vector<relay::Pair> pairs;
+    pairs.reserve(targets.size());
     for (const Endpoint& target : targets) pairs.push_back({{"127.0.0.1", 0}, target});
     return must(relay::Relay::open(threads_, pairs, std::move(options), null_logger()));
   }

@@ -1,32 +1,15 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
 #include <memory>
 #include <string>
 
 #include "client/user_client.hpp"
 #include "control/control_server.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace scistream {
-
-/// A folder that is gone with the test.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string made = (std::filesystem::temp_directory_path() / "scistream-XXXXXX").string();
-    if (::mkdtemp(made.data()) != nullptr) path_ = made;
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// Two facilities in this process, TLS on, on loopback addresses of their own.
 class FacilitiesTest : public ::testing::Test {

@@ -1,4 +1,4 @@
-#include "relay/listener.hpp"
+#include "net/acceptor.hpp"
 
 #include <sys/socket.h>
 
@@ -8,7 +8,7 @@
 #include <cstring>
 #include <utility>
 
-namespace scistream::relay {
+namespace scistream::net {
 
 using boost::system::error_code;
 
@@ -21,26 +21,18 @@ constexpr std::chrono::milliseconds last_backoff{1'000};
 
 }  // namespace
 
-Listener::Listener(boost::asio::io_context& context, net::Fd socket, std::size_t index,
-                   Endpoint bound, const Accepted& accepted, Logger log)
+Acceptor::Acceptor(boost::asio::io_context& context, Fd socket, std::size_t index, std::string name,
+                   const Accepted& accepted, Logger log)
     : context_(context),
       socket_(std::move(socket)),
       index_(index),
-      bound_(std::move(bound)),
+      name_(std::move(name)),
       accepted_(accepted),
       log_(std::move(log)) {}
 
-Status Listener::listen(int backlog) {
-  // Inherited by every accepted socket, so there is no moment in which it is not set.
-  net::set_stream_options(socket_.get());
-  net::set_reset_on_close(socket_.get(), true);
-  const int on = 1;
-  // Urgent data stays where it was in the stream.
-  ::setsockopt(socket_.get(), SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
-  return net::listen_tcp(socket_.get(), backlog);
-}
+int Acceptor::socket() { return accepting_ ? accepting_->native_handle() : socket_.get(); }
 
-void Listener::start(std::weak_ptr<void> owner) {
+void Acceptor::start(std::weak_ptr<void> owner) {
   assert(context_.get_executor().running_in_this_thread());
   if (!socket_ || accepting_) return;
   owner_ = std::move(owner);
@@ -48,7 +40,7 @@ void Listener::start(std::weak_ptr<void> owner) {
   accepting_.emplace(context_);
   accepting_->assign(socket_.get(), ec);
   if (ec) {
-    log_->error("cannot accept on {}: {}", to_string(bound_), ec.message());
+    log_->error("cannot accept on {}: {}", name_, ec.message());
     accepting_.reset();
     return;
   }
@@ -56,7 +48,7 @@ void Listener::start(std::weak_ptr<void> owner) {
   wait();
 }
 
-void Listener::close() {
+void Acceptor::close() {
   assert(context_.get_executor().running_in_this_thread());
   error_code ignored;
   if (accepting_) accepting_->close(ignored);
@@ -64,23 +56,24 @@ void Listener::close() {
   socket_.reset();
 }
 
-void Listener::wait() {
+void Acceptor::wait() {
   accepting_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
                          [this, keep = owner_.lock()](error_code ec) {
                            if (!ec && accepting_->is_open()) accept();
                          });
 }
 
-void Listener::accept() {
+void Acceptor::accept() {
   for (int i = 0; i < accepts_per_turn; ++i) {
-    net::tcp::endpoint peer;
+    tcp::endpoint peer;
     auto size = static_cast<socklen_t>(peer.capacity());
-    net::Fd client(
+    Fd client(
         ::accept4(accepting_->native_handle(), peer.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (client) {
-      if (backoff_.count() != 0) log_->info("accepting on {} again", to_string(bound_));
+      if (backoff_.count() != 0) log_->info("accepting on {} again", name_);
       backoff_ = {};
-      peer.resize(size);
+      // The kernel says how long an address of another family would have been.
+      if (size <= peer.capacity()) peer.resize(size);
       accepted_(index_, std::move(client), peer);
       continue;
     }
@@ -103,9 +96,9 @@ void Listener::accept() {
   wait();
 }
 
-void Listener::back_off(int errnum) {
+void Acceptor::back_off(int errnum) {
   if (backoff_.count() == 0) {
-    log_->error("cannot accept on {}, trying again: {}", to_string(bound_), std::strerror(errnum));
+    log_->error("cannot accept on {}, trying again: {}", name_, std::strerror(errnum));
   }
   backoff_ = std::clamp(backoff_ * 2, first_backoff, last_backoff);
   if (!timer_) timer_.emplace(context_);
@@ -115,4 +108,4 @@ void Listener::back_off(int errnum) {
   });
 }
 
-}  // namespace scistream::relay
+}  // namespace scistream::net

@@ -7,39 +7,37 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
-#include "base/endpoint.hpp"
 #include "base/log.hpp"
 #include "net/fd.hpp"
 #include "net/tcp.hpp"
 
-namespace scistream::relay {
+namespace scistream::net {
 
 /// One bound socket and its accept loop. A member of what takes the connections; handlers hold
-/// `owner`. listen() may be called on any thread as long as the owner keeps it from meeting
-/// close(); everything else lives on the thread of the context.
+/// `owner`. socket() may be used on any thread as long as the owner keeps it from meeting close();
+/// everything else lives on the thread of the context.
 ///
 /// When descriptors or memory run out it waits, 10 ms doubling to 1 s, and goes on: clients stay in
 /// the backlog meanwhile.
-class Listener {
+class Acceptor {
  public:
-  /// What an accepted, non-blocking socket and its peer are handed to.
-  using Accepted =
-      std::function<void(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer)>;
+  /// What an accepted, non-blocking socket and its peer are handed to. The peer is nobody where the
+  /// socket is not of IP.
+  using Accepted = std::function<void(std::size_t index, Fd client, const tcp::endpoint& peer)>;
 
-  /// `socket` is bound (net::bind_tcp); `accepted` outlives this object.
-  Listener(boost::asio::io_context& context, net::Fd socket, std::size_t index, Endpoint bound,
+  /// `socket` is bound (bind_tcp, bind_unix) to `name`; `accepted` outlives this object and is told
+  /// `index`.
+  Acceptor(boost::asio::io_context& context, Fd socket, std::size_t index, std::string name,
            const Accepted& accepted, Logger log);
 
-  /// From here the kernel takes connections into the backlog. Accepted sockets reset on close.
-  Status listen(int backlog);
+  /// The socket, whose options accepted ones inherit. It listens (listen_tcp) before start().
+  [[nodiscard]] int socket();
   /// Accepts from now on.
   void start(std::weak_ptr<void> owner);
   /// Frees the port; connections not yet accepted are reset by the kernel.
   void close();
-
-  /// Where it is bound.
-  [[nodiscard]] const Endpoint& bound() const noexcept { return bound_; }
 
  private:
   void wait();
@@ -47,9 +45,9 @@ class Listener {
   void back_off(int errnum);
 
   boost::asio::io_context& context_;
-  net::Fd socket_;  ///< Until start().
+  Fd socket_;  ///< Until start().
   const std::size_t index_;
-  const Endpoint bound_;
+  const std::string name_;
   const Accepted& accepted_;
   const Logger log_;
   std::weak_ptr<void> owner_;
@@ -58,4 +56,4 @@ class Listener {
   std::chrono::milliseconds backoff_{0};            ///< 0 while all is well.
 };
 
-}  // namespace scistream::relay
+}  // namespace scistream::net
