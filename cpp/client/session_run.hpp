@@ -74,7 +74,6 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
     Scheduler::Timer hello_timer;
   };
 
-  Side& side(Role role) { return role == Role::producer ? producer_ : consumer_; }
   void apply(session::ClientInput input);
   void fail(Error error);
   void send_request(Side& side);
