@@ -25,13 +25,8 @@ class HelloRun : public std::enable_shared_from_this<HelloRun> {
     message.role_is_binding = true;
     if (hello_.role == Role::producer) message.prod_listeners = to_strings(hello_.listeners);
     message.wait_ready = hello_.wait_ready;
-    if (!hello_.key.empty()) {
-      message.nonce = Secret::random(16).hex();
-      message.proof = session::hello_proof(hello_.key, message.uid, to_string(hello_.role),
-                                           message.prod_listeners, message.nonce);
-    }
     const auto deadline = hello_.wait_ready ? hello_.timeout : control::ControlClient::quick;
-    call_ = client_.hello(message, deadline,
+    call_ = client_.hello(message, hello_.key, deadline,
                           [self = shared_from_this()](Result<session::HelloAnswer> answer) {
                             self->on_answer(std::move(answer));
                           });

@@ -140,12 +140,7 @@ void SessionRun::say_hello(Side& side) {
   hello.role_is_binding = true;
   if (side.role == Role::producer) hello.prod_listeners = to_strings(request_.prod_app);
   const Secret& key = side.role == Role::producer ? request_.prod_app_key : request_.cons_app_key;
-  if (!key.empty()) {
-    hello.nonce = Secret::random(16).hex();
-    hello.proof = session::hello_proof(key, hello.uid, to_string(side.role), hello.prod_listeners,
-                                       hello.nonce);
-  }
-  side.client->hello(hello, control::ControlClient::quick,
+  side.client->hello(hello, key, control::ControlClient::quick,
                      [self = shared_from_this(), &side](Result<session::HelloAnswer> answer) {
                        if (answer || !side.request_open) return;
                        // A deployed server reports a hello that overtook its req as UNKNOWN; ours

@@ -21,12 +21,23 @@ template <class Answer, class T, class Query, class Convert>
 ControlClient::Handle start(const LinkPtr& link,
                             void (Async::*method)(grpc::ClientContext*, const Query*, Answer*,
                                                   std::function<void(grpc::Status)>),
-                            Query request, milliseconds deadline, bool may_repeat,
+                            std::function<Query()> request, milliseconds deadline, Repeat repeat,
                             session::Callback<T> done, Convert convert) {
   auto call = std::make_shared<RetryingCall<Query, Answer, T>>(
-      link, method, std::move(request), deadline, may_repeat, std::move(done), convert);
+      link, method, std::move(request), deadline, repeat, std::move(done), convert);
   call->start();
   return call;
+}
+
+/// A call whose message is the same at each attempt, and which may be repeated anywhere.
+template <class Answer, class T, class Query, class Convert>
+ControlClient::Handle start(const LinkPtr& link,
+                            void (Async::*method)(grpc::ClientContext*, const Query*, Answer*,
+                                                  std::function<void(grpc::Status)>),
+                            Query request, session::Callback<T> done, Convert convert) {
+  const std::function<Query()> same = [request = std::move(request)] { return request; };
+  return start<Answer>(link, method, same, ControlClient::quick, Repeat::anywhere, std::move(done),
+                       convert);
 }
 
 std::vector<std::string> strings(const google::protobuf::RepeatedPtrField<std::string>& texts) {
@@ -124,7 +135,8 @@ const ServerAccess& ControlClient::access() const { return link_->access; }
 ControlClient::Handle ControlClient::request(const session::Request& request, milliseconds deadline,
                                              Callback<session::RequestAnswer> done) {
   // A deployed server answers a repeated req with an error: never repeat it there.
-  return start<Response>(link_, &Async::req, to_wire(request), deadline, false, std::move(done),
+  const std::function<Request()> same = [message = to_wire(request)] { return message; };
+  return start<Response>(link_, &Async::req, same, deadline, Repeat::at_ours, std::move(done),
                          [](const Response& answer) -> Result<session::RequestAnswer> {
                            return session::RequestAnswer{strings(answer.listeners()),
                                                          strings(answer.prod_listeners()),
@@ -132,18 +144,24 @@ ControlClient::Handle ControlClient::request(const session::Request& request, mi
                          });
 }
 
-ControlClient::Handle ControlClient::hello(const session::Hello& hello, milliseconds deadline,
+ControlClient::Handle ControlClient::hello(const session::Hello& hello, const Secret& app_key,
+                                           milliseconds deadline,
                                            Callback<session::HelloAnswer> done) {
-  return start<AppResponse>(link_, &Async::hello, to_wire(hello), deadline, true, std::move(done),
-                            [](const AppResponse& answer) -> Result<session::HelloAnswer> {
-                              return session::HelloAnswer{answer.message(),
-                                                          strings(answer.listeners())};
-                            });
+  const std::function<Hello()> signed_anew = [hello, app_key] {
+    session::Hello message = hello;
+    session::sign(message, app_key);
+    return to_wire(message);
+  };
+  return start<AppResponse>(
+      link_, &Async::hello, signed_anew, deadline, Repeat::anywhere, std::move(done),
+      [](const AppResponse& answer) -> Result<session::HelloAnswer> {
+        return session::HelloAnswer{answer.message(), strings(answer.listeners())};
+      });
 }
 
 ControlClient::Handle ControlClient::update(const session::UpdateTargets& update,
                                             Callback<session::UpdateAnswer> done) {
-  return start<Response>(link_, &Async::update, to_wire(update), quick, true, std::move(done),
+  return start<Response>(link_, &Async::update, to_wire(update), std::move(done),
                          [](const Response& answer) -> Result<session::UpdateAnswer> {
                            return session::UpdateAnswer{strings(answer.listeners()),
                                                         strings(answer.prod_listeners()),
@@ -156,13 +174,13 @@ ControlClient::Handle ControlClient::release(const std::string& uid, const std::
   Release request;
   request.set_uid(uid);
   request.set_claim(claim);
-  return start<Response>(link_, &Async::release, std::move(request), quick, true, std::move(done),
+  return start<Response>(link_, &Async::release, std::move(request), std::move(done),
                          [](const Response&) -> Status { return {}; });
 }
 
 ControlClient::Handle ControlClient::info(Callback<ServerInfo> done) {
   return start<scistream::ServerInfo>(
-      link_, &Async::info, InfoRequest(), quick, true, std::move(done),
+      link_, &Async::info, InfoRequest(), std::move(done),
       [](const scistream::ServerInfo& answer) -> Result<ServerInfo> {
         session::Capacity capacity;
         capacity.ports_total = static_cast<int>(answer.ports_total());
@@ -179,16 +197,14 @@ ControlClient::Handle ControlClient::status(const std::string& uid,
                                             Callback<std::vector<session::SessionView>> done) {
   StatusRequest request;
   request.set_uid(uid);
-  return start<SessionList>(link_, &Async::status, std::move(request), quick, true, std::move(done),
-                            views_of);
+  return start<SessionList>(link_, &Async::status, std::move(request), std::move(done), views_of);
 }
 
 ControlClient::Handle ControlClient::list(const std::vector<std::string>& uids,
                                           Callback<std::vector<session::SessionView>> done) {
   ListRequest request;
   request.mutable_uids()->Add(uids.begin(), uids.end());
-  return start<SessionList>(link_, &Async::list, std::move(request), quick, true, std::move(done),
-                            views_of);
+  return start<SessionList>(link_, &Async::list, std::move(request), std::move(done), views_of);
 }
 
 ControlClient::Handle ControlClient::watch(

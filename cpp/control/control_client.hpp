@@ -44,7 +44,8 @@ class Call {
 /// call has a deadline. A call that fails because the server cannot be reached is looked into
 /// (net/probe.hpp): what is refused, untrusted or of the other kind fails within a second with the
 /// cause named; what broke under way is repeated for up to 5 s, since every message may be
-/// repeated, `req` only at servers that know `info`. The scheduler must outlive this object.
+/// repeated, `req` only at servers that have said they are ours. The scheduler must outlive this
+/// object.
 class ControlClient {
  public:
   ControlClient(Scheduler& scheduler, ServerAccess access);
@@ -62,7 +63,8 @@ class ControlClient {
 
   Handle request(const session::Request& request, milliseconds deadline,
                  Callback<session::RequestAnswer> done);
-  Handle hello(const session::Hello& hello, milliseconds deadline,
+  /// Signed with `app_key`, if there is one, anew at each attempt: no server takes one hello twice.
+  Handle hello(const session::Hello& hello, const Secret& app_key, milliseconds deadline,
                Callback<session::HelloAnswer> done);
   Handle update(const session::UpdateTargets& update, Callback<session::UpdateAnswer> done);
   /// `claim`: of the request whose sessions alone are to end; empty: whatever has the id.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <mutex>
+#include <set>
 
 #include "auth/authorizer.hpp"
 #include "base/file.hpp"
@@ -18,6 +19,7 @@
 #include "net/asio_scheduler.hpp"
 #include "net/tcp.hpp"
 #include "session/manager.hpp"
+#include "session/sqlite_store.hpp"
 
 namespace scistream::control {
 
@@ -68,6 +70,7 @@ class ControlServer::Impl {
     data_server_.reset();
     if (process_) process_->stop();
     process_.reset();
+    store_.reset();
     lock_ = DirectoryLock();
     if (!temporary_.empty()) {
       std::error_code ignored;
@@ -92,7 +95,7 @@ class ControlServer::Impl {
  private:
   Status try_start() {
     for (const auto step : {&Impl::check_options, &Impl::choose_addresses, &Impl::bind_port,
-                            &Impl::take_state_directory, &Impl::make_identity,
+                            &Impl::take_state_directory, &Impl::open_store, &Impl::make_identity,
                             &Impl::connect_data_server, &Impl::forget_strangers, &Impl::serve}) {
       if (auto status = (this->*step)(); !status) return status;
     }
@@ -215,6 +218,16 @@ class ControlServer::Impl {
     return {};
   }
 
+  Status open_store() {
+    auto store = session::SqliteStore::open(state_directory_ / "sessions.db", log_);
+    if (!store) return store.error();
+    store_ = std::move(*store);
+    auto left = store_->load();
+    if (!left) return left.error();
+    left_ = std::move(*left);
+    return {};
+  }
+
   Status make_identity() {
     if (!options_.tls) return {};
     auto hosts = hosts_;
@@ -278,14 +291,17 @@ class ControlServer::Impl {
     return std::static_pointer_cast<dataserver::DataServer>(remote);
   }
 
-  /// What an earlier control server left at the data server: ended, but live streams run to their
-  /// end.
+  /// What the store knows nothing of, such as what was being reserved when an earlier control
+  /// server died, or what is in a store that was lost: ended, but live streams run to their end.
   Status forget_strangers() {
+    std::set<SessionKey> known;
+    for (const auto& session : left_.sessions) known.insert(session.request.key);
     if (options_.data_server_place == DataServerPlace::inside) return {};
     const auto left = wait_for<std::vector<dataserver::SessionStatus>>(
         [this](auto done) { data_server_->status(std::nullopt, done); });
     if (!left) return left.error();
     for (const auto& session : *left) {
+      if (known.contains(session.session)) continue;
       const bool live = session.counters.connections_active > 0;
       log_->warn("session {} is left from before: {}", to_string(session.session),
                  live ? "it ends with its last connection" : "ending it");
@@ -315,8 +331,13 @@ class ControlServer::Impl {
         done(connect_again());
       };
     }
-    manager_ = std::make_unique<session::Manager>(scheduler_, data_server_, options, log_,
+    manager_ = std::make_unique<session::Manager>(scheduler_, data_server_, store_, options, log_,
                                                   std::move(revive));
+    if (auto status =
+            wait_for<void>([this](auto done) { manager_->resume(std::exchange(left_, {}), done); });
+        !status) {
+      return status;
+    }
     if (options_.insecure_no_auth) {
       authorizer_ = std::make_unique<auth::Anyone>();
     } else {
@@ -347,6 +368,8 @@ class ControlServer::Impl {
   std::vector<net::Fd> sockets_;  ///< Bound, until it serves.
   std::uint16_t port_ = 0;
 
+  std::shared_ptr<session::Store> store_;
+  session::Store::Contents left_;  ///< By an earlier control server, until it is taken up.
   net::AsioScheduler scheduler_;
   std::unique_ptr<DataServerProcess> process_;
   std::shared_ptr<dataserver::DataServer> data_server_;

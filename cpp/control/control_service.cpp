@@ -58,6 +58,7 @@ grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* conte
       return call->finish(to_grpc(status));
     }
     wanted->caller_host = caller.host;
+    call->greet();
     const auto cancel = call->cancel();
     const session::Ticket ticket = manager_.request(
         std::move(*wanted), [call, response](Result<session::RequestAnswer> answer) {

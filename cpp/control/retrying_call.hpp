@@ -13,6 +13,9 @@
 
 namespace scistream::control {
 
+/// Where a call whose answer was lost may be made again.
+enum class Repeat { anywhere, at_ours };
+
 /// One logical unary call: its attempts, one after another. Lives on the scheduler, except for
 /// `cancel`, which may come from anywhere.
 template <class Query, class Answer, class T>
@@ -23,19 +26,21 @@ class RetryingCall final : public Call,
   using Method = void (Control::Stub::async::*)(grpc::ClientContext*, const Query*, Answer*,
                                                 std::function<void(grpc::Status)>);
 
-  RetryingCall(std::shared_ptr<ServerLink> link, Method method, Query request,
-               milliseconds deadline, bool may_repeat, session::Callback<T> done,
+  /// `request` makes the message of each attempt.
+  RetryingCall(std::shared_ptr<ServerLink> link, Method method, std::function<Query()> request,
+               milliseconds deadline, Repeat repeat, session::Callback<T> done,
                std::function<Result<T>(const Answer&)> convert)
       : link_(std::move(link)),
         method_(method),
         request_(std::move(request)),
         deadline_(link_->scheduler.now() + deadline),
-        may_repeat_(may_repeat),
+        repeat_(repeat),
         done_(std::move(done)),
         convert_(std::move(convert)) {}
 
   void start() {
     auto attempt = std::make_shared<Attempt>(link_->open);
+    attempt->request = request_();
     {
       const std::lock_guard lock(mutex_);
       if (cancelled_ || !*attempt->context)
@@ -47,7 +52,7 @@ class RetryingCall final : public Call,
     context.set_deadline(std::chrono::system_clock::now() + std::max(left, milliseconds(1)));
     link_->authorize(context);
     (link_->stub->async()->*method_)(
-        &context, &request_, &attempt->response,
+        &context, &attempt->request, &attempt->response,
         [self = this->shared_from_this(), attempt](const grpc::Status& status) {
           self->link_->scheduler.post(
               [self, attempt, status] { self->on_answer(*attempt, status); });
@@ -55,6 +60,7 @@ class RetryingCall final : public Call,
             const std::lock_guard lock(self->mutex_);
             self->current_.reset();
           }
+          self->link_->note(**attempt->context);
           // What was posted lives on; the call's hold on the channel must not.
           attempt->context.reset();
         });
@@ -70,6 +76,7 @@ class RetryingCall final : public Call,
   struct Attempt {
     explicit Attempt(std::shared_ptr<OpenCalls> open) : context(std::in_place, std::move(open)) {}
     std::optional<OpenContext> context;  ///< Until the call has ended.
+    Query request;
     Answer response;
   };
 
@@ -108,8 +115,9 @@ class RetryingCall final : public Call,
                            verdict.error().cause == Cause::invalid_argument;
     if (!verdict && !(link_->reached && transient)) return finish(verdict.error());
     const auto now = link_->scheduler.now();
+    const bool may_repeat = repeat_ == Repeat::anywhere || link_->ours;
     if (failing_since_ == Clock::time_point{}) failing_since_ = now;
-    if (!may_repeat_ || now - failing_since_ + backoff_ > retry_window ||
+    if (!may_repeat || now - failing_since_ + backoff_ > retry_window ||
         now + backoff_ >= deadline_) {
       return finish(verdict || verdict.error().cause != Cause::unavailable ? error
                                                                            : verdict.error());
@@ -127,9 +135,9 @@ class RetryingCall final : public Call,
 
   std::shared_ptr<ServerLink> link_;
   Method method_;
-  Query request_;
+  std::function<Query()> request_;
   Clock::time_point deadline_;
-  bool may_repeat_;
+  Repeat repeat_;
   session::Callback<T> done_;
   std::function<Result<T>(const Answer&)> convert_;
 

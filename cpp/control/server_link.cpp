@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "control/credentials.hpp"
+#include "control/unary_call.hpp"
 #include "net/probe.hpp"
 
 namespace scistream::control {
@@ -17,6 +18,10 @@ ServerLink::ServerLink(Scheduler& scheduler, ServerAccess access)
 
 void ServerLink::authorize(grpc::ClientContext& context) const {
   if (!access.token.empty()) context.AddMetadata("authorization", access.token);
+}
+
+void ServerLink::note(const grpc::ClientContext& context) {
+  if (context.GetServerInitialMetadata().contains(version_header)) ours = reached = true;
 }
 
 void ServerLink::close() {

@@ -19,6 +19,8 @@ class ServerLink : public std::enable_shared_from_this<ServerLink> {
   ServerLink(Scheduler& scheduler, ServerAccess access);
 
   void authorize(grpc::ClientContext& context) const;
+  /// Learns from the answer to a call that has ended, even if it failed.
+  void note(const grpc::ClientContext& context);
   /// Cancels all calls, waits for gRPC to let go of them, and lets the channel go.
   void close();
   /// Finds out, off the scheduler, why the server is unavailable; `done` runs on the scheduler.
@@ -29,6 +31,7 @@ class ServerLink : public std::enable_shared_from_this<ServerLink> {
   const std::shared_ptr<OpenCalls> open = std::make_shared<OpenCalls>();
   std::unique_ptr<Control::Stub> stub;  ///< For the owners of an OpenContext.
   std::atomic<bool> reached{false};     ///< The server has answered once.
+  std::atomic<bool> ours{false};        ///< It has said that it is one of this project's.
 };
 
 }  // namespace scistream::control

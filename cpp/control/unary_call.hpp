@@ -8,10 +8,15 @@
 #include <utility>
 
 #include "auth/authorizer.hpp"
+#include "base/version.hpp"
 #include "control/grpc.hpp"
 #include "control/status_map.hpp"
 
 namespace scistream::control {
+
+/// Initial metadata in which servers of this project say their version: a client may repeat to them
+/// what it must not repeat to others.
+inline constexpr const char* version_header = "scistream-version";
 
 /// Who is at the other end of a call.
 auth::Caller caller_of(const grpc::CallbackServerContext& context);
@@ -21,6 +26,8 @@ auth::Caller caller_of(const grpc::CallbackServerContext& context);
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
   void finish(const grpc::Status& status) { Finish(status); }
+  /// Tells the caller at once who serves it, before a long wait. Not after `finish`.
+  void greet() { StartSendInitialMetadata(); }
 
   /// What to do when the client is gone or its deadline has passed. Outlives the call, which may
   /// have ended before anything could be registered.
@@ -63,9 +70,10 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 /// refused or thrown into a status. `work` sees to it that `call->finish` is called once.
 template <class Work>
 grpc::ServerUnaryReactor* serve(const auth::Authorizer& authorizer,
-                                const grpc::CallbackServerContext& context, std::string_view rpc,
+                                grpc::CallbackServerContext& context, std::string_view rpc,
                                 Work work) {
   auto* call = new UnaryCall;
+  context.AddInitialMetadata(version_header, std::string(version()));
   if (const Status allowed = authorizer.allow(caller_of(context), rpc); !allowed) {
     call->finish(to_grpc(allowed));
     return call;

@@ -13,16 +13,21 @@ Status Leases::lease(const SessionKey& session, int ports, std::uint64_t mbps) {
                                        std::to_string(ports_free()) + " of " +
                                        std::to_string(ports_) + " ports are free"};
   }
-  if (capacity_ == 0) mbps = 0;
-  if (mbps > capacity_free()) {
+  if (capacity_ != 0 && mbps > capacity_free()) {
     return Error{Cause::exhausted, std::to_string(mbps) + " Mbit/s wanted, " +
                                        std::to_string(capacity_free()) + " of " +
                                        std::to_string(capacity_) + " Mbit/s are free"};
   }
+  resume(session, ports, mbps);
+  return {};
+}
+
+void Leases::resume(const SessionKey& session, int ports, std::uint64_t mbps) {
+  (void)give_back(session);
+  if (capacity_ == 0) mbps = 0;
   held_[session] = {ports, mbps};
   ports_leased_ += ports;
   mbps_leased_ += mbps;
-  return {};
 }
 
 bool Leases::give_back(const SessionKey& session) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 
@@ -19,13 +20,19 @@ class Leases {
   /// `already_exists` if the session holds a lease.
   Status lease(const SessionKey& session, int ports, std::uint64_t mbps);
 
+  /// What the session has held since before this process, even if the port range or the capacity
+  /// have become too small for it: then nothing is free until enough has come back.
+  void resume(const SessionKey& session, int ports, std::uint64_t mbps);
+
   /// False if the session holds none.
   bool give_back(const SessionKey& session);
 
   [[nodiscard]] int ports_total() const noexcept { return ports_; }
-  [[nodiscard]] int ports_free() const noexcept { return ports_ - ports_leased_; }
+  [[nodiscard]] int ports_free() const noexcept { return std::max(0, ports_ - ports_leased_); }
   [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
-  [[nodiscard]] std::uint64_t capacity_free() const noexcept { return capacity_ - mbps_leased_; }
+  [[nodiscard]] std::uint64_t capacity_free() const noexcept {
+    return capacity_ > mbps_leased_ ? capacity_ - mbps_leased_ : 0;
+  }
   [[nodiscard]] std::size_t held() const noexcept { return held_.size(); }
 
  private:

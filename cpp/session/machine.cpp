@@ -43,6 +43,13 @@ std::string_view to_string(Phase phase) noexcept {
   return "ended";
 }
 
+Machine Machine::resumed(Phase phase) noexcept {
+  Machine machine;
+  machine.state_ = phase == Phase::hello ? State::listening : State::idle;
+  machine.phase_ = phase;
+  return machine;
+}
+
 Error Machine::refusal(Input input) const {
   std::string where = "the session is " + std::string(to_string(state_));
   if (state_ == State::idle && phase_ == Phase::update) where = "the session waits for its targets";

@@ -55,6 +55,10 @@ std::string_view to_string(Phase phase) noexcept;
 /// `failed_precondition` and changes nothing.
 class Machine {
  public:
+  Machine() = default;
+  /// One that an earlier process had brought to `phase`: hello, update or ready.
+  static Machine resumed(Phase phase) noexcept;
+
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] Phase phase() const noexcept { return phase_; }
 

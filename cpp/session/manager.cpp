@@ -6,9 +6,10 @@
 namespace scistream::session {
 
 Manager::Manager(Scheduler& scheduler, std::shared_ptr<dataserver::DataServer> data_server,
-                 ManagerOptions options, Logger log, Revive revive)
+                 std::shared_ptr<Store> store, ManagerOptions options, Logger log, Revive revive)
     : scheduler_(scheduler),
       data_server_(std::move(data_server)),
+      store_(std::move(store)),
       options_(std::move(options)),
       log_(std::move(log)),
       revive_(std::move(revive)),
@@ -139,9 +140,7 @@ void Manager::on_withdraw(Ticket ticket) {
     done(cancelled);
     if (!waiters.empty() || !session->waits_for_hello()) return;
     if (!session->successors.empty()) return make_way(session);
-    session->client_timer = scheduler_.after(options_.client_loss, [this, session] {
-      expire(session, {Cause::cancelled, "the client's request was cut and not repeated"});
-    });
+    await_client(session);
     return;
   }
   drop_successor(session, ticket, cancelled);

@@ -13,6 +13,7 @@
 #include "session/leases.hpp"
 #include "session/released_ids.hpp"
 #include "session/session.hpp"
+#include "session/store.hpp"
 #include "session/types.hpp"
 
 namespace scistream::session {
@@ -31,6 +32,8 @@ struct ManagerOptions {
   std::chrono::milliseconds max_session{0};                      ///< After set-up; 0: none.
   std::chrono::milliseconds restore_window{5'000};  ///< For a lost data server to come back.
   std::chrono::milliseconds counters_period{250};
+  /// The calendar, for what the store keeps; may be set while it runs, in either direction.
+  std::function<std::chrono::system_clock::time_point()> calendar = std::chrono::system_clock::now;
 };
 
 /// The S2CS without its wire: keeps the sessions, feeds their machines, does what these decide.
@@ -44,11 +47,18 @@ class Manager {
   /// answers on any thread.
   using Revive = std::function<void(Callback<std::shared_ptr<dataserver::DataServer>>)>;
 
+  /// `store` may be shared with nobody else while the Manager lives.
   Manager(Scheduler& scheduler, std::shared_ptr<dataserver::DataServer> data_server,
-          ManagerOptions options, Logger log, Revive revive = nullptr);
+          std::shared_ptr<Store> store, ManagerOptions options, Logger log,
+          Revive revive = nullptr);
   ~Manager();
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
+
+  /// Takes up what an earlier control server left in the store: sessions are given back to the data
+  /// server where it has lost them, those that were being released are released. Answers when all
+  /// are known here. Before anything else is asked.
+  void resume(Store::Contents left, Callback<void> done);
 
   /// Answers when the session's hello has come, or with why it ended before.
   Ticket request(Request request, Callback<RequestAnswer> done);
@@ -124,10 +134,19 @@ class Manager {
   void release_listeners(const SessionPtr& session);
   void call_release(const SessionPtr& session, int attempt);
   void call_came_back(const SessionPtr& session);
+  void await(const SessionPtr& session, const char* what);
+  void await_client(const SessionPtr& session);
   void become_ready(const SessionPtr& session);
+  void start_lifetime(const SessionPtr& session);
   void check_idle(const SessionPtr& session);
   void end(const SessionPtr& session);
   void notify(const SessionPtr& session, SessionEvent::Kind kind);
+
+  // manager_store.cpp: what survives this process
+  [[nodiscard]] StoredSession record(const Session& session, Phase phase) const;
+  [[nodiscard]] Status keep(const SessionPtr& session, Phase phase);
+  void forget(const SessionKey& key);
+  void resume_session(StoredSession stored);
 
   // manager_restore.cpp: a data server that comes and goes
   void attach();
@@ -142,6 +161,7 @@ class Manager {
 
   Scheduler& scheduler_;
   std::shared_ptr<dataserver::DataServer> data_server_;
+  std::shared_ptr<Store> store_;
   ManagerOptions options_;
   Logger log_;
   Revive revive_;
@@ -150,6 +170,8 @@ class Manager {
   std::map<SessionKey, SessionPtr> sessions_;
   std::map<Ticket, SessionKey> tickets_;
   std::list<HeldHello> held_hellos_;
+  std::set<SessionKey> to_forget_;  ///< The store did not let go of these.
+  Scheduler::Timer forget_timer_;
   std::list<std::weak_ptr<Observer>> observers_;
   std::unique_ptr<dataserver::Watch> data_watch_;
 

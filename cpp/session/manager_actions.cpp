@@ -1,4 +1,5 @@
 // What the session machines decide, done: calls to the data server, timers, answers.
+#include <algorithm>
 #include <utility>
 
 #include "session/manager.hpp"
@@ -31,16 +32,10 @@ void Manager::expire(const SessionPtr& session, Error reason, Input input) {
 }
 
 void Manager::act(const SessionPtr& session, Action action) {
-  const auto timeout_of = [this, &session](const char* what) {
-    session->phase_timer = scheduler_.after(options_.timeout, [this, session, what] {
-      expire(session, {Cause::timeout, std::string("no ") + what + " came within " +
-                                           std::to_string(options_.timeout.count()) + " ms"});
-    });
-  };
   switch (action) {
     case Action::reserve_listeners: return reserve_listeners(session);
     case Action::await_hello: {
-      timeout_of("hello");
+      await(session, "hello");
       auto early = std::exchange(session->early_hellos, {});
       for (HelloWaiter& waiter : early) {
         if (!session->request.app_key.empty()) session->nonces.erase(waiter.hello.nonce);
@@ -56,7 +51,7 @@ void Manager::act(const SessionPtr& session, Action action) {
             RequestAnswer{session->listeners, session->prod_listeners, session->machine.state()});
       }
       return;
-    case Action::await_update: return timeout_of("update");
+    case Action::await_update: return await(session, "update");
     case Action::set_targets: return set_targets(session);
     case Action::answer_update: {
       const UpdateWaiter waiter = std::move(session->updates.front());
@@ -78,6 +73,19 @@ void Manager::act(const SessionPtr& session, Action action) {
       return;
     case Action::end: return end(session);
   }
+}
+
+void Manager::await(const SessionPtr& session, const char* what) {
+  session->phase_timer = scheduler_.after(options_.timeout, [this, session, what] {
+    expire(session, {Cause::timeout, std::string("no ") + what + " came within " +
+                                         std::to_string(options_.timeout.count()) + " ms"});
+  });
+}
+
+void Manager::await_client(const SessionPtr& session) {
+  session->client_timer = scheduler_.after(options_.client_loss, [this, session] {
+    expire(session, {Cause::cancelled, "the client's request was cut and not repeated"});
+  });
 }
 
 dataserver::ReserveRequest Manager::reserve_request(const Session& session) const {
@@ -116,10 +124,11 @@ void Manager::reserve_listeners(const SessionPtr& session) {
             }
             call_came_back(session);
             if (session->machine.state() != State::reserving) return;
-            if (reservation) {
+            const Status kept = reservation ? keep(session, Phase::hello) : reservation.error();
+            if (kept) {
               (void)apply(session, Input::reserved);
             } else {
-              expire(session, reservation.error(), Input::reserve_failed);
+              expire(session, kept.error(), Input::reserve_failed);
             }
           });
         });
@@ -137,10 +146,19 @@ void Manager::set_targets(const SessionPtr& session) {
             if (alive.expired()) return;
             call_came_back(session);
             if (session->machine.state() != State::updating) return;
-            if (status) {
+            const bool first = session->machine.phase() != Phase::ready;
+            if (first) session->ready_since = options_.calendar();
+            Status kept = status ? keep(session, Phase::ready) : status;
+            if (!kept && status && !first) {
+              // It streams, and goes on doing so.
+              log_->error("session {}: its new targets will be lost with this process: {}",
+                          to_string(session->request.key), kept.error().message);
+              kept = {};
+            }
+            if (kept) {
               (void)apply(session, Input::updated);
             } else {
-              expire(session, status.error(), Input::update_failed);
+              expire(session, kept.error(), Input::update_failed);
             }
           });
         });
@@ -157,13 +175,24 @@ void Manager::become_ready(const SessionPtr& session) {
   for (HelloWaiter& waiter : std::exchange(session->ready_waiters, {})) {
     waiter.done(HelloAnswer{"Hello received", session->listeners});
   }
+  start_lifetime(session);
+  log_->info("session {}: ready, {} -> {}", to_string(session->request.key),
+             session->listeners.empty() ? "" : session->listeners.front(),
+             to_string(session->targets->targets.front()));
+}
+
+void Manager::start_lifetime(const SessionPtr& session) {
   auto lifetime = session->request.lifetime;
   if (options_.max_session.count() > 0 &&
       (lifetime.count() == 0 || lifetime > options_.max_session)) {
     lifetime = options_.max_session;
   }
   if (lifetime.count() > 0) {
-    session->lifetime_timer = scheduler_.after(lifetime, [this, session] {
+    const auto gone = std::chrono::duration_cast<std::chrono::milliseconds>(options_.calendar() -
+                                                                            session->ready_since);
+    // A calendar that was set makes it neither longer nor negative.
+    const auto left = std::clamp(lifetime - gone, std::chrono::milliseconds(0), lifetime);
+    session->lifetime_timer = scheduler_.after(left, [this, session] {
       expire(session, {Cause::timeout, "the session's lifetime is over"});
     });
   }
@@ -171,9 +200,6 @@ void Manager::become_ready(const SessionPtr& session) {
     session->idle_timer =
         scheduler_.after(options_.idle_limit, [this, session] { check_idle(session); });
   }
-  log_->info("session {}: ready, {} -> {}", to_string(session->request.key),
-             session->listeners.empty() ? "" : session->listeners.front(),
-             to_string(session->targets->targets.front()));
 }
 
 void Manager::check_idle(const SessionPtr& session) {
@@ -200,6 +226,10 @@ void Manager::check_idle(const SessionPtr& session) {
 void Manager::release_listeners(const SessionPtr& session) {
   log_->info("session {}: ending: {}", to_string(session->request.key), session->reason.message);
   session->cancel_timers();
+  // First, so that nobody brings back what is half released.
+  if (const Status kept = session->kept ? keep(session, Phase::ended) : Status(); !kept) {
+    log_->error("session {}: {}", to_string(session->request.key), kept.error().message);
+  }
   const Error& reason = session->reason;
   for (RequestWaiter& waiter : std::exchange(session->request_waiters, {})) {
     tickets_.erase(waiter.ticket);
@@ -245,6 +275,7 @@ void Manager::end(const SessionPtr& session) {
   const SessionKey key = session->request.key;
   session->phase_timer.cancel();
   released_.add(key.uid);
+  if (session->kept) forget(key);
   notify(session, SessionEvent::Kind::gone);
   sessions_.erase(key);
   session->targets.reset();

@@ -98,7 +98,14 @@ void Manager::deliver_hello(const SessionPtr& session, Hello hello, Callback<Hel
                                          " has its producer application at other addresses; "
                                          "release it and request again"});
   }
-  if (!repeated && producer) session->prod_listeners = hello.prod_listeners;
+  if (!repeated) {
+    if (producer) session->prod_listeners = hello.prod_listeners;
+    if (const Status kept = keep(session, Phase::update); !kept) {
+      session->prod_listeners.clear();
+      session->nonces.erase(hello.nonce);
+      return done(kept.error());
+    }
+  }
   if (auto status = apply(session, Input::hello); !status) return done(status.error());
   if (hello.wait_ready && session->machine.phase() != Phase::ready) {
     session->ready_waiters.push_back({std::move(hello), std::move(done)});

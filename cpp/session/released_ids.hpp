@@ -19,10 +19,12 @@ class ReleasedIds {
 
   explicit ReleasedIds(const Clock& clock) : clock_(clock) {}
 
-  void add(const std::string& uid) {
+  /// `ago`: how long before now it was released; later than what was added before.
+  void add(const std::string& uid, Clock::duration ago = Clock::duration(0)) {
     forget();
-    until_[uid] = clock_.now() + memory;
-    order_.emplace_back(clock_.now() + memory, uid);
+    const auto until = clock_.now() + memory - ago;
+    until_[uid] = until;
+    order_.emplace_back(until, uid);
     while (order_.size() > most) drop_oldest();
   }
 

@@ -53,6 +53,8 @@ struct Session {
   Request request;
   Machine machine;
   Clock::time_point born;
+  std::chrono::system_clock::time_point ready_since;
+  bool kept = false;  ///< The store has it.
 
   std::uint64_t reservation = 0;       ///< The data server's id for it, once reserved.
   std::vector<std::uint16_t> ports;    ///< Bound ones, once reserved.

@@ -72,4 +72,11 @@ std::string_view to_string(SessionEvent::Kind kind) noexcept {
   return "state";
 }
 
+void sign(Hello& hello, const Secret& app_key) {
+  if (app_key.empty() || !hello.role) return;
+  hello.nonce = Secret::random(16).hex();
+  hello.proof =
+      hello_proof(app_key, hello.uid, to_string(*hello.role), hello.prod_listeners, hello.nonce);
+}
+
 }  // namespace scistream::session

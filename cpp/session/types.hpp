@@ -71,6 +71,9 @@ struct Hello {
 std::string hello_proof(const Secret& app_key, const std::string& uid, std::string_view role,
                         const std::vector<std::string>& prod_listeners, const std::string& nonce);
 
+/// Signs `hello`, which names its role, with a fresh nonce. Does nothing without a key.
+void sign(Hello& hello, const Secret& app_key);
+
 struct HelloAnswer {
   std::string message;
   std::vector<std::string> listeners;

@@ -128,6 +128,11 @@ class Command:
         assert found, f"no line {pattern!r} on {stream} of {self.words}:\n{self.out}{self.err}"
         return found[0]
 
+    def settled(self, limit: float) -> None:
+        """Returns when it has ended, or after `limit` seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(limit)
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 

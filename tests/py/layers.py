@@ -15,6 +15,7 @@ ROOMS = {
     "grpcpp": {"control"},
     "google/protobuf": {"control"},
     "pybind11": {"bindings"},
+    "sqlite3.h": {"session"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')

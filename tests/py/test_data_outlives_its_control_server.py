@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ from applications import (
     connect,
     digest,
     echo,
+    echoes,
+    fetch,
     payload,
     receive,
     receive_all,
@@ -109,21 +112,109 @@ def test_a_live_stream_is_waited_for_longer_than_the_grace(short: Facility, tmp_
     eventually(lambda: not command_line(data_server), "the data server ends after its grace")
 
 
-def test_a_new_control_server_takes_over_what_it_finds(short: Facility, tmp_path: Path) -> None:
-    """The data server that is there serves on, and what was streaming runs to its end."""
+def restart_after_a_kill(facility: Facility) -> None:
+    facility.command.kill()
+    facility.restart()
+
+
+def test_a_restarted_control_server_finds_every_session_lease_and_counter(
+    short: Facility, tmp_path: Path
+) -> None:
+    """Nothing of what streams meanwhile is lost, and it all can be released as ever."""
+    gate = Gate(payload(1_000_000))
+    half = len(gate.data) // 2
+    user = Client(tmp_path, short, short)
+    with application(gate) as app:
+        document = user.request("--prod-app", app.endpoint, "--num-conn", 2, "--label", "job=42")
+        listener = document["listeners"][0]
+        with connect(listener) as connection:
+            first = receive(connection, half)
+            data_server = short.data_server
+            restart_after_a_kill(short)
+            assert short.data_server == data_server
+            views = user.sessions(document["uid"])
+            assert [view["role"] for view in views] == ["PROD", "CONS"]
+            for view in views:
+                assert (view["state"], view["phase"]) == ("idle", "ready")
+                assert (view["num_conn"], view["labels"]) == (2, {"job": "42"})
+                assert view["bytes_to_consumer"] == half
+                assert view["connections_active"] == 1
+            assert user.leased(short) == 4
+            gate.opened.set()
+            assert digest(first + receive_all(connection)) == digest(gate.data)
+        assert app.errors == []
+        assert digest(fetch(listener)) == digest(gate.data), "and it takes new connections"
+        user.release(document["uid"])
+        assert short.taken == []
+        assert user.leased(short) == 0
+        assert user.s2uc("release", document["uid"], "--s2cs", short.endpoint).rc == 0
+        restart_after_a_kill(short)
+        again = user.s2uc("release", document["uid"], "--s2cs", short.endpoint)
+        assert again.rc == 0, "the released id is remembered"
+
+
+def test_both_servers_killed_sessions_come_back(short: Facility, tmp_path: Path) -> None:
+    user = Client(tmp_path, short, short)
+    with application(echoes) as app:
+        document = user.request("--prod-app", app.endpoint, "--num-conn", 3)
+        before = short.taken
+        short.kill()
+        assert not data_servers(short.state)
+        short.restart()
+        eventually(lambda: short.taken == before, "the same ports")
+
+        def streams() -> bool:
+            try:
+                return all(echo(listener) == b"ping" for listener in document["listeners"])
+            except OSError:
+                return False  # bound again, and its target not yet set
+
+        eventually(streams, "every listener works")
+        user.release(document["uid"])
+    short.stop()
+
+
+def test_a_request_that_waits_is_completed_by_the_next_control_server(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    with Facility(tmp_path) as prod, Facility(tmp_path, "--orphan-grace", "1s") as cons:
+        user = Client(tmp_path, prod, cons)
+        with user.waiting() as request:
+            request.listening()
+            restart_after_a_kill(cons)
+            for role, facility, flags in (
+                ("PROD", prod, ["--listen", echo_app.endpoint]),
+                ("CONS", cons, []),
+            ):
+                key = request.prod_key if role == "PROD" else request.cons_key
+                done = user.appctrl(
+                    *("hello", request.uid, facility.endpoint, "--role", role, *flags),
+                    *("--key-file", key),
+                )
+                assert done.rc == 0, done.err
+            assert request.wait() == 0, request.err
+            assert echo(json.loads(request.out)["listeners"][0]) == b"ping"
+            user.release(request.uid)
+
+
+def test_a_damaged_store_is_put_aside_and_streams_run_on(short: Facility, tmp_path: Path) -> None:
     gate = Gate(payload(1_000_000))
     user = Client(tmp_path, short, short)
     with application(gate) as app:
         document = user.request("--prod-app", app.endpoint)
         with connect(document["listeners"][0]) as connection:
             first = receive(connection, len(gate.data) // 2)
-            data_server = short.data_server
             short.command.kill()
+            (short.state / "sessions.db").write_bytes(b"no database " * 1000)
+            (short.state / "sessions.db-wal").unlink()
             short.restart()
-            assert short.data_server == data_server
+            assert "sessions.db" in short.command.err
+            assert "is kept as" in short.command.err
+            assert len(list(short.state.glob("sessions.db.damaged-*"))) >= 1
+            assert user.s2uc("status", document["uid"]).rc == 7
             gate.opened.set()
             assert digest(first + receive_all(connection)) == digest(gate.data)
-    eventually(lambda: short.taken == [], "the old session's ports come back")
+    eventually(lambda: short.taken == [], "what nobody knows any more ends with its streams")
 
 
 def test_a_killed_data_server_is_replaced_and_its_sessions_restored(

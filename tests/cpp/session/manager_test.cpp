@@ -9,117 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "support/manual_scheduler.hpp"
-#include "support/scripted_data_server.hpp"
+#include "session/manager_fixture.hpp"
 
 namespace scistream::session {
 namespace {
-
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-template <class T>
-struct Slot {
-  int calls = 0;
-  std::optional<Result<T>> result;
-
-  [[nodiscard]] Callback<T> callback() {
-    return [this](Result<T> answer) {
-      ++calls;
-      result = std::move(answer);
-    };
-  }
-  [[nodiscard]] bool pending() const { return calls == 0; }
-  [[nodiscard]] bool ok() const { return calls == 1 && result->ok(); }
-  [[nodiscard]] std::string cause() const {
-    return calls == 1 && !result->ok() ? std::string(to_string(result->error().cause)) : "";
-  }
-};
-
-class ManagerTest : public ::testing::Test {
- protected:
-  static ManagerOptions options() {
-    ManagerOptions options;
-    options.addresses.ports = {5100, 5109};
-    options.addresses.wan = {"127.0.0.1", "127.0.0.1"};
-    options.addresses.lan = {"127.0.0.1", "127.0.0.1"};
-    options.capacity_mbps = 1000;
-    return options;
-  }
-
-  static Request want(const std::string& uid, Role role = Role::producer, int num_conn = 2) {
-    Request request;
-    request.key = {uid, role};
-    request.num_conn = num_conn;
-    return request;
-  }
-
-  static Hello greet(const std::string& uid,
-                     std::vector<std::string> listeners = {"127.0.0.1:7000"}) {
-    Hello hello;
-    hello.uid = uid;
-    hello.prod_listeners = std::move(listeners);
-    return hello;
-  }
-
-  static UpdateTargets aim(const std::string& uid,
-                           std::vector<Endpoint> targets = {{"127.0.0.1", 7000}}) {
-    UpdateTargets update;
-    update.uid = uid;
-    update.targets = std::move(targets);
-    return update;
-  }
-
-  template <class T = void, class Call>
-  std::shared_ptr<Slot<T>> ask(Call call) {
-    auto slot = std::make_shared<Slot<T>>();
-    call([slot](Result<T> answer) { slot->callback()(std::move(answer)); });
-    time.run();
-    return slot;
-  }
-
-  std::shared_ptr<Slot<RequestAnswer>> req(Request request) {
-    return ask<RequestAnswer>(
-        [&](auto done) { ticket = manager->request(std::move(request), done); });
-  }
-  std::shared_ptr<Slot<HelloAnswer>> hello(Hello message) {
-    return ask<HelloAnswer>([&](auto done) { manager->hello(std::move(message), done); });
-  }
-  std::shared_ptr<Slot<UpdateAnswer>> update(UpdateTargets message) {
-    return ask<UpdateAnswer>([&](auto done) { manager->update(std::move(message), done); });
-  }
-  std::shared_ptr<Slot<void>> release(const std::string& uid, const std::string& claim = "") {
-    return ask<void>([&](auto done) { manager->release(uid, claim, done); });
-  }
-  Capacity capacity() {
-    const auto slot = ask<Capacity>([&](auto done) { manager->capacity(done); });
-    return **slot->result;
-  }
-  std::vector<SessionView> list(std::vector<std::string> uids) {
-    const auto slot =
-        ask<std::vector<SessionView>>([&](auto done) { manager->list(std::move(uids), done); });
-    return **slot->result;
-  }
-  void set_up(const std::string& uid, Role role = Role::producer) {
-    const auto requested = req(want(uid, role));
-    ASSERT_TRUE(hello(greet(uid))->ok());
-    ASSERT_TRUE(requested->ok());
-    ASSERT_TRUE(update(aim(uid))->ok());
-  }
-  void expect_nothing_reserved() {
-    EXPECT_TRUE(data_server->held.empty());
-    const Capacity now = capacity();
-    EXPECT_EQ(now.sessions, 0U);
-    EXPECT_EQ(now.ports_free, now.ports_total);
-    EXPECT_EQ(now.mbps_free, now.mbps);
-  }
-
-  ManualScheduler time;
-  std::shared_ptr<ScriptedDataServer> data_server = std::make_shared<ScriptedDataServer>();
-  std::unique_ptr<Manager> manager =
-      std::make_unique<Manager>(time, data_server, options(), null_logger());
-  Ticket ticket = 0;
-};
 
 TEST_F(ManagerTest, RequestAnswersWhenHelloHasCome) {
   const auto requested = req(want("a"));
@@ -539,9 +432,9 @@ TEST_F(ManagerTest, NewsOfAnEarlierSessionDoesNotTouchItsSuccessorOfTheSameId) {
 
 TEST_F(ManagerTest, ALostDataServerComesBackWithItsPortsAndTargets) {
   auto second = std::make_shared<ScriptedDataServer>();
-  manager = std::make_unique<Manager>(time, data_server, options(), null_logger(), [&](auto done) {
-    done(std::shared_ptr<dataserver::DataServer>(second));
-  });
+  manager = std::make_unique<Manager>(
+      time, data_server, store, options(), null_logger(),
+      [&](auto done) { done(std::shared_ptr<dataserver::DataServer>(second)); });
   set_up("a");
   const auto waiting = req(want("b"));
   const auto held = data_server->held;
@@ -557,9 +450,9 @@ TEST_F(ManagerTest, ALostDataServerComesBackWithItsPortsAndTargets) {
 }
 
 TEST_F(ManagerTest, SessionsEndInErrorWhenTheDataServerStaysAway) {
-  manager = std::make_unique<Manager>(time, data_server, options(), null_logger(), [&](auto done) {
-    done(Error{Cause::unavailable, "refused"});
-  });
+  manager =
+      std::make_unique<Manager>(time, data_server, store, options(), null_logger(),
+                                [&](auto done) { done(Error{Cause::unavailable, "refused"}); });
   set_up("a");
   dataserver::Event lost;
   lost.kind = dataserver::Event::Kind::lost;
@@ -570,14 +463,16 @@ TEST_F(ManagerTest, SessionsEndInErrorWhenTheDataServerStaysAway) {
   EXPECT_TRUE(list({"a"}).empty());
 }
 
-/// Random messages, failures, reordered data server answers and the passing of time: every call is
-/// answered exactly once, and in the end nothing is reserved anywhere.
+/// Random messages, failures, reordered data server answers, restarts, full disks and the passing
+/// of time: every call is answered exactly once, and in the end nothing is reserved or kept
+/// anywhere.
 TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
   EXPECT_TRUE(rc::check([this] {
     ManualScheduler clock;
     const auto server = std::make_shared<ScriptedDataServer>();
     server->answer_at_once = false;
-    auto under_test = std::make_unique<Manager>(clock, server, options(), null_logger());
+    const auto kept = std::make_shared<MemoryStore>();
+    auto under_test = std::make_unique<Manager>(clock, server, kept, options(), null_logger());
     int asked = 0;
     int answered = 0;
     std::vector<Ticket> tickets;
@@ -586,7 +481,7 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
     for (int i = 0; i < steps; ++i) {
       const std::string uid(1, static_cast<char>('a' + *rc::gen::inRange(0, 3)));
       const Role role = *rc::gen::arbitrary<bool>() ? Role::producer : Role::consumer;
-      switch (*rc::gen::inRange(0, 8)) {
+      switch (*rc::gen::inRange(0, 10)) {
         case 0:
           ++asked;
           tickets.push_back(under_test->request(want(uid, role, *rc::gen::inRange(1, 5)), count));
@@ -616,10 +511,17 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
           break;
         case 5: server->answer_one(*rc::gen::inRange<std::size_t>(0, 5)); break;
         case 6: server->answer_one(0, Error{Cause::failure, "injected"}); break;
+        case 7: under_test = restarted(clock, server, kept, std::move(under_test)); break;
+        case 8:
+          kept->fail = *rc::gen::arbitrary<bool>()
+                           ? std::optional(Error{Cause::exhausted, "the disk is full"})
+                           : std::nullopt;
+          break;
         default: clock.advance(milliseconds(*rc::gen::inRange(1, 3'000))); break;
       }
       clock.run();
     }
+    kept->fail.reset();
     for (const char* uid : {"a", "b", "c"}) {
       ++asked;
       under_test->release(uid, "", count);
@@ -631,6 +533,7 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
     }
     RC_ASSERT(answered == asked);
     RC_ASSERT(server->held.empty());
+    RC_ASSERT(kept->records.empty());
     Capacity left;
     under_test->capacity([&](Result<Capacity> now) { left = *now; });
     clock.run();

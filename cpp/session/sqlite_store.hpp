@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "base/log.hpp"
+#include "session/store.hpp"
+
+namespace scistream::session {
+
+/// Sessions in an SQLite file of their own, mode 0600, with a write-ahead log beside it: what was
+/// written survives the death of the process at once, and that of the machine with its next sync.
+/// For one process at a time.
+class SqliteStore final : public Store {
+ public:
+  /// Opens the file, or makes it. One that is damaged is moved aside, its new name logged, and an
+  /// empty one takes its place. `failed_precondition`: a newer version of this software made it.
+  static Result<std::unique_ptr<SqliteStore>> open(const std::filesystem::path& path, Logger log);
+  ~SqliteStore() override;
+  SqliteStore(const SqliteStore&) = delete;
+  SqliteStore& operator=(const SqliteStore&) = delete;
+
+  Status save(const StoredSession& session) override;
+  Status forget(const SessionKey& session, std::chrono::system_clock::time_point when) override;
+  /// A session that cannot be read is logged, left out and removed.
+  Result<Contents> load() override;
+
+ private:
+  class Database;
+  SqliteStore(std::unique_ptr<Database> database, Logger log);
+
+  std::unique_ptr<Database> database_;
+  Logger log_;
+  std::size_t forgotten_ = 0;  ///< Since old ids were last cleared away.
+};
+
+}  // namespace scistream::session

@@ -1,0 +1,131 @@
+#include "session/stored_json.hpp"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace scistream::session {
+
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+using std::chrono::system_clock;
+
+std::int64_t to_ms(system_clock::time_point time) {
+  return std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count();
+}
+
+system_clock::time_point from_ms(const json& value) {
+  return system_clock::time_point(milliseconds(value.get<std::int64_t>()));
+}
+
+Secret secret(const json& hex) {
+  const auto text = hex.get<std::string>();
+  if (text.empty()) return {};
+  auto key = Secret::from_hex(text, key_size);
+  if (!key) throw std::invalid_argument(key.error().message);
+  return std::move(*key);
+}
+
+Phase phase(const std::string& name) {
+  for (const Phase each : {Phase::hello, Phase::update, Phase::ready, Phase::ended}) {
+    if (to_string(each) == name) return each;
+  }
+  throw std::invalid_argument("its phase is '" + name.substr(0, 32) + "'");
+}
+
+}  // namespace
+
+std::string to_json(const StoredSession& session) {
+  const Request& request = session.request;
+  json document{{"uid", request.key.uid},
+                {"role", to_string(request.key.role)},
+                {"num_conn", request.num_conn},
+                {"rate_mbps", request.rate_mbps},
+                {"rate_is_explicit", request.rate_is_explicit},
+                {"protocol", request.protocol},
+                {"producer", request.producer},
+                {"consumer", request.consumer},
+                {"labels", request.labels},
+                {"app_key", request.app_key.hex()},
+                {"transport", request.transport},
+                {"lifetime_ms", request.lifetime.count()},
+                {"claim", request.claim},
+                {"caller_host", request.caller_host},
+                {"phase", to_string(session.phase)},
+                {"draining", session.draining},
+                {"rate_is_leased", session.rate_is_leased},
+                {"ports", session.ports},
+                {"listeners", session.listeners},
+                {"prod_listeners", session.prod_listeners},
+                {"nonces", session.nonces},
+                {"born_ms", to_ms(session.born)},
+                {"ready_since_ms", to_ms(session.ready_since)}};
+  if (session.targets) {
+    document["targets"] = to_strings(session.targets->targets);
+    document["targets_transport"] = session.targets->transport;
+    document["data_key"] = session.targets->data_key.hex();
+  }
+  return document.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<StoredSession> stored_session(std::string_view text) {
+  const auto bad = [](const std::string& why) {
+    return Error{Cause::failure, "a stored session cannot be read: " + why};
+  };
+  try {
+    const json document = json::parse(text);
+    StoredSession session;
+    Request& request = session.request;
+    const auto role = parse_role(document.at("role").get<std::string>());
+    if (!role) return bad(role.error().message);
+    request.key = {document.at("uid").get<std::string>(), *role};
+    request.num_conn = document.at("num_conn").get<int>();
+    request.rate_mbps = document.at("rate_mbps").get<long long>();
+    request.rate_is_explicit = document.at("rate_is_explicit").get<bool>();
+    request.protocol = document.at("protocol").get<std::string>();
+    request.producer = document.at("producer").get<std::string>();
+    request.consumer = document.at("consumer").get<std::string>();
+    request.labels = document.at("labels").get<std::map<std::string, std::string>>();
+    request.app_key = secret(document.at("app_key"));
+    request.transport = document.at("transport").get<std::string>();
+    request.lifetime = milliseconds(document.at("lifetime_ms").get<std::int64_t>());
+    request.claim = document.at("claim").get<std::string>();
+    request.caller_host = document.at("caller_host").get<std::string>();
+    if (const auto valid = validate(request); !valid) return bad(valid.error().message);
+    session.phase = phase(document.at("phase").get<std::string>());
+    session.draining = document.at("draining").get<bool>();
+    session.rate_is_leased = document.at("rate_is_leased").get<bool>();
+    session.ports = document.at("ports").get<std::vector<std::uint16_t>>();
+    if (session.ports.size() != static_cast<std::size_t>(request.num_conn))
+      return bad("it has " + std::to_string(session.ports.size()) + " ports for " +
+                 std::to_string(request.num_conn) + " listeners");
+    session.listeners = document.at("listeners").get<std::vector<std::string>>();
+    session.prod_listeners = document.at("prod_listeners").get<std::vector<std::string>>();
+    session.nonces = document.at("nonces").get<std::set<std::string>>();
+    session.born = from_ms(document.at("born_ms"));
+    session.ready_since = from_ms(document.at("ready_since_ms"));
+    if (document.contains("targets")) {
+      UpdateTargets targets;
+      targets.uid = request.key.uid;
+      targets.role = request.key.role;
+      for (const auto& target : document.at("targets")) {
+        auto endpoint = parse_endpoint(target.get<std::string>());
+        if (!endpoint) return bad(endpoint.error().message);
+        targets.targets.push_back(std::move(*endpoint));
+      }
+      targets.transport = document.at("targets_transport").get<std::string>();
+      targets.data_key = secret(document.at("data_key"));
+      session.targets = std::move(targets);
+    }
+    if (session.phase == Phase::ready && (!session.targets || session.targets->targets.empty()))
+      return bad("it is set up and has no targets");
+    return session;
+  } catch (const json::exception& error) {
+    return bad(error.what());
+  } catch (const std::invalid_argument& error) {
+    return bad(error.what());
+  }
+}
+
+}  // namespace scistream::session

@@ -1,0 +1,238 @@
+// What every store keeps to, and what the one on disk adds.
+#include "session/store.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "session/released_ids.hpp"
+#include "session/sqlite_store.hpp"
+#include "session/stored_json.hpp"
+#include "support/memory_store.hpp"
+#include "support/temporary_directory.hpp"
+
+namespace scistream::session {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::system_clock;
+
+system_clock::time_point at(std::int64_t ms) { return system_clock::time_point(milliseconds(ms)); }
+
+StoredSession a_session(const std::string& uid, Role role = Role::producer) {
+  StoredSession session;
+  session.request.key = {uid, role};
+  session.request.num_conn = 2;
+  session.request.rate_mbps = 100;
+  session.request.rate_is_explicit = true;
+  session.request.labels = {{"job", "42"}, {"note", "a \"quoted\" é"}};
+  session.request.app_key = Secret::random(key_size);
+  session.request.lifetime = milliseconds(5'000);
+  session.request.claim = "claim";
+  session.request.caller_host = "10.0.0.1";
+  session.phase = Phase::ready;
+  session.rate_is_leased = true;
+  session.ports = {5100, 65535};
+  session.listeners = {"127.0.0.1:5100", "[::1]:65535"};
+  session.prod_listeners = {"10.0.0.9:7000"};
+  session.targets = UpdateTargets{};
+  session.targets->targets = {{"10.0.0.9", 7000}, {"::1", 7001}};
+  session.targets->data_key = Secret::random(key_size);
+  session.nonces = {"0123456789abcdef", "fedcba9876543210"};
+  session.born = at(1'700'000'000'123);
+  session.ready_since = at(1'700'000'001'456);
+  return session;
+}
+
+void expect_equal(const StoredSession& a, const StoredSession& b) {
+  EXPECT_EQ(to_json(a), to_json(b));
+  EXPECT_EQ(a.request.app_key, b.request.app_key);
+  EXPECT_TRUE(same_values(a.request, b.request));
+  ASSERT_EQ(a.targets.has_value(), b.targets.has_value());
+  if (a.targets) {
+    EXPECT_EQ(a.targets->data_key, b.targets->data_key);
+  }
+}
+
+struct InMemory {
+  std::shared_ptr<Store> open() { return store; }
+  std::shared_ptr<Store> store = std::make_shared<MemoryStore>();
+};
+
+struct OnDisk {
+  std::shared_ptr<Store> open() {
+    auto store = SqliteStore::open(folder.path() / "sessions.db", null_logger());
+    EXPECT_TRUE(store.ok()) << store.error().message;
+    return std::move(*store);
+  }
+  TemporaryDirectory folder;
+};
+
+template <class Place>
+class StoreContract : public ::testing::Test {
+ protected:
+  Place place;
+};
+using Places = ::testing::Types<InMemory, OnDisk>;
+TYPED_TEST_SUITE(StoreContract, Places);
+
+TYPED_TEST(StoreContract, GivesBackWhatItWasGivenAlsoToItsSuccessor) {
+  const auto first = a_session("b");
+  auto second = a_session("a", Role::consumer);
+  second.phase = Phase::hello;
+  second.targets.reset();
+  second.request.app_key = {};
+  {
+    const auto store = this->place.open();
+    ASSERT_TRUE(store->save(first).ok());
+    ASSERT_TRUE(store->save(second).ok());
+  }
+  const auto contents = this->place.open()->load();
+  ASSERT_TRUE(contents.ok());
+  ASSERT_EQ(contents->sessions.size(), 2U);
+  expect_equal(contents->sessions[0], second);
+  expect_equal(contents->sessions[1], first);
+  EXPECT_TRUE(contents->released.empty());
+}
+
+TYPED_TEST(StoreContract, SavingAgainReplaces) {
+  auto session = a_session("a");
+  const auto store = this->place.open();
+  ASSERT_TRUE(store->save(session).ok());
+  session.phase = Phase::ended;
+  session.draining = true;
+  ASSERT_TRUE(store->save(session).ok());
+  const auto contents = store->load();
+  ASSERT_EQ(contents->sessions.size(), 1U);
+  EXPECT_EQ(contents->sessions.front().phase, Phase::ended);
+  EXPECT_TRUE(contents->sessions.front().draining);
+}
+
+TYPED_TEST(StoreContract, ForgettingRemembersTheIdAndLeavesTheOtherRole) {
+  {
+    const auto store = this->place.open();
+    ASSERT_TRUE(store->save(a_session("a", Role::producer)).ok());
+    ASSERT_TRUE(store->save(a_session("a", Role::consumer)).ok());
+    ASSERT_TRUE(store->forget({"a", Role::producer}, at(5)).ok());
+    ASSERT_TRUE(store->forget({"never there", Role::producer}, at(6)).ok());
+  }
+  const auto contents = this->place.open()->load();
+  ASSERT_EQ(contents->sessions.size(), 1U);
+  EXPECT_EQ(contents->sessions.front().request.key.role, Role::consumer);
+  ASSERT_EQ(contents->released.size(), 2U);
+  EXPECT_EQ(contents->released.front().uid, "a");
+  EXPECT_EQ(contents->released.front().when, at(5));
+}
+
+TEST(SqliteStore, IsPrivate) {
+  OnDisk disk;
+  const auto store = disk.open();
+  ASSERT_TRUE(store->save(a_session("a")).ok());
+  for (const auto& file : std::filesystem::directory_iterator(disk.folder.path())) {
+    EXPECT_EQ(file.status().permissions() & std::filesystem::perms::mask,
+              std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << file.path();
+  }
+}
+
+TEST(SqliteStore, DoesNotGrowWithWhatHasEnded) {
+  OnDisk disk;
+  const auto file = disk.folder.path() / "sessions.db";
+  const auto rounds = [&](int count) {
+    const auto store = disk.open();
+    for (int i = 0; i < count; ++i) {
+      const auto session = a_session("session-" + std::to_string(i));
+      ASSERT_TRUE(store->save(session).ok());
+      ASSERT_TRUE(store->forget(session.request.key, at(i)).ok());
+    }
+  };
+  const int full = static_cast<int>(ReleasedIds::most) + 500;
+  rounds(full);
+  const auto size = std::filesystem::file_size(file);
+  rounds(full);
+  EXPECT_LE(std::filesystem::file_size(file), size * 5 / 4);
+}
+
+TEST(SqliteStore, RemembersNoMoreReleasedIdsThanTheProtocolSays) {
+  OnDisk disk;
+  const auto store = disk.open();
+  for (std::size_t i = 0; i < ReleasedIds::most + 500; ++i)
+    ASSERT_TRUE(store->forget({"s" + std::to_string(i), Role::producer}, at(0)).ok());
+  EXPECT_EQ(store->load()->released.size(), ReleasedIds::most);
+}
+
+TEST(SqliteStore, ADamagedFileIsMovedAside) {
+  for (const std::string& damage : {std::string("this is no database"), std::string(5'000, 'x')}) {
+    OnDisk disk;
+    const auto file = disk.folder.path() / "sessions.db";
+    std::ofstream(file) << damage;
+    const auto store = disk.open();
+    ASSERT_TRUE(store->save(a_session("a")).ok());
+    bool kept = false;
+    for (const auto& other : std::filesystem::directory_iterator(disk.folder.path()))
+      kept = kept || other.path().filename().string().starts_with("sessions.db.damaged-");
+    EXPECT_TRUE(kept);
+  }
+}
+
+TEST(SqliteStore, DamageFurtherInIsFoundAsWell) {
+  OnDisk disk;
+  const auto file = disk.folder.path() / "sessions.db";
+  {
+    const auto store = disk.open();
+    for (int i = 0; i < 50; ++i) ASSERT_TRUE(store->save(a_session("s" + std::to_string(i))).ok());
+  }
+  {
+    std::fstream page(file, std::ios::in | std::ios::out | std::ios::binary);
+    page.seekp(3 * 4096);
+    page << std::string(4096, '\x5a');
+  }
+  const auto contents = disk.open()->load();
+  ASSERT_TRUE(contents.ok());
+  EXPECT_LT(contents->sessions.size(), 50U);
+}
+
+TEST(SqliteStore, ANewerVersionsFileIsLeftAlone) {
+  OnDisk disk;
+  const auto file = disk.folder.path() / "sessions.db";
+  disk.open().reset();
+  {
+    std::fstream header(file, std::ios::in | std::ios::out | std::ios::binary);
+    header.seekp(60);  // user_version, big-endian
+    header << std::string("\0\0\0\x63", 4);
+  }
+  const auto store = SqliteStore::open(file, null_logger());
+  ASSERT_FALSE(store.ok());
+  EXPECT_EQ(store.error().cause, Cause::failed_precondition);
+  EXPECT_NE(store.error().message.find("newer version"), std::string::npos);
+}
+
+TEST(SqliteStore, AFolderThatIsNotThereIsNamed) {
+  const auto store = SqliteStore::open("/nowhere/sessions.db", null_logger());
+  ASSERT_FALSE(store.ok());
+  EXPECT_NE(store.error().message.find("/nowhere/sessions.db"), std::string::npos);
+}
+
+TEST(StoredJson, RefusesWhatCannotBe) {
+  const auto refused = [](const std::string& from, const std::string& to) {
+    std::string text = to_json(a_session("a"));
+    EXPECT_TRUE(stored_session(text).ok());
+    const auto place = text.find(from);
+    EXPECT_NE(place, std::string::npos) << from;
+    text.replace(place, from.size(), to);
+    return !stored_session(text).ok();
+  };
+  EXPECT_TRUE(refused("\"PROD\"", "\"ANY\""));
+  EXPECT_TRUE(refused("\"uid\":\"a\"", "\"uid\":\"../a\""));
+  EXPECT_TRUE(refused("\"num_conn\":2", "\"num_conn\":0"));
+  EXPECT_TRUE(refused("[5100,65535]", "[5100]"));
+  EXPECT_TRUE(refused("\"phase\":\"ready\"", "\"phase\":\"fresh\""));
+  EXPECT_TRUE(refused("10.0.0.9:7000\",\"[::1]", "10.0.0.9:0\",\"[::1]"));
+  EXPECT_TRUE(refused("\"nonces\"", "\"nonsense\""));
+  EXPECT_FALSE(stored_session("").ok());
+  EXPECT_FALSE(stored_session("[]").ok());
+}
+
+}  // namespace
+}  // namespace scistream::session
