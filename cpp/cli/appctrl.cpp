@@ -1,4 +1,5 @@
 // appctrl, the application controller: says Hello beside an application, and starts it.
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -18,6 +19,8 @@ using namespace scistream;  // NOLINT(google-build-using-namespace): a program, 
 
 /// Of `appctrl run` for failures that are not the application's.
 constexpr int own_failure = 125;
+/// How long `appctrl mock` waits for a session that is not there yet.
+constexpr std::chrono::seconds mock_patience{5};
 
 constexpr auto examples = R"(
 Examples:
@@ -41,6 +44,7 @@ struct Settings {
   std::string role;
   std::string listen;
   std::filesystem::path key_file;
+  std::string token;  ///< Empty: none.
   std::chrono::milliseconds wait{0};
   std::chrono::milliseconds timeout{180'000};
   std::vector<std::string> command;
@@ -70,13 +74,20 @@ Result<client::AppHello> hello_of(const Settings& settings) {
   return hello;
 }
 
-Result<session::HelloAnswer> say_hello(Settings& settings, bool wait_ready) {
+Result<session::HelloAnswer> say_hello(Settings& settings, bool wait_ready,
+                                       cli::Warnings warnings = cli::Warnings::always) {
   auto hello = hello_of(settings);
   if (!hello) return hello.error();
   const auto server = parse_endpoint(settings.server);
   if (!server) return server.error();
-  auto options = cli::client_options(settings.client);
+  auto options = cli::client_options(settings.client, warnings);
   if (!options) return options.error();
+  if (!settings.token.empty() && !settings.client.tls && !is_loopback(server->host)) {
+    return Error{Cause::invalid_argument,
+                 "an access token does not travel over plaintext off this machine; leave "
+                 "--ssl=False out"};
+  }
+  options->token = settings.token;
   options->state_directory.clear();  // remembers nothing
   hello->wait_ready = wait_ready && hello->role == Role::consumer;
   cli::block_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2});
@@ -99,6 +110,27 @@ Status hello(Settings& settings) {
     return {};
   }
   for (const std::string& listener : answer->listeners) std::printf("%s\n", listener.c_str());
+  return {};
+}
+
+/// What the application controllers in the field do, with their words.
+Status mock(Settings& settings, const std::string& token, const std::string& ip) {
+  if (token != "INVALID_TOKEN" && token != "-") settings.token = token;
+  if (const auto role = parse_role(settings.role); role && *role == Role::producer) {
+    constexpr std::array<std::uint16_t, 5> ports{5074, 5075, 5076, 37000, 47000};
+    for (const std::uint16_t port : ports) {
+      settings.listen += (settings.listen.empty() ? "" : ",") + to_string(Endpoint{ip, port});
+    }
+  }
+  settings.wait = mock_patience;
+  std::printf("AppCtrl: SENDING HELLO\n");
+  std::fflush(stdout);
+  const auto answer = say_hello(settings, false, cli::Warnings::verbose_only);
+  if (!answer) {
+    std::printf("Error sending hello message: %s\n", answer.error().message.c_str());
+    return answer.error();
+  }
+  std::printf("AppCtrl: Hello sent\nCreated AppCtrl instance\n");
   return {};
 }
 
@@ -155,10 +187,22 @@ int main(int argc, char** argv) {
   CLI::App* running = app.add_subcommand("run", "Say Hello, then start the application");
   add_options(*running, settings);
   running->add_option("command", settings.command, "-- CMD ARGS")->required();
+  std::string token;
+  std::string ip = "127.0.0.1";
+  CLI::App* mocking = app.add_subcommand(
+      "mock", "Say Hello for the five ports that scripts in the field use, and start nothing");
+  mocking->add_option("uid", settings.uid, "The session's id")->required();
+  mocking->add_option("s2cs", settings.server, "This facility's control server, HOST:PORT")
+      ->required();
+  mocking->add_option("token", token, "An access token, or INVALID_TOKEN for none")->required();
+  mocking->add_option("role", settings.role, "PROD or CONS")->required();
+  mocking->add_option("ip", ip, "Where the application listens")->capture_default_str();
+  cli::add_client_options(*mocking, settings.client);
   int code = 0;
-  const int failed = cli::run(app, cli::normalized(argc, argv, {"hello", "run"}),
+  const int failed = cli::run(app, cli::normalized(argc, argv, {"hello", "run", "mock"}),
                               [&] {
                                 if (greeting->parsed()) return hello(settings);
+                                if (mocking->parsed()) return mock(settings, token, ip);
                                 code = run(settings);
                                 return Status();
                               },

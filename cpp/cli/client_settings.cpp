@@ -34,17 +34,21 @@ void choose_state_directory(ClientSettings& settings) {
   if (settings.state_directory.empty()) settings.state_directory = default_state_directory();
 }
 
-Result<client::ClientOptions> client_options(ClientSettings& settings) {
+Result<client::ClientOptions> client_options(ClientSettings& settings, Warnings warnings) {
   choose_state_directory(settings);
   client::ClientOptions options;
   options.tls = settings.tls;
   options.state_directory = settings.state_directory;
   if (!settings.tls) {
-    std::fprintf(
-        stderr, "%s\n",
-        styled("PLAINTEXT: --ssl=False, anyone on the path can read and change the control channel",
-               Style::red, STDERR_FILENO)
-            .c_str());
+    const bool warn = warnings == Warnings::always || settings.verbose;
+    if (warn) {
+      std::fprintf(
+          stderr, "%s\n",
+          styled(
+              "PLAINTEXT: --ssl=False, anyone on the path can read and change the control channel",
+              Style::red, STDERR_FILENO)
+              .c_str());
+    }
     return options;
   }
   auto roots = client::trusted_certificates(settings.server_cert, settings.state_directory);

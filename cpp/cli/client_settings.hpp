@@ -29,8 +29,13 @@ void add_place_options(CLI::App& app, ClientSettings& settings);
 /// Chooses the state folder if none was given. Safe to repeat.
 void choose_state_directory(ClientSettings& settings);
 
-/// With certificates read and the state folder chosen. Warns on stderr of a plaintext channel.
-Result<client::ClientOptions> client_options(ClientSettings& settings);
+/// When to say on stderr that the channel is plaintext. Scripts in the field take anything there
+/// for a failure of the commands that they know.
+enum class Warnings { always, verbose_only };
+
+/// With certificates read and the state folder chosen.
+Result<client::ClientOptions> client_options(ClientSettings& settings,
+                                             Warnings warnings = Warnings::always);
 
 /// The control servers named by `--prod`, `--cons` and `--s2cs`, else those remembered for `uid`.
 Result<std::vector<Endpoint>> places_of(const ClientSettings& settings,

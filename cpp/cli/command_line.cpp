@@ -10,10 +10,28 @@
 #include <cstdlib>
 #include <exception>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/terminal.hpp"
 
 namespace scistream::cli {
+
+namespace {
+
+/// True, False and their kin, in any case.
+std::optional<bool> parse_switch(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const char* yes : {"true", "1", "yes", "on"}) {
+    if (text == yes) return true;
+  }
+  for (const char* no : {"false", "0", "no", "off"}) {
+    if (text == no) return false;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 std::vector<std::string> normalized(int argc, char** argv,
                                     const std::vector<std::string>& commands) {
@@ -26,6 +44,11 @@ std::vector<std::string> normalized(int argc, char** argv,
       const auto end = std::min(argument.find('='), argument.size());
       std::replace(argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '_',
                    '-');
+      if (argument == "--ssl" || argument == "--mock") {
+        // What follows may be its value, or an argument of its own.
+        const bool valued = i + 1 < argc && parse_switch(argv[i + 1]);
+        argument += std::string("=") + (valued ? argv[++i] : "True");
+      }
     } else if (ours) {
       std::string dashed = argument;
       std::replace(dashed.begin(), dashed.end(), '_', '-');
@@ -101,16 +124,10 @@ CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value,
       .add_option_function<std::string>(
           names,
           [&value, names](const std::string& text) {
-            std::string lower = text;
-            std::transform(lower.begin(), lower.end(), lower.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-            if (lower == "true" || lower == "1" || lower == "yes" || lower == "on") {
-              value = true;
-            } else if (lower == "false" || lower == "0" || lower == "no" || lower == "off") {
-              value = false;
-            } else {
+            const auto given = parse_switch(text);
+            if (!given)
               throw CLI::ValidationError(names, "'" + text + "' is neither True nor False");
-            }
+            value = *given;
           },
           description)
       ->expected(0, 1)

@@ -234,12 +234,18 @@ Status run_req_file(RequestSettings& settings) {
 
 Status release_session(ClientSettings& settings, const std::string& uid) {
   if (auto status = check_uid(uid); !status) return status;
-  auto options = client_options(settings);
+  auto options = client_options(settings, Warnings::verbose_only);
   if (!options) return options.error();
   client::UserClient client(*options);
   const auto places = places_of(settings, client, uid);
-  if (!places) return places.error();
-  if (auto status = client.release(uid, *places); !status) return status;
+  if (!places && places.error().cause != Cause::not_found) return places.error();
+  // Without another place scripts in the field mean the control server beside them.
+  const std::vector<Endpoint> beside{{"localhost", 5000}};
+  if (auto status = client.release(uid, places ? *places : beside); !status) {
+    if (!places && status.error().cause == Cause::unavailable) return places.error();
+    if (!settings.json) std::printf("Error during release: %s\n", status.error().message.c_str());
+    return status;
+  }
   forget_session_keys(settings.state_directory, uid);
   if (settings.json) {
     std::printf("%s\n", json{{"uid", uid}, {"released", true}}

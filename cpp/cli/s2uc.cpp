@@ -11,6 +11,7 @@
 #include "cli/session_files.hpp"
 #include "cli/session_views.hpp"
 #include "cli/signals.hpp"
+#include "cli/step_commands.hpp"
 #include "cli/terminal.hpp"
 
 namespace {
@@ -205,18 +206,22 @@ int main(int argc, char** argv) {
   CLI::App* asking = app.add_subcommand("info", "Show what a control server is and has left");
   cli::add_client_options(*asking, client);
   asking->add_option("--s2cs", client.s2cs, "Control server, HOST:PORT")->required();
+  cli::StepCommands steps(app, client);
 
-  return cli::run(
-      app, cli::normalized(argc, argv, {"request", "release", "status", "watch", "list", "info"}),
-      [&] {
-        if (requesting->parsed()) return cli::request_session(request);
-        if (releasing->parsed()) return cli::release_session(client, uid);
-        if (showing->parsed()) return show_status(client, uid);
-        if (watching->parsed()) return watch(client, uid);
-        if (listing->parsed()) return list_sessions(client);
-        if (asking->parsed()) return show_info(client);
-        if (!request.req_file.empty()) return cli::run_req_file(request);
-        return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
-      },
-      {client.json, &uid});
+  std::vector<std::string> commands{"request", "release", "status", "watch", "list", "info"};
+  commands.insert(commands.end(), cli::StepCommands::names().begin(),
+                  cli::StepCommands::names().end());
+  return cli::run(app, cli::normalized(argc, argv, commands),
+                  [&] {
+                    if (steps.parsed()) return steps.run();
+                    if (requesting->parsed()) return cli::request_session(request);
+                    if (releasing->parsed()) return cli::release_session(client, uid);
+                    if (showing->parsed()) return show_status(client, uid);
+                    if (watching->parsed()) return watch(client, uid);
+                    if (listing->parsed()) return list_sessions(client);
+                    if (asking->parsed()) return show_info(client);
+                    if (!request.req_file.empty()) return cli::run_req_file(request);
+                    return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
+                  },
+                  {client.json, &uid});
 }

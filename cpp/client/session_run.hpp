@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "client/facility_side.hpp"
 #include "control/control_client.hpp"
 #include "session/client_machine.hpp"
 
@@ -64,31 +65,22 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
   void cancel();
 
  private:
-  struct Side {
-    control::ControlClient* client = nullptr;
-    Role role = Role::producer;
-    bool request_open = false;
-    control::ControlClient::Handle call;
-    session::RequestAnswer answer;
-    std::chrono::milliseconds hello_backoff{20};
-    Scheduler::Timer hello_timer;
-  };
-
   void apply(session::ClientInput input);
   void fail(Error error);
-  void send_request(Side& side);
-  void say_hello(Side& side);
+  [[nodiscard]] session::Request wanted(Role role, const control::ControlClient& producer,
+                                        const control::ControlClient& consumer) const;
+  void send_request(FacilitySide& side);
   void make_map();
-  void send_update(Side& side, std::vector<Endpoint> targets);
-  void send_release(Side& side);
+  void send_update(FacilitySide& side, std::vector<Endpoint> targets);
+  void send_release(FacilitySide& side);
   void report_ready();
   void report_ended();
 
   Scheduler& scheduler_;
   SessionRequest request_;
   const std::string claim_ = Secret::random(16).hex();
-  Side producer_;
-  Side consumer_;
+  FacilitySide producer_;
+  FacilitySide consumer_;
   session::ClientMachine machine_;
   Observe observe_;
   Done done_;

@@ -41,6 +41,21 @@ std::vector<Result<T>> ask_all(const std::vector<Endpoint>& servers, Interrupt* 
   return answers;
 }
 
+std::int64_t seconds_since_1970() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+/// What a run ends with, which an interrupt cancels.
+template <class T, class Run>
+Result<T> finished(Run& run, typename Run::Observe observe, Interrupt* interrupt) {
+  if (interrupt != nullptr) interrupt->set([keep = run.shared_from_this()] { keep->cancel(); });
+  auto result = wait_for<T>([&](auto done) { run.start(std::move(observe), done); });
+  if (interrupt != nullptr) interrupt->clear();
+  return result;
+}
+
 }  // namespace
 
 void merge(std::vector<session::SessionView>& views,
@@ -95,25 +110,38 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
                                           SessionRequest request, SessionRun::Observe observe,
                                           Interrupt* interrupt) {
   if (request.uid.empty()) request.uid = random_uid();
-  BookEntry entry{request.uid, to_string(prod), to_string(cons),
-                  std::chrono::duration_cast<std::chrono::seconds>(
-                      std::chrono::system_clock::now().time_since_epoch())
-                      .count()};
-  bool ours = false;  // nobody had requested this id from here before
-  if (!options_.state_directory.empty()) {
-    // Before anything is reserved: a client that dies now must not leave a session it cannot name.
-    const auto claimed = book_.claim(entry);
-    if (!claimed) return claimed.error();
-    ours = *claimed;
-  }
-  auto run = std::make_shared<SessionRun>(scheduler_, at(prod), at(cons), std::move(request));
-  if (interrupt != nullptr) interrupt->set([run] { run->cancel(); });
-  auto result = wait_for<SessionResult>([&](auto done) { run->start(std::move(observe), done); });
-  if (interrupt != nullptr) interrupt->clear();
-  if (options_.state_directory.empty()) return result;
-  // The entry of a session requested earlier stays as it was, unless this one takes its place.
-  if (result && !ours) (void)book_.remember(entry);
-  if (!result && ours) book_.forget(entry.uid);
+  const BookEntry entry{request.uid, to_string(prod), to_string(cons), seconds_since_1970()};
+  return remembered<SessionResult>(entry, [&] {
+    const auto run =
+        std::make_shared<SessionRun>(scheduler_, at(prod), at(cons), std::move(request));
+    return finished<SessionResult>(*run, std::move(observe), interrupt);
+  });
+}
+
+Result<HalfResult> UserClient::request_half(const Endpoint& server, HalfRequest request,
+                                            HalfSession::Observe observe, Interrupt* interrupt,
+                                            HalfStep* failed_at) {
+  BookEntry entry{request.uid, "", "", seconds_since_1970()};
+  // The other half may have been requested from here as well.
+  if (const auto present = book_.find(request.uid)) entry = *present;
+  (request.role == Role::producer ? entry.prod : entry.cons) = to_string(server);
+  return remembered<HalfResult>(entry, [&] {
+    const auto run = std::make_shared<HalfSession>(scheduler_, at(server), std::move(request));
+    auto result = finished<HalfResult>(*run, std::move(observe), interrupt);
+    if (failed_at != nullptr) *failed_at = run->failed_at();
+    return result;
+  });
+}
+
+template <class T, class SetUp>
+Result<T> UserClient::remembered(const BookEntry& entry, SetUp set_up) {
+  if (options_.state_directory.empty()) return set_up();
+  // Before anything is reserved: a client that dies now must not leave a session it cannot name.
+  const auto ours = book_.claim(entry);
+  if (!ours) return ours.error();
+  auto result = set_up();
+  if (result && !*ours) (void)book_.remember(entry);
+  if (!result && *ours) book_.forget(entry.uid);
   return result;
 }
 
@@ -197,6 +225,7 @@ Result<std::vector<Endpoint>> UserClient::servers_of(const std::string& uid) con
   if (!entry) return entry.error();
   std::vector<Endpoint> servers;
   for (const std::string& text : {entry->prod, entry->cons}) {
+    if (text.empty()) continue;  // only the other half was requested from here
     const auto endpoint = parse_endpoint(text);
     if (!endpoint) return endpoint.error();
     if (std::find(servers.begin(), servers.end(), *endpoint) == servers.end())

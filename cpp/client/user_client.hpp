@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "client/half_session.hpp"
 #include "client/session_book.hpp"
 #include "client/session_run.hpp"
 #include "net/asio_scheduler.hpp"
@@ -55,6 +56,12 @@ class UserClient {
                                 SessionRun::Observe observe = nullptr,
                                 Interrupt* interrupt = nullptr);
 
+  /// Sets one facility's half of a session up, remembers it. As `request`, otherwise; `failed_at`
+  /// gets the step that failed.
+  Result<HalfResult> request_half(const Endpoint& server, HalfRequest request,
+                                  HalfSession::Observe observe = nullptr,
+                                  Interrupt* interrupt = nullptr, HalfStep* failed_at = nullptr);
+
   /// Ends a session at these control servers, in parallel; forgets it. Already ended is a success;
   /// `not_found` only if none of them ever knew it.
   Status release(const std::string& uid, const std::vector<Endpoint>& servers);
@@ -90,6 +97,11 @@ class UserClient {
   control::ControlClient& at(const Endpoint& server);
 
  private:
+  /// Runs `set_up` with its entry in the book: one of a session that fails is taken out again,
+  /// one that was there before stays as it was unless the session takes its place.
+  template <class T, class SetUp>
+  Result<T> remembered(const BookEntry& entry, SetUp set_up);
+
   ClientOptions options_;
   SessionBook book_;
   net::AsioScheduler scheduler_;

@@ -147,12 +147,13 @@ class DeployedServer:
         self.listener = listener  # opens a bridge to the targets of an update; its address
         self.rpcs: list[str] = []
         self.updates: dict[str, list[str]] = {}
+        self.before: dict[str, Callable[[Any], object]] = {}  # run first, with the rpc's context
         self._lock = threading.Condition()
         self._hellos: dict[str, list[str] | None] = {}
         self._server = grpc.server(futures.ThreadPoolExecutor(10))
         handlers = {
             rpc: grpc.unary_unary_rpc_method_handler(
-                getattr(self, f"_{rpc}"),
+                self._handler(rpc),
                 request_deserializer=MESSAGES[request].FromString,
                 response_serializer=MESSAGES[response].SerializeToString,
             )
@@ -164,6 +165,21 @@ class DeployedServer:
         self.address = listener([])
         self.endpoint = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
+
+    def _handler(self, rpc: str) -> Callable[[Any, Any], Any]:
+        def handle(request: Any, context: Any) -> Any:
+            if first := self.before.get(rpc):
+                first(context)
+            return getattr(self, f"_{rpc}")(request, context)
+
+        return handle
+
+    def die(self, context: Any) -> None:
+        """Cuts every call, the one of this context included, and listens no more."""
+        cut = threading.Event()
+        context.add_callback(cut.set)
+        self._server.stop(0)
+        assert cut.wait(LIMIT)
 
     def stop(self) -> None:
         self._server.stop(None).wait(LIMIT)

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import grpc  # type: ignore[import-untyped]
+
 from applications import Application, application, connect, digest, fetch, payload, sends
 from deployed_peer import DeployedServer, deployed_server
 from facility import Client, Facility
@@ -100,6 +102,59 @@ def test_a_failure_there_releases_here(tmp_path: Path) -> None:
         assert theirs.endpoint in done.json["error"]["message"]
         assert "Entry already found" in done.json["error"]["message"]
         assert ours.taken == []
+
+
+def expect_failure(
+    tmp_path: Path, ours: Facility, theirs: DeployedServer, code: int, *flags: object
+) -> str:
+    """Our half is released, theirs was asked to; the message."""
+    user = Client(tmp_path, ours)
+    places = ["--prod", ours.endpoint, "--cons", theirs.endpoint]
+    done = user.s2uc("request", "--json", *places, "--prod-app", "127.0.0.1:9", *flags)
+    assert done.rc == code, done.err
+    assert done.seconds < 15  # retries and the release end after 5 s each
+    assert ours.taken == []
+    assert user.leased(ours) == 0
+    message: str = done.json["error"]["message"]
+    return message
+
+
+def test_one_that_never_answers_is_given_up_after_five_seconds(tmp_path: Path) -> None:
+    with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
+        stopped = threading.Event()
+        theirs.before["update"] = lambda _: stopped.wait(20)
+        message = expect_failure(tmp_path, ours, theirs, 6)
+        assert theirs.endpoint in message
+        assert "did not answer in time" in message
+        assert theirs.rpcs[-1] == "release"
+        stopped.set()
+
+
+def test_one_that_does_not_want_us_says_so(tmp_path: Path) -> None:
+    with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
+        theirs.before["hello"] = lambda context: context.abort(
+            grpc.StatusCode.UNAUTHENTICATED, "Authentication token required"
+        )
+        message = expect_failure(tmp_path, ours, theirs, 3)
+        assert theirs.endpoint in message
+        assert "Authentication token required" in message
+
+
+def test_one_that_refuses_every_hello_ends_with_our_limit(tmp_path: Path) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("no")
+
+    with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
+        theirs.before["hello"] = refuse
+        expect_failure(tmp_path, ours, theirs, 6, "--timeout", "1s")
+        assert theirs.rpcs[-1] == "release"
+
+
+def test_one_that_dies_before_its_update_releases_here(tmp_path: Path) -> None:
+    with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
+        theirs.before["update"] = theirs.die
+        message = expect_failure(tmp_path, ours, theirs, 5)
+        assert theirs.endpoint in message
 
 
 def test_commands_that_it_does_not_know_say_so(tmp_path: Path) -> None:

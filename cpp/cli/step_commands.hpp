@@ -1,0 +1,52 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/client_settings.hpp"
+
+namespace scistream::cli {
+
+/// The commands that deal with one facility at a time, as scripts in the field use them: their
+/// options and the lines they print on stdout are fixed (PROTOCOL §5), and nothing is on stderr
+/// when they succeed.
+class StepCommands {
+ public:
+  /// Adds `prod-req`, `cons-req`, `inbound-request` and `outbound-request` to `app`.
+  StepCommands(CLI::App& app, ClientSettings& client);
+  StepCommands(const StepCommands&) = delete;
+  StepCommands& operator=(const StepCommands&) = delete;
+
+  /// Their names, for `normalized`.
+  static const std::vector<std::string>& names();
+  /// Whether one of them was given.
+  [[nodiscard]] bool parsed() const;
+  Status run();
+  /// The session's id, once it is known.
+  [[nodiscard]] const std::string& uid() const { return uid_; }
+
+ private:
+  struct Command {
+    CLI::App* app = nullptr;
+    Role role = Role::producer;
+    bool says_hello = false;
+    CLI::Option* rate = nullptr;
+  };
+  void add(CLI::App& app, const char* name, const char* description, Command command);
+
+  ClientSettings& client_;
+  std::vector<std::unique_ptr<Command>> commands_;
+  std::string uid_;
+  std::string prod_listeners_;
+  std::string remote_ip_ = "127.0.0.1";
+  std::string receiver_ports_;
+  std::string scope_;
+  int num_conn_ = 5;
+  long long rate_ = 10'000;
+  bool mock_ = false;
+  std::chrono::milliseconds timeout_{190'000};
+};
+
+}  // namespace scistream::cli

@@ -1,0 +1,97 @@
+#include "client/facility_side.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace scistream::client {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds longest_hello_backoff{500};
+/// For the answer to the request, when that to its hello is a refusal.
+constexpr milliseconds verdict_limit{1'000};
+
+}  // namespace
+
+FacilitySide::FacilitySide(Scheduler& scheduler, control::ControlClient& client,
+                           session::Request wanted)
+    : scheduler_(scheduler), client_(client), wanted_(std::move(wanted)) {}
+
+Error FacilitySide::named(Error error) const {
+  const std::string where = to_string(client_.access().endpoint);
+  if (error.message.find(where) == std::string::npos) error.message = where + ": " + error.message;
+  return error;
+}
+
+void FacilitySide::request(milliseconds timeout, Done done, Fail fail) {
+  request_open_ = true;
+  call_ = client_.request(wanted_, timeout,
+                          [this, keep = owner_.lock(), done = std::move(done),
+                           fail = std::move(fail)](Result<session::RequestAnswer> answer) {
+                            request_open_ = false;
+                            hello_timer_.cancel();
+                            if (!answer) return fail(named(answer.error()));
+                            answer_ = std::move(*answer);
+                            done();
+                          });
+}
+
+void FacilitySide::say_hello(std::vector<std::string> listeners, Done taken, Fail fail) {
+  auto message = std::make_shared<session::Hello>();
+  message->uid = wanted_.key.uid;
+  message->role = wanted_.key.role;
+  message->role_is_binding = true;
+  message->prod_listeners = std::move(listeners);
+  hello(message, taken, fail);
+}
+
+void FacilitySide::hello(const std::shared_ptr<const session::Hello>& message, const Done& taken,
+                         const Fail& fail) {
+  client_.hello(
+      *message, wanted_.app_key, control::ControlClient::quick,
+      [this, keep = owner_.lock(), message, taken, fail](Result<session::HelloAnswer> answer) {
+        if (answer) return taken();
+        if (!request_open_) return;
+        // A deployed server reports a hello that overtook its req as UNKNOWN; ours as not found.
+        const Cause cause = answer.error().cause;
+        if (cause == Cause::unauthenticated) {
+          // Not our session: the answer to the request says so in a moment.
+          hello_timer_ =
+              scheduler_.after(verdict_limit, [this, keep, fail, error = named(answer.error())] {
+                if (request_open_) fail(error);
+              });
+          return;
+        }
+        if (cause != Cause::not_found && cause != Cause::failure)
+          return fail(named(answer.error()));
+        hello_timer_ = scheduler_.after(
+            hello_backoff_, [this, keep, message, taken, fail] { hello(message, taken, fail); });
+        hello_backoff_ = std::min(hello_backoff_ * 2, longest_hello_backoff);
+      });
+}
+
+void FacilitySide::update(std::vector<Endpoint> targets,
+                          std::function<void(const session::UpdateAnswer&)> done, Fail fail) {
+  session::UpdateTargets update;
+  update.uid = wanted_.key.uid;
+  update.role = wanted_.key.role;
+  update.role_is_binding = true;
+  update.targets = std::move(targets);
+  call_ = client_.update(update, [this, keep = owner_.lock(), done = std::move(done),
+                                  fail = std::move(fail)](Result<session::UpdateAnswer> answer) {
+    if (!answer) return fail(named(answer.error()));
+    done(*answer);
+  });
+}
+
+void FacilitySide::release(Done done) {
+  request_open_ = false;
+  hello_timer_.cancel();
+  if (call_) call_->cancel();
+  client_.release(wanted_.key.uid, wanted_.claim,
+                  [keep = owner_.lock(), done = std::move(done)](const Status&) { done(); });
+}
+
+}  // namespace scistream::client

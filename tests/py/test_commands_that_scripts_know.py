@@ -1,0 +1,237 @@
+"""The single-step commands: spellings, options and output lines that scripts rely on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from applications import Application, echo, fetch, payload, sends
+from applications import application as serving
+from conftest import Pair
+from deployed_peer import DeployedServer, Peer, deployed_server
+from facility import Client, Command, Facility, eventually, free_port, split
+
+HEADER = "uid; s2cs; access_token; role"
+MOCK = "4f8583bc-a4d3-11ee-9fd6-034d1fcbd7c3"
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+
+
+def inbound(facility: Facility, app: Application, *flags: object) -> list[object]:
+    host, port = split(app.endpoint)
+    where = ["--s2cs", facility.endpoint, "--remote_ip", host, "--receiver_ports", port]
+    return ["inbound_request", *where, "--num_conn", 1, *flags]
+
+
+def listeners_of(line: str) -> list[str]:
+    assert re.fullmatch(r"Listeners: \['\S+'(, '\S+')*\]", line)
+    return re.findall(r"'(\S+?)'", line)
+
+
+def test_inbound_and_outbound_print_what_they_always_did(pair: Pair) -> None:
+    data = payload(2_000_000)
+    with serving(sends(data)) as app:
+        done = pair.user.s2uc(*inbound(pair.prod, app))
+        assert (done.rc, done.err) == (0, "")
+        header, who, *steps, last = done.out.splitlines()
+        assert header == HEADER
+        match = re.fullmatch(rf"({UUID}) {pair.prod.endpoint} INVALID_TOKEN PROD", who)
+        assert match
+        assert steps == [
+            "sending client request message",
+            "started client request",
+            "waiting for hello message",
+            "sending for hello message",
+            "Hello message sent successfully",
+        ]
+        uid, producers = match[1], listeners_of(last)
+
+        where = ["--s2cs", pair.cons.endpoint, "--receiver_ports", "7000,7001", "--num-conn=1"]
+        done = pair.user.s2uc("outbound_request", *where, uid, ",".join(producers))
+        assert (done.rc, done.err) == (0, "")
+        *lines, last = done.out.splitlines()
+        assert lines == [
+            HEADER,
+            f"{uid} {pair.cons.endpoint} INVALID_TOKEN CONS",
+            "started client request",
+            "waiting for hello message",
+            "Hello message sent successfully",
+        ]
+        assert fetch(listeners_of(last)[0]) == data
+        for facility in (pair.prod, pair.cons):
+            done = pair.user.s2uc("release", uid, "--s2cs", facility.endpoint)
+            assert (done.rc, done.out, done.err) == (0, "Release completed\n", "")
+
+
+def test_prod_req_and_cons_req_wait_for_the_application_controllers(
+    pair: Pair, echo_app: Application
+) -> None:
+    flags = ["--num_conn", 2, "--s2cs"]
+    with pair.user.start("s2uc", "prod_req", *flags, pair.prod.endpoint) as producing:
+        uid = producing.line(rf"^({UUID}) \S+ INVALID_TOKEN PROD$")[1]
+        producing.line("^started client request$")
+        assert producing.out.splitlines()[2:] == [
+            "waiting for hello message",
+            "started client request",
+        ]
+        pair.user.appctrl(
+            *("hello", uid, pair.prod.endpoint, "--role", "PROD"),
+            *("--listen", echo_app.endpoint, "--wait", "5s"),
+        )
+        assert producing.wait() == 0, producing.err
+        assert producing.err == ""
+        *answers, empty, last = producing.out.splitlines()[4:]
+        producers = [line.removeprefix("listeners: ").strip('"') for line in answers[:2]]
+        assert answers == [
+            *(f'listeners: "{listener}"' for listener in producers),
+            f'prod_listeners: "{echo_app.endpoint}"',
+        ]
+        assert (empty, last) == ("", str(producers))
+    with pair.user.start(
+        "s2uc", "cons_req", *flags, pair.cons.endpoint, uid, ",".join(producers)
+    ) as consuming:
+        consuming.line("^waiting for hello message$")
+        pair.user.appctrl("hello", uid, pair.cons.endpoint, "--role", "CONS", "--wait", "5s")
+        assert consuming.wait() == 0, consuming.err
+        assert consuming.err == ""
+        *lines, last = consuming.out.splitlines()
+        assert lines[1:] == [
+            f"{uid} {pair.cons.endpoint} INVALID_TOKEN CONS",
+            "started client request",
+            "waiting for hello message",
+            "Hello message sent successfully",
+        ]
+        assert [echo(listener) for listener in listeners_of(last)] == [b"ping"] * 2
+    assert pair.user.s2uc("release", uid).rc == 0, "both halves were requested from here"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        ["inbound_request", "--remote_ip", "{ip}", "--receiver_ports", "{port}", "--mock"],
+        ["inbound-request", "--remote-ip={ip}", "--receiver-ports={port}", "--mock", "True"],
+        ["inbound-request", "--remote_ip={ip}", "--receiver_ports={port}", "--mock=True"],
+        ["inbound_request", "--mock", "--remote-ip", "{ip}", "--receiver-ports", "{port}"],
+    ],
+    ids=" ".join,
+)
+def test_every_spelling_and_the_fixed_id_of_mock(
+    pair: Pair, echo_app: Application, spelling: list[str]
+) -> None:
+    ip, port = split(echo_app.endpoint)
+    words = [word.format(ip=ip, port=port) for word in spelling]
+    done = pair.user.s2uc(*words, "--s2cs", pair.prod.endpoint, "--num_conn=2")
+    assert done.rc == 0, done.err
+    assert done.out.splitlines()[1].split()[0] == MOCK
+    listeners = listeners_of(done.out.splitlines()[-1])
+    done = pair.user.s2uc(
+        "outbound_request", "--mock", MOCK, ",".join(listeners), "--s2cs", pair.cons.endpoint
+    )
+    assert done.rc == 0, done.err
+    assert len(listeners_of(done.out.splitlines()[-1])) == 5, "their default"
+    assert pair.user.s2uc("release", MOCK).rc == 0
+
+
+def test_appctrl_mock_says_hello_for_its_five_ports(pair: Pair) -> None:
+    with Peer(pair.prod.endpoint, pair.prod.certificate) as peer:
+        request = peer.req("mocked", "PROD", 1)
+        folder = pair.user.folder / "app"
+        folder.mkdir(exist_ok=True)
+        (folder / "server.crt").write_bytes(pair.prod.certificate.read_bytes())
+        env = {k: v for k, v in pair.user.env.items() if k != "SCISTREAM_SERVER_CERT"}
+        with Command(
+            *(Path(pair.user.env["PATH"].split(":")[0]) / "appctrl", "mock", "mocked"),
+            *(pair.prod.endpoint, "INVALID_TOKEN", "PROD", "127.0.0.9"),
+            cwd=folder,
+            env=env,
+        ) as mock:
+            assert mock.wait() == 0, mock.err
+            assert mock.err == ""
+            assert mock.out.splitlines() == [
+                "AppCtrl: SENDING HELLO",
+                "AppCtrl: Hello sent",
+                "Created AppCtrl instance",
+            ]
+        ports = [5074, 5075, 5076, 37000, 47000]
+        assert list(request.result(15).prod_listeners) == [f"127.0.0.9:{port}" for port in ports]
+        peer.release("mocked")
+
+
+def test_nothing_there_is_a_failure_with_an_exit_code(pair: Pair, echo_app: Application) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    done = pair.user.s2uc("prod_req", "--s2cs", nobody)
+    assert done.rc == 5
+    assert done.out.splitlines()[-1] == "Request Failed, no Hello response"
+    assert nobody in done.err
+    done = pair.user.s2uc("release", "x", "--s2cs", nobody)
+    assert done.rc == 5
+    assert done.out.startswith("Error during release: ")
+
+
+def test_no_hello_is_a_failure_and_leaves_nothing(pair: Pair) -> None:
+    done = pair.user.s2uc("prod_req", "--s2cs", pair.prod.endpoint, "--timeout", "300ms")
+    assert done.rc == 6, done.err
+    assert done.out.splitlines()[-1] == "Request Failed, no Hello response"
+    eventually(lambda: pair.user.leased(pair.prod) == 0, "its listeners come back")
+
+
+def test_an_update_that_fails_says_so(pair: Pair) -> None:
+    done = pair.user.s2uc("outbound_request", "--s2cs", pair.cons.endpoint, "a", "nowhere")
+    assert done.rc == 2
+    assert "PROD_LSTN" in done.err
+    assert pair.user.leased(pair.cons) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["inbound_request"],
+        ["inbound_request", "--receiver_ports", "70000"],
+        ["inbound_request", "--receiver_ports", "7000", "--remote_ip", "two words"],
+        ["inbound_request", "--receiver_ports", "7000", "--num_conn", "0"],
+        ["prod_req", "--rate", "-1"],
+        ["cons_req"],
+        ["cons_req", "a"],
+        ["cons_req", "a", ""],
+        ["cons_req", "two words", "h:1"],
+        ["outbound_request", "a", "h:0"],
+        ["prod_req", "--mock", "Perhaps"],
+        ["prod_req", "--s2cs", "nowhere"],
+    ],
+    ids=" ".join,
+)
+def test_bad_arguments_are_usage_errors(pair: Pair, words: list[str]) -> None:
+    done = pair.user.s2uc(*words)
+    assert done.rc == 2, done.err
+    assert done.err.startswith("s2uc: ")
+
+
+# ---- beside deployed servers -------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Client:
+    return Client(tmp_path)
+
+
+@pytest.fixture
+def theirs() -> Iterator[DeployedServer]:
+    with deployed_server(lambda targets: targets[0] if targets else "127.0.0.1:9") as server:
+        yield server
+
+
+def test_a_deployed_control_server_gets_what_its_own_client_sends(
+    plain: Client, theirs: DeployedServer, echo_app: Application
+) -> None:
+    ip, port = split(echo_app.endpoint)
+    where = ["--s2cs", theirs.endpoint, "--ssl=False"]
+    done = plain.s2uc(
+        *("inbound_request", *where, "--remote_ip", ip, "--receiver_ports", port, "--mock")
+    )
+    assert (done.rc, done.err) == (0, ""), done.out
+    assert theirs.rpcs.count("req") == 1, "never repeated there"
+    assert theirs.updates == {MOCK: [echo_app.endpoint]}
+    done = plain.s2uc("release", MOCK, *where)
+    assert (done.rc, done.out, done.err) == (0, "Release completed\n", "")
