@@ -109,8 +109,10 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
   if (status) return 0;
   if (status.error().message.empty()) return exit_code(status.error().cause);  // reported already
   if (reporting.json || (reporting.uid != nullptr && wants_json)) {
-    std::printf("%s\n",
-                error_document(status.error(), reporting.uid ? *reporting.uid : "").c_str());
+    const bool compact = reporting.lines != nullptr && *reporting.lines;
+    std::printf(
+        "%s\n",
+        error_document(status.error(), reporting.uid ? *reporting.uid : "", compact).c_str());
   }
   print_error(app.get_name(), status.error());
   return exit_code(status.error().cause);
@@ -167,13 +169,13 @@ CLI::Option* add_duration(CLI::App& app, const std::string& names, std::chrono::
       ->type_name("DURATION");
 }
 
-std::string error_document(const Error& error, const std::string& uid) {
+std::string error_document(const Error& error, const std::string& uid, bool compact) {
   nlohmann::json document{{"error",
                            {{"cause", to_string(error.cause)},
                             {"message", error.message},
                             {"exit_code", exit_code(error.cause)}}}};
   if (!uid.empty()) document["uid"] = uid;
-  return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  return document.dump(compact ? -1 : 2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 void prepare_process() {

@@ -19,6 +19,7 @@ std::vector<std::string> normalized(int argc, char** argv,
 struct Reporting {
   const bool& json;
   const std::string* uid = nullptr;  ///< The session's id, where there is one.
+  const bool* lines = nullptr;       ///< Whether stdout holds one document a line.
 };
 
 /// Parses and runs one of the commands' programs: turns wrong usage into exit code 2, what `body`
@@ -41,8 +42,8 @@ Result<std::chrono::milliseconds> parse_duration(const std::string& text);
 CLI::Option* add_duration(CLI::App& app, const std::string& names, std::chrono::milliseconds& value,
                           const std::string& description);
 
-/// `{"error": {"cause": …, "message": …, "exit_code": …}}`
-std::string error_document(const Error& error, const std::string& uid);
+/// `{"error": {"cause": …, "message": …, "exit_code": …}}`, on one line if `compact`.
+std::string error_document(const Error& error, const std::string& uid, bool compact = false);
 
 /// Prepares a process for gRPC and pipes: SIGPIPE ignored, gRPC's own log lines off unless asked
 /// for by GRPC_VERBOSITY. First thing in every main.

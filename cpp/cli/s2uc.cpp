@@ -206,13 +206,15 @@ int main(int argc, char** argv) {
   CLI::App* asking = app.add_subcommand("info", "Show what a control server is and has left");
   cli::add_client_options(*asking, client);
   asking->add_option("--s2cs", client.s2cs, "Control server, HOST:PORT")->required();
-  cli::StepCommands steps(app, client);
+  cli::StepCommands steps(app, client, uid);
 
   std::vector<std::string> commands{"request", "release", "status", "watch", "list", "info"};
   commands.insert(commands.end(), cli::StepCommands::names().begin(),
                   cli::StepCommands::names().end());
+  bool lines = false;
   return cli::run(app, cli::normalized(argc, argv, commands),
                   [&] {
+                    lines = watching->parsed();
                     if (steps.parsed()) return steps.run();
                     if (requesting->parsed()) return cli::request_session(request);
                     if (releasing->parsed()) return cli::release_session(client, uid);
@@ -223,5 +225,5 @@ int main(int argc, char** argv) {
                     if (!request.req_file.empty()) return cli::run_req_file(request);
                     return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
                   },
-                  {client.json, &uid});
+                  {client.json, &uid, &lines});
 }

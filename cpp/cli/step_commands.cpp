@@ -54,7 +54,8 @@ const std::vector<std::string>& StepCommands::names() {
   return all;
 }
 
-StepCommands::StepCommands(CLI::App& app, ClientSettings& client) : client_(client) {
+StepCommands::StepCommands(CLI::App& app, ClientSettings& client, std::string& uid)
+    : client_(client), uid_(uid) {
   add(app, "prod-req", "Request the producer's half; its app controller says Hello",
       {nullptr, Role::producer, false, nullptr});
   add(app, "cons-req", "Request the consumer's half; its app controller says Hello",

@@ -15,7 +15,8 @@ namespace scistream::cli {
 class StepCommands {
  public:
   /// Adds `prod-req`, `cons-req`, `inbound-request` and `outbound-request` to `app`.
-  StepCommands(CLI::App& app, ClientSettings& client);
+  /// `uid` is the session's, once it is known.
+  StepCommands(CLI::App& app, ClientSettings& client, std::string& uid);
   StepCommands(const StepCommands&) = delete;
   StepCommands& operator=(const StepCommands&) = delete;
 
@@ -24,8 +25,6 @@ class StepCommands {
   /// Whether one of them was given.
   [[nodiscard]] bool parsed() const;
   Status run();
-  /// The session's id, once it is known.
-  [[nodiscard]] const std::string& uid() const { return uid_; }
 
  private:
   struct Command {
@@ -38,7 +37,7 @@ class StepCommands {
 
   ClientSettings& client_;
   std::vector<std::unique_ptr<Command>> commands_;
-  std::string uid_;
+  std::string& uid_;
   std::string prod_listeners_;
   std::string remote_ip_ = "127.0.0.1";
   std::string receiver_ports_;

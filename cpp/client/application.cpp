@@ -34,7 +34,7 @@ std::vector<std::string> environment(const std::vector<std::pair<std::string, st
     const std::string name = text.substr(0, text.find('='));
     if (std::find(without.begin(), without.end(), name) == without.end()) all.push_back(text);
   }
-  for (const auto& [name, value] : add) all.push_back(name + "=" + value);
+  for (const auto& [name, value] : add) all.emplace_back(name).append("=").append(value);
   return all;
 }
 

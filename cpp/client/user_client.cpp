@@ -56,6 +56,58 @@ Result<T> finished(Run& run, typename Run::Observe observe, Interrupt* interrupt
   return result;
 }
 
+/// One server's events of one session, over connections that break and come back.
+class Watching final : public control::Call, public std::enable_shared_from_this<Watching> {
+ public:
+  Watching(control::ControlClient& client, std::string uid, std::chrono::milliseconds period,
+           std::function<void(const session::SessionEvent&)> observe,
+           std::function<void(const Status&)> done)
+      : client_(client),
+        uid_(std::move(uid)),
+        period_(period),
+        observe_(std::move(observe)),
+        done_(std::move(done)) {}
+
+  void open() {
+    keep(client_.watch({uid_}, period_, observe_, [self = shared_from_this()](const Status& end) {
+      if (end || end.error().cause != Cause::unavailable) return self->done_(end);
+      self->look();
+    }));
+  }
+
+  void cancel() override {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    if (call_) call_->cancel();
+  }
+
+ private:
+  /// Repeated for some seconds by the client itself, so the answer tells whether to go on.
+  void look() {
+    keep(client_.status(uid_, [self = shared_from_this()](const auto& views) {
+      if (views) return self->open();
+      const Cause cause = views.error().cause;
+      if (cause == Cause::not_found) return self->done_({});  // it ended meanwhile
+      self->done_(views.error());
+    }));
+  }
+
+  void keep(control::ControlClient::Handle call) {
+    const std::lock_guard lock(mutex_);
+    call_ = std::move(call);
+    if (cancelled_) call_->cancel();
+  }
+
+  control::ControlClient& client_;
+  const std::string uid_;
+  const std::chrono::milliseconds period_;
+  const std::function<void(const session::SessionEvent&)> observe_;
+  const std::function<void(const Status&)> done_;
+  std::mutex mutex_;
+  bool cancelled_ = false;
+  control::ControlClient::Handle call_;
+};
+
 }  // namespace
 
 void merge(std::vector<session::SessionView>& views,
@@ -208,11 +260,13 @@ Status UserClient::watch(const std::string& uid, const std::vector<Endpoint>& se
   // A watch that nothing answers would wait for ever: find out first that the session is there.
   if (auto present = status(uid, servers, nullptr, interrupt); !present) return present.error();
   const auto answers = ask_all<void>(servers, interrupt, [&](const Endpoint& server, auto done) {
-    return at(server).watch({uid}, period, observe, [server, lost, done](const Status& end) {
-      const bool ended_there = end || end.error().cause == Cause::not_found;
-      if (lost && !ended_there && end.error().cause != Cause::cancelled) lost(server, end.error());
-      done(end);
-    });
+    const auto watching = std::make_shared<Watching>(
+        at(server), uid, period, observe, [server, lost, done](const Status& end) {
+          if (lost && !end && end.error().cause != Cause::cancelled) lost(server, end.error());
+          done(end);
+        });
+    watching->open();
+    return watching;
   });
   for (const Status& answer : answers) {
     if (!answer && answer.error().cause != Cause::not_found) return answer;

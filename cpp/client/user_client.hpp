@@ -82,8 +82,9 @@ class UserClient {
 
   /// Told, on the scheduler, of a server whose events came to an end before the session did.
   using Lost = std::function<void(const Endpoint&, const Error&)>;
-  /// Events of a session from these servers until all of it has ended there, until interrupted,
-  /// or until no connection is left.
+  /// Events of a session from these servers until all of it has ended there, until interrupted, or
+  /// until none of them can be reached any more. A connection that breaks is opened again, for some
+  /// seconds; then the present states come once more.
   Status watch(const std::string& uid, const std::vector<Endpoint>& servers,
                std::chrono::milliseconds period,
                std::function<void(const session::SessionEvent&)> observe, Lost lost = nullptr,

@@ -123,7 +123,8 @@ class ControlServer::Impl {
       const bool has_port = advertised.starts_with('[')
                                 ? advertised.find("]:") != std::string::npos
                                 : std::count(advertised.begin(), advertised.end(), ':') == 1;
-      const auto endpoint = parse_endpoint(has_port ? advertised : advertised + ":1");
+      const bool complete = has_port || advertised.find("://") != std::string::npos;
+      const auto endpoint = parse_endpoint(complete ? advertised : advertised + ":1");
       if (!endpoint) {
         return invalid("bad --advertise '" + advertised + "': " + endpoint.error().message);
       }
@@ -165,8 +166,11 @@ class ControlServer::Impl {
     const bool wildcard = is_wildcard(host);
     if (!wildcard && !parse_endpoint(to_string(Endpoint{host, 1})))
       return invalid("'" + host + "' is neither an address nor a host name");
+    if (const auto found = net::local_endpoint({host, 0}); !found) {
+      return invalid(found.error().message +
+                     "; a name that only others know goes into --advertise");
+    }
     if (!wildcard && !is_loopback(host) && !options_.insecure_no_auth) {
-      if (const auto found = net::local_endpoint({host, 0}); !found) return found.error();
       return Error{Cause::permission_denied,
                    "this server cannot tell who calls and serves its own machine only, so it does "
                    "not listen on '" +
@@ -183,8 +187,11 @@ class ControlServer::Impl {
     }
     if (wildcard || net::is_local_address(host))
       return host.empty() ? std::string("0.0.0.0") : host;
-    log_->warn("{} is not an address of this machine: listening on every address and announcing it",
-               host);
+    if (said_not_local_.insert(host).second) {
+      log_->warn(
+          "{} is not an address of this machine: listening on every address and announcing it",
+          host);
+    }
     return std::string("0.0.0.0");
   }
 
@@ -359,6 +366,7 @@ class ControlServer::Impl {
   std::vector<std::string> hosts_;
   std::string announced_host_;
   bool said_loopback_ = false;
+  std::set<std::string> said_not_local_;
   session::Addresses addresses_;
   std::filesystem::path state_directory_;
   std::filesystem::path temporary_;

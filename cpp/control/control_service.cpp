@@ -102,6 +102,7 @@ grpc::ServerUnaryReactor* ControlService::release(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* ControlService::hello(grpc::CallbackServerContext* context,
                                                 const Hello* request, AppResponse* response) {
   return serve(authorizer_, *context, "hello", [&](UnaryCall* call) {
+    call->greet();
     manager_.hello(from_wire(*request), [call, response](Result<session::HelloAnswer> answer) {
       if (!answer) return call->finish(to_grpc(answer.error()));
       response->set_message(answer->message);

@@ -86,7 +86,7 @@ class DataServerHost::Impl {
   [[nodiscard]] bool mutual_tls() const { return !options_.ca.empty(); }
 
   /// Whoever can open the socket, or shows a certificate of the facility's authority, may use it.
-  const auth::Authorizer& authorizer() const {
+  [[nodiscard]] const auth::Authorizer& authorizer() const {
     return mutual_tls() ? static_cast<const auth::Authorizer&>(anyone_) : local_only_;
   }
 

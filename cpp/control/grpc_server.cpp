@@ -68,6 +68,7 @@ class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
     for (net::Fd& socket : sockets) {
       acceptors_.emplace_back(context, std::move(socket), acceptors_.size(), "the control port",
                               accepted_, log);
+      acceptors_.back().keep_spare();
     }
   }
 

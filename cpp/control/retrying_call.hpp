@@ -39,8 +39,10 @@ class RetryingCall final : public Call,
         convert_(std::move(convert)) {}
 
   void start() {
+    timer_ = {};  // it may outlive the scheduler in an object that gRPC lets go of last
     auto attempt = std::make_shared<Attempt>(link_->open);
     attempt->request = request_();
+    attempt->started = link_->scheduler.now();
     {
       const std::lock_guard lock(mutex_);
       if (cancelled_ || !*attempt->context)
@@ -54,13 +56,14 @@ class RetryingCall final : public Call,
     (link_->stub->async()->*method_)(
         &context, &attempt->request, &attempt->response,
         [self = this->shared_from_this(), attempt](const grpc::Status& status) {
+          // Before the answer: what follows from it depends on who gave it.
+          attempt->heard = self->link_->note(**attempt->context);
           self->link_->scheduler.post(
               [self, attempt, status] { self->on_answer(*attempt, status); });
           {
             const std::lock_guard lock(self->mutex_);
             self->current_.reset();
           }
-          self->link_->note(**attempt->context);
           // What was posted lives on; the call's hold on the channel must not.
           attempt->context.reset();
         });
@@ -78,6 +81,8 @@ class RetryingCall final : public Call,
     std::optional<OpenContext> context;  ///< Until the call has ended.
     Query request;
     Answer response;
+    Clock::time_point started;
+    bool heard = false;  ///< The server had said something before the call ended.
   };
 
   void on_answer(const Attempt& attempt, const grpc::Status& status) {
@@ -104,6 +109,11 @@ class RetryingCall final : public Call,
       link_->reached = true;
       return finish(std::move(error));
     }
+    if (attempt.heard && link_->scheduler.now() - attempt.started > retry_window) {
+      // It had waited in peace: this is another outage than the last.
+      failing_since_ = {};
+      backoff_ = first_backoff;
+    }
     link_->diagnose([self = this->shared_from_this(), error](const Status& verdict) {
       self->on_verdict(error, verdict);
     });
@@ -115,6 +125,10 @@ class RetryingCall final : public Call,
                            verdict.error().cause == Cause::invalid_argument;
     if (!verdict && !(link_->reached && transient)) return finish(verdict.error());
     const auto now = link_->scheduler.now();
+    if (verdict && repeat_ == Repeat::at_ours && !link_->ours && !std::exchange(asked_, true)) {
+      return link_->identify(
+          [self = this->shared_from_this(), error] { self->on_verdict(error, {}); });
+    }
     const bool may_repeat = repeat_ == Repeat::anywhere || link_->ours;
     if (failing_since_ == Clock::time_point{}) failing_since_ = now;
     if (!may_repeat || now - failing_since_ + backoff_ > retry_window ||
@@ -138,6 +152,7 @@ class RetryingCall final : public Call,
   std::function<Query()> request_;
   Clock::time_point deadline_;
   Repeat repeat_;
+  bool asked_ = false;  ///< Whether the server is one of ours.
   session::Callback<T> done_;
   std::function<Result<T>(const Answer&)> convert_;
 

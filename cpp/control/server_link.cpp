@@ -1,5 +1,8 @@
 #include "control/server_link.hpp"
 
+#include <optional>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -8,6 +11,12 @@
 #include "net/probe.hpp"
 
 namespace scistream::control {
+
+namespace {
+
+constexpr std::chrono::seconds identify_limit{2};
+
+}  // namespace
 
 ServerLink::ServerLink(Scheduler& scheduler, ServerAccess access)
     : scheduler(scheduler),
@@ -20,8 +29,31 @@ void ServerLink::authorize(grpc::ClientContext& context) const {
   if (!access.token.empty()) context.AddMetadata("authorization", access.token);
 }
 
-void ServerLink::note(const grpc::ClientContext& context) {
-  if (context.GetServerInitialMetadata().contains(version_header)) ours = reached = true;
+bool ServerLink::note(const grpc::ClientContext& context) {
+  const auto& said = context.GetServerInitialMetadata();
+  if (said.contains(version_header)) ours = reached = true;
+  return !said.empty();
+}
+
+void ServerLink::identify(std::function<void()> done) {
+  struct Question {
+    explicit Question(std::shared_ptr<OpenCalls> open) : context(std::in_place, std::move(open)) {}
+    std::optional<OpenContext> context;
+    InfoRequest request;
+    scistream::ServerInfo answer;
+  };
+  const auto question = std::make_shared<Question>(open);
+  if (!*question->context) return scheduler.post(std::move(done));
+  grpc::ClientContext& context = **question->context;
+  context.set_deadline(std::chrono::system_clock::now() + identify_limit);
+  context.set_wait_for_ready(true);  // the channel may be about to connect again
+  authorize(context);
+  stub->async()->info(&context, &question->request, &question->answer,
+                      [self = shared_from_this(), question, done](const grpc::Status&) {
+                        self->note(**question->context);
+                        self->scheduler.post(done);
+                        question->context.reset();
+                      });
 }
 
 void ServerLink::close() {
@@ -32,11 +64,21 @@ void ServerLink::close() {
 
 void ServerLink::diagnose(std::function<void(Status)> done) {
   if (!open->enter()) return done(Error{Cause::cancelled, "the client is going away"});
-  std::thread([self = shared_from_this(), done = std::move(done)] {
-    Status verdict = net::probe_server(self->access.endpoint, self->access.tls, self->access.roots);
-    self->scheduler.post([done, verdict = std::move(verdict)] { done(verdict); });
-    self->open->leave();
-  }).detach();
+  try {
+    std::thread([self = shared_from_this(), done]() mutable {
+      Status verdict =
+          net::probe_server(self->access.endpoint, self->access.tls, self->access.roots);
+      self->scheduler.post(
+          [done = std::move(done), verdict = std::move(verdict)] { done(verdict); });
+      // Nothing of this thread may need the scheduler once its owner need not wait for it.
+      const auto calls = self->open;
+      self.reset();
+      calls->leave();
+    }).detach();
+  } catch (const std::system_error& no_thread) {
+    open->leave();
+    done(Error{Cause::exhausted, std::string("cannot look into it: ") + no_thread.what()});
+  }
 }
 
 }  // namespace scistream::control

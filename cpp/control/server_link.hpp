@@ -19,10 +19,13 @@ class ServerLink : public std::enable_shared_from_this<ServerLink> {
   ServerLink(Scheduler& scheduler, ServerAccess access);
 
   void authorize(grpc::ClientContext& context) const;
-  /// Learns from the answer to a call that has ended, even if it failed.
-  void note(const grpc::ClientContext& context);
+  /// Learns from the answer to a call that has ended, even if it failed; whether there was one.
+  bool note(const grpc::ClientContext& context);
   /// Cancels all calls, waits for gRPC to let go of them, and lets the channel go.
   void close();
+  /// Asks the server, which is there, whether it is one of ours, and notes it. `done` runs on the
+  /// scheduler.
+  void identify(std::function<void()> done);
   /// Finds out, off the scheduler, why the server is unavailable; `done` runs on the scheduler.
   void diagnose(std::function<void(Status)> done);
 

@@ -1,5 +1,6 @@
 #include "net/acceptor.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -48,6 +49,11 @@ void Acceptor::start(std::weak_ptr<void> owner) {
   wait();
 }
 
+void Acceptor::keep_spare() {
+  keeps_spare_ = true;
+  if (!spare_) spare_ = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
 void Acceptor::close() {
   assert(context_.get_executor().running_in_this_thread());
   error_code ignored;
@@ -75,6 +81,7 @@ void Acceptor::accept() {
       // The kernel says how long an address of another family would have been.
       if (size <= peer.capacity()) peer.resize(size);
       accepted_(index_, std::move(client), peer);
+      if (keeps_spare_) keep_spare();
       continue;
     }
     switch (errno) {
@@ -90,6 +97,13 @@ void Acceptor::accept() {
       case EHOSTUNREACH:
       case ENETUNREACH:
       case EPERM: continue;
+      case EMFILE:
+      case ENFILE:
+        if (spare_) {
+          spare_.reset();
+          continue;
+        }
+        [[fallthrough]];
       default: back_off(errno); return;
     }
   }

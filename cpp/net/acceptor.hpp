@@ -32,6 +32,10 @@ class Acceptor {
   Acceptor(boost::asio::io_context& context, Fd socket, std::size_t index, std::string name,
            const Accepted& accepted, Logger log);
 
+  /// Keeps a descriptor back for the time when the process has no other: then one connection is
+  /// accepted on it, which may take part in ending the shortage.
+  void keep_spare();
+
   /// The socket, whose options accepted ones inherit. It listens (listen_tcp) before start().
   [[nodiscard]] int socket();
   /// Accepts from now on.
@@ -54,6 +58,8 @@ class Acceptor {
   std::optional<boost::asio::posix::stream_descriptor> accepting_;
   std::optional<boost::asio::steady_timer> timer_;  ///< Only once something ran out.
   std::chrono::milliseconds backoff_{0};            ///< 0 while all is well.
+  bool keeps_spare_ = false;
+  Fd spare_;
 };
 
 }  // namespace scistream::net

@@ -55,6 +55,9 @@ Result<Fd> bind_tcp(const tcp::endpoint& address) {
   const auto what = [&] { return "cannot bind " + to_string(to_endpoint(address)); };
   Fd socket(::socket(address.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) return errno_error(what(), errno);
+  // Every address means those of IPv4 as well, whatever the system's default.
+  if (address.protocol() == tcp::v6() && address.address().is_unspecified())
+    set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (::bind(socket.get(), address.data(), static_cast<socklen_t>(address.size())) == 0) {
     return socket;
   }

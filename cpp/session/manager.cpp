@@ -98,6 +98,7 @@ void Manager::begin(Request request, RequestWaiter waiter) {
   }
   auto session = std::make_shared<Session>(std::move(request), scheduler_.now());
   session->rate_is_leased = lease_rate;
+  session->kept = to_forget_.erase(key) > 0;  // what is left there is this one's to forget
   tickets_[waiter.ticket] = key;
   session->request_waiters.push_back(std::move(waiter));
   sessions_[key] = session;
@@ -172,7 +173,8 @@ void Manager::on_update(UpdateTargets update, Callback<UpdateAnswer> done) {
 }
 
 void Manager::next_update(const SessionPtr& session) {
-  while (!session->updates.empty() && !session->restoring) {
+  // While its data server is away an update waits: restoring the session comes first.
+  while (!session->updates.empty() && !session->restoring && (attached_ || !revive_)) {
     const auto status = apply(session, Input::update);
     if (status) return;
     auto refused = std::move(session->updates.front());
@@ -214,7 +216,11 @@ void Manager::on_release(const std::string& uid, const std::string& claim, Callb
       tickets_.erase(successor.waiter.ticket);
       successor.waiter.done(reason);
     }
-    if (session->machine.state() != State::releasing) expire(session, reason, Input::release);
+    if (session->machine.state() != State::releasing) {
+      expire(session, reason, Input::release);
+    } else {
+      cut_now(session);
+    }
   }
 }
 
@@ -239,12 +245,11 @@ void Manager::shut_down(std::chrono::milliseconds drain, Callback<void> done) {
 void Manager::drain_over() {
   const auto sessions = sessions_;
   for (const auto& [key, session] : sessions) {
-    const bool draining = session->ending == dataserver::Ending::drain;
-    session->ending = dataserver::Ending::cut;
     if (session->machine.state() != State::releasing) {
+      session->ending = dataserver::Ending::cut;
       expire(session, shutting_down());
-    } else if (draining && !session->call_in_flight) {
-      call_release(session, 0);
+    } else {
+      cut_now(session);
     }
   }
   finish_shut_down();

@@ -32,6 +32,9 @@ struct ManagerOptions {
   std::chrono::milliseconds max_session{0};                      ///< After set-up; 0: none.
   std::chrono::milliseconds restore_window{5'000};  ///< For a lost data server to come back.
   std::chrono::milliseconds counters_period{250};
+  /// A release that waits for live connections does so this long under the next control server.
+  std::chrono::milliseconds resumed_drain{30'000};
+  std::chrono::milliseconds tidy_after{1'000};  ///< For the store to wipe what it has forgotten.
   /// The calendar, for what the store keeps; may be set while it runs, in either direction.
   std::function<std::chrono::system_clock::time_point()> calendar = std::chrono::system_clock::now;
 };
@@ -130,12 +133,16 @@ class Manager {
   void expire(const SessionPtr& session, Error reason, Input input = Input::expire);
   void act(const SessionPtr& session, Action action);
   void reserve_listeners(const SessionPtr& session);
+  void on_reserved(const SessionPtr& session, const Result<dataserver::Reservation>& reservation);
   void set_targets(const SessionPtr& session);
+  void on_targets_set(const SessionPtr& session, const Status& status);
   void release_listeners(const SessionPtr& session);
   void call_release(const SessionPtr& session, int attempt);
   void call_came_back(const SessionPtr& session);
   void await(const SessionPtr& session, const char* what);
   void await_client(const SessionPtr& session);
+  /// Turns a release that waits for live connections into one that cuts them.
+  void cut_now(const SessionPtr& session);
   void become_ready(const SessionPtr& session);
   void start_lifetime(const SessionPtr& session);
   void check_idle(const SessionPtr& session);
@@ -146,6 +153,7 @@ class Manager {
   [[nodiscard]] StoredSession record(const Session& session, Phase phase) const;
   [[nodiscard]] Status keep(const SessionPtr& session, Phase phase);
   void forget(const SessionKey& key);
+  void tidy_soon();
   void resume_session(StoredSession stored);
 
   // manager_restore.cpp: a data server that comes and goes
@@ -155,6 +163,9 @@ class Manager {
   void try_revive();
   void restore(const SessionPtr& session);
   void when_attached(std::function<void()> work);
+  /// Whether the data server of `generation`, whose call ended with `status`, is gone and another
+  /// one may take its place. The news of its loss may come after the failure of its calls.
+  [[nodiscard]] bool replaced(std::uint64_t generation, const Status& status);
 
   [[nodiscard]] dataserver::ReserveRequest reserve_request(const Session& session) const;
   [[nodiscard]] static dataserver::UpdateRequest update_request(const Session& session);
@@ -172,6 +183,8 @@ class Manager {
   std::list<HeldHello> held_hellos_;
   std::set<SessionKey> to_forget_;  ///< The store did not let go of these.
   Scheduler::Timer forget_timer_;
+  Scheduler::Timer tidy_timer_;
+  bool tidy_is_due_ = false;
   std::list<std::weak_ptr<Observer>> observers_;
   std::unique_ptr<dataserver::Watch> data_watch_;
 

@@ -112,57 +112,80 @@ void Manager::reserve_listeners(const SessionPtr& session) {
   session->call_in_flight = true;
   when_attached([this, session] {
     data_server_->reserve(
-        reserve_request(*session), [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),
-                                    session](Result<dataserver::Reservation> reservation) {
-          scheduler.post([this, alive, session, reservation = std::move(reservation)] {
+        reserve_request(*session),
+        [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_), session,
+         generation = data_server_generation_](Result<dataserver::Reservation> reservation) {
+          scheduler.post([this, alive, session, generation, reservation = std::move(reservation)] {
             if (alive.expired()) return;
-            if (reservation) {
-              session->reservation = reservation->id;
-              session->ports = reservation->ports;
-              session->listeners = options_.addresses.announce(
-                  session->request.key.role, session->ports, session->request.caller_host);
-            }
-            call_came_back(session);
-            if (session->machine.state() != State::reserving) return;
-            const Status kept = reservation ? keep(session, Phase::hello) : reservation.error();
-            if (kept) {
-              (void)apply(session, Input::reserved);
-            } else {
-              expire(session, kept.error(), Input::reserve_failed);
-            }
+            const bool wanted = session->machine.state() == State::reserving;
+            const Status ended = reservation ? Status() : reservation.error();
+            // What it had bound for us went with it.
+            if (wanted && replaced(generation, ended)) return reserve_listeners(session);
+            on_reserved(session, reservation);
           });
         });
   });
 }
 
+void Manager::on_reserved(const SessionPtr& session,
+                          const Result<dataserver::Reservation>& reservation) {
+  if (reservation) {
+    session->reservation = reservation->id;
+    session->ports = reservation->ports;
+    session->listeners = options_.addresses.announce(session->request.key.role, session->ports,
+                                                     session->request.caller_host);
+  }
+  call_came_back(session);
+  if (session->machine.state() != State::reserving) return;
+  const Status kept = reservation ? keep(session, Phase::hello) : reservation.error();
+  if (kept) {
+    (void)apply(session, Input::reserved);
+  } else {
+    expire(session, kept.error(), Input::reserve_failed);
+  }
+}
+
 void Manager::set_targets(const SessionPtr& session) {
   session->targets = session->updates.front().update;
   session->call_in_flight = true;
-  when_attached([this, session] {
-    data_server_->update(
-        update_request(*session),
-        [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_), session](Status status) {
-          scheduler.post([this, alive, session, status = std::move(status)] {
-            if (alive.expired()) return;
-            call_came_back(session);
-            if (session->machine.state() != State::updating) return;
-            const bool first = session->machine.phase() != Phase::ready;
-            if (first) session->ready_since = options_.calendar();
-            Status kept = status ? keep(session, Phase::ready) : status;
-            if (!kept && status && !first) {
-              // It streams, and goes on doing so.
-              log_->error("session {}: its new targets will be lost with this process: {}",
-                          to_string(session->request.key), kept.error().message);
-              kept = {};
-            }
-            if (kept) {
-              (void)apply(session, Input::updated);
-            } else {
-              expire(session, kept.error(), Input::update_failed);
-            }
-          });
+  data_server_->update(
+      update_request(*session), [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),
+                                 session, generation = data_server_generation_](Status status) {
+        scheduler.post([this, alive, session, generation, status = std::move(status)] {
+          if (alive.expired()) return;
+          const bool wanted = session->machine.state() == State::updating;
+          call_came_back(session);
+          if (wanted && replaced(generation, status)) {
+            // Its successor gets ports and targets in one go, and answers for the update.
+            if (attached_) restore(session);
+            return;
+          }
+          on_targets_set(session, status);
         });
-  });
+      });
+}
+
+void Manager::on_targets_set(const SessionPtr& session, const Status& status) {
+  if (session->machine.state() != State::updating) return;
+  const bool first = session->machine.phase() != Phase::ready;
+  if (first) session->ready_since = options_.calendar();
+  Status kept = status ? keep(session, Phase::ready) : status;
+  if (!kept && status && !first) {
+    // It streams, and goes on doing so.
+    log_->error("session {}: its new targets will be lost with this process: {}",
+                to_string(session->request.key), kept.error().message);
+    kept = {};
+  }
+  if (kept) {
+    (void)apply(session, Input::updated);
+  } else {
+    expire(session, kept.error(), Input::update_failed);
+  }
+}
+
+void Manager::cut_now(const SessionPtr& session) {
+  const auto before = std::exchange(session->ending, dataserver::Ending::cut);
+  if (before == dataserver::Ending::drain && !session->call_in_flight) call_release(session, 0);
 }
 
 void Manager::call_came_back(const SessionPtr& session) {
@@ -273,8 +296,8 @@ void Manager::call_release(const SessionPtr& session, int attempt) {
 
 void Manager::end(const SessionPtr& session) {
   const SessionKey key = session->request.key;
-  session->phase_timer.cancel();
   released_.add(key.uid);
+  session->cancel_timers();
   if (session->kept) forget(key);
   notify(session, SessionEvent::Kind::gone);
   sessions_.erase(key);

@@ -98,10 +98,13 @@ void Manager::deliver_hello(const SessionPtr& session, Hello hello, Callback<Hel
                                          " has its producer application at other addresses; "
                                          "release it and request again"});
   }
-  if (!repeated) {
-    if (producer) session->prod_listeners = hello.prod_listeners;
-    if (const Status kept = keep(session, Phase::update); !kept) {
-      session->prod_listeners.clear();
+  const auto before = session->prod_listeners;
+  if (!repeated && producer) session->prod_listeners = hello.prod_listeners;
+  // A repeated one brings nothing new but its nonce.
+  if (!repeated || !request.app_key.empty()) {
+    const Phase phase = repeated ? session->machine.phase() : Phase::update;
+    if (const Status kept = keep(session, phase); !kept) {
+      session->prod_listeners = before;
       session->nonces.erase(hello.nonce);
       return done(kept.error());
     }

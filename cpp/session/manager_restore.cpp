@@ -81,6 +81,7 @@ void Manager::try_revive() {
 void Manager::restore(const SessionPtr& session) {
   const State state = session->machine.state();
   if (session->ports.empty() || state == State::releasing || session->call_in_flight) return;
+  session->restore_timer.cancel();
   dataserver::ReserveRequest request = reserve_request(*session);
   request.exact_ports = session->ports;
   session->call_in_flight = true;
@@ -91,7 +92,10 @@ void Manager::restore(const SessionPtr& session) {
       if (alive.expired()) return;
       session->restoring = false;
       call_came_back(session);
-      if (status) return next_update(session);
+      if (status) {
+        on_targets_set(session, {});
+        return next_update(session);
+      }
       const bool wanted = session->machine.state() != State::releasing;
       if (wanted && scheduler_.now() - lost_since_ < options_.restore_window) {
         // Whoever holds one of its ports may not hold it for long.
@@ -116,6 +120,13 @@ void Manager::restore(const SessionPtr& session) {
       data_server_->update(update_request(*session), finish);
     });
   });
+}
+
+bool Manager::replaced(std::uint64_t generation, const Status& status) {
+  if (!revive_) return false;
+  const bool is_gone = !status && status.error().cause == Cause::unavailable;
+  if (is_gone && generation == data_server_generation_) on_data_server_lost(status.error().message);
+  return !attached_ || generation != data_server_generation_;
 }
 
 void Manager::when_attached(std::function<void()> work) {

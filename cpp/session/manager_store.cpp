@@ -24,6 +24,7 @@ StoredSession Manager::record(const Session& session, Phase phase) const {
   stored.phase = phase;
   stored.draining = session.ending == dataserver::Ending::drain;
   stored.rate_is_leased = session.rate_is_leased;
+  stored.reservation = session.reservation;
   stored.ports = session.ports;
   stored.listeners = session.listeners;
   stored.prod_listeners = session.prod_listeners;
@@ -44,15 +45,23 @@ Status Manager::keep(const SessionPtr& session, Phase phase) {
 void Manager::forget(const SessionKey& key) {
   to_forget_.erase(key);
   const Status forgotten = store_->forget(key, options_.calendar());
-  if (forgotten) return;
+  if (forgotten) return tidy_soon();
   log_->error("session {} has ended and is not forgotten yet: {}", to_string(key),
               forgotten.error().message);
   to_forget_.insert(key);
   forget_timer_ = scheduler_.after(forget_again, [this] {
     const auto again = std::exchange(to_forget_, {});
-    for (const SessionKey& each : again) {
-      if (!sessions_.contains(each)) forget(each);
-    }
+    for (const SessionKey& each : again) forget(each);
+  });
+}
+
+/// Keys are to be gone soon after their session; wiping them for each of many costs too much.
+void Manager::tidy_soon() {
+  if (std::exchange(tidy_is_due_, true)) return;
+  tidy_timer_ = scheduler_.after(options_.tidy_after, [this] {
+    tidy_is_due_ = false;
+    if (const Status tidied = store_->tidy(); !tidied)
+      log_->error("keys of ended sessions may still be on disk: {}", tidied.error().message);
   });
 }
 
@@ -76,6 +85,7 @@ void Manager::resume_session(StoredSession stored) {
   session->machine = Machine::resumed(ended ? Phase::ready : stored.phase);
   session->kept = true;
   session->rate_is_leased = stored.rate_is_leased;
+  session->reservation = stored.reservation;
   session->ports = std::move(stored.ports);
   session->listeners = std::move(stored.listeners);
   session->prod_listeners = std::move(stored.prod_listeners);
@@ -87,7 +97,12 @@ void Manager::resume_session(StoredSession stored) {
       session->rate_is_leased ? static_cast<std::uint64_t>(session->request.rate_mbps) : 0;
   leases_.resume(key, session->request.num_conn, mbps);
   sessions_[key] = session;
-  if (ended) return expire(session, {Cause::unavailable, "its release goes on"});
+  if (ended) {
+    expire(session, {Cause::unavailable, "its release goes on"});
+    session->lifetime_timer =
+        scheduler_.after(options_.resumed_drain, [this, session] { cut_now(session); });
+    return;
+  }
   log_->info("session {}: found again, {}", to_string(key), to_string(stored.phase));
   switch (session->machine.phase()) {
     case Phase::hello:

@@ -238,6 +238,12 @@ Status SqliteStore::forget(const SessionKey& session, system_clock::time_point w
   return {};
 }
 
+Status SqliteStore::tidy() {
+  // Freed pages of the file are wiped at once, but the log keeps what was in them.
+  const int code = database_->run("PRAGMA wal_checkpoint(TRUNCATE)");
+  return code == SQLITE_OK ? Status() : database_->error(code);
+}
+
 Result<Store::Contents> SqliteStore::load() {
   Contents contents;
   std::vector<std::pair<std::string, std::string>> unreadable;

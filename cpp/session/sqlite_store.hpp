@@ -22,6 +22,7 @@ class SqliteStore final : public Store {
 
   Status save(const StoredSession& session) override;
   Status forget(const SessionKey& session, std::chrono::system_clock::time_point when) override;
+  Status tidy() override;
   /// A session that cannot be read is logged, left out and removed.
   Result<Contents> load() override;
 

@@ -19,6 +19,7 @@ struct StoredSession {
   Phase phase = Phase::hello;  ///< hello, update, ready, or ended: its release has begun.
   bool draining = false;       ///< Its release waits for live connections.
   bool rate_is_leased = false;
+  std::uint64_t reservation = 0;  ///< The data server's id for it.
   std::vector<std::uint16_t> ports;
   std::vector<std::string> listeners;
   std::vector<std::string> prod_listeners;
@@ -42,6 +43,10 @@ class Store {
   virtual Status save(const StoredSession& session) = 0;
   /// Forgets a session and remembers its id as released at `when`. Unknown is a success.
   virtual Status forget(const SessionKey& session, std::chrono::system_clock::time_point when) = 0;
+
+  /// Wipes what has been forgotten, keys above all, from wherever it may still be. Costs more than
+  /// the others.
+  virtual Status tidy() = 0;
 
   struct ReleasedId {
     std::string uid;

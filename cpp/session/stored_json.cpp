@@ -55,6 +55,7 @@ std::string to_json(const StoredSession& session) {
                 {"phase", to_string(session.phase)},
                 {"draining", session.draining},
                 {"rate_is_leased", session.rate_is_leased},
+                {"reservation", session.reservation},
                 {"ports", session.ports},
                 {"listeners", session.listeners},
                 {"prod_listeners", session.prod_listeners},
@@ -96,6 +97,7 @@ Result<StoredSession> stored_session(std::string_view text) {
     session.phase = phase(document.at("phase").get<std::string>());
     session.draining = document.at("draining").get<bool>();
     session.rate_is_leased = document.at("rate_is_leased").get<bool>();
+    session.reservation = document.at("reservation").get<std::uint64_t>();
     session.ports = document.at("ports").get<std::vector<std::uint16_t>>();
     if (session.ports.size() != static_cast<std::size_t>(request.num_conn))
       return bad("it has " + std::to_string(session.ports.size()) + " ports for " +
@@ -121,8 +123,11 @@ Result<StoredSession> stored_session(std::string_view text) {
     if (session.phase == Phase::ready && (!session.targets || session.targets->targets.empty()))
       return bad("it is set up and has no targets");
     return session;
+  } catch (const json::parse_error& error) {
+    // What it says of itself quotes the text, keys included.
+    return bad("JSON error " + std::to_string(error.id) + " at byte " + std::to_string(error.byte));
   } catch (const json::exception& error) {
-    return bad(error.what());
+    return bad("JSON error " + std::to_string(error.id));
   } catch (const std::invalid_argument& error) {
     return bad(error.what());
   }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import threading
@@ -195,6 +196,68 @@ def test_a_request_that_waits_is_completed_by_the_next_control_server(
             assert request.wait() == 0, request.err
             assert echo(json.loads(request.out)["listeners"][0]) == b"ping"
             user.release(request.uid)
+
+
+def test_a_request_that_waits_outlives_any_number_of_restarts(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    with Facility(tmp_path) as prod, Facility(tmp_path, "--orphan-grace", "1s") as cons:
+        user = Client(tmp_path, prod, cons)
+        with user.waiting() as request:
+            for _ in range(2):
+                request.listening()
+                # Longer than what belongs to one outage.
+                assert not threading.Event().wait(6)
+                restart_after_a_kill(cons)
+            request.listening()
+            assert request.process.poll() is None, request.err
+            request.signal(signal.SIGINT)
+            assert request.wait() == 11
+
+
+def test_a_controller_that_waits_outlives_a_restart(tmp_path: Path, echo_app: Application) -> None:
+    with Facility(tmp_path) as prod, Facility(tmp_path, "--orphan-grace", "1s") as cons:
+        user = Client(tmp_path, prod, cons)
+        with user.waiting() as request:
+            request.listening()
+            run = ["run", request.uid, cons.endpoint, "--role", "CONS"]
+            with user.start(
+                *("appctrl", *run, "--key-file", request.cons_key),
+                *("--", "echo", "connects to", "{listener}"),
+            ) as waiting:
+                words = ("status", request.uid, "--s2cs", cons.endpoint)
+                eventually(lambda: "waits for targets" in user.s2uc(*words).out, "its hello came")
+                restart_after_a_kill(cons)
+                done = user.appctrl(
+                    *("hello", request.uid, prod.endpoint, "--role", "PROD"),
+                    *("--listen", echo_app.endpoint, "--key-file", request.prod_key),
+                )
+                assert done.rc == 0, done.err
+                assert request.wait() == 0, request.err
+                assert waiting.wait() == 0, waiting.err
+                assert waiting.out.startswith("connects to 127.")
+            user.release(request.uid)
+
+
+def test_a_full_data_server_lets_its_next_control_server_in(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    """Its connections have taken every descriptor, and one is kept back for this."""
+    with Facility(tmp_path) as prod, Facility(tmp_path, "--orphan-grace", "1s") as cons:
+        user = Client(tmp_path, prod, cons)
+        document = user.request("--prod-app", echo_app.endpoint)
+        pid = cons.data_server
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (128, 128))
+        with contextlib.ExitStack() as crowd:
+            place = split(document["listeners"][0])
+            for _ in range(150):
+                crowd.enter_context(socket.create_connection(place, timeout=15))
+            descriptors = Path(f"/proc/{pid}/fd")
+            eventually(lambda: len(list(descriptors.iterdir())) >= 127, "it has no more")
+            restart_after_a_kill(cons)
+            assert cons.data_server == pid
+            assert user.sessions(document["uid"])[1]["phase"] == "ready"
+        user.release(document["uid"])
 
 
 def test_a_damaged_store_is_put_aside_and_streams_run_on(short: Facility, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from applications import Application, application, connect, echo, fetch, payload, receive, sends
 from conftest import Pair
-from facility import Client, Facility
+from facility import Client, Facility, eventually
 
 SESSION_KEYS = {
     "uid",
@@ -112,10 +112,28 @@ def test_watch_says_which_facility_fell_silent(tmp_path: Path, echo_app: Applica
             watch.line('"role":"PROD"')
             watch.line('"role":"CONS"')
             prod.command.kill()
-            watch.line(f"^s2uc: no more news from {prod.endpoint}: ", "err")
+            watch.line(f"^s2uc: no more news from {prod.endpoint}: .*{prod.endpoint}", "err")
             assert watch.process.poll() is None, "the other one is still there"
             assert user.s2uc("release", uid, "--s2cs", cons.endpoint).rc == 0
             assert watch.wait() == 5
+            assert [json.loads(line) for line in watch.out.splitlines()], "one document a line"
+
+
+def test_watch_goes_on_when_a_facility_comes_back(tmp_path: Path, echo_app: Application) -> None:
+    brief = ["--orphan-grace", "1s"]
+    with Facility(tmp_path, *brief) as prod, Facility(tmp_path) as cons:
+        user = Client(tmp_path, prod, cons)
+        uid = user.request("--prod-app", echo_app.endpoint)["uid"]
+        with user.start("s2uc", "watch", uid, "--json") as watch:
+            watch.line('"role":"PROD"')
+            prod.command.kill()
+            prod.restart()
+            eventually(lambda: watch.out.count('"role":"PROD"') >= 2, "it is seen again")
+            user.release(uid)
+            assert watch.wait() == 0, watch.err
+            assert watch.err == ""
+            gone = [json.loads(line) for line in watch.out.splitlines() if '"gone"' in line]
+            assert sorted(event["role"] for event in gone) == ["CONS", "PROD"]
 
 
 def test_watch_ends_when_the_session_is_released(pair: Pair, echo_app: Application) -> None:

@@ -68,7 +68,7 @@ class Recorder {
 
 class NativeTest : public ::testing::Test {
  protected:
-  ReserveRequest request(Role role = Role::producer, int num_conn = 1) const {
+  [[nodiscard]] ReserveRequest request(Role role = Role::producer, int num_conn = 1) const {
     return {{"session", role}, num_conn, "127.0.0.1", range_, {}};
   }
   Result<Reservation> reserve(const ReserveRequest& what) {

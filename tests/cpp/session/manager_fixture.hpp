@@ -127,7 +127,9 @@ class ManagerTest : public ::testing::Test {
         server->release(key, dataserver::Ending::cut, [](const Status&) {});
     }
     server->answer_at_once = at_once;
-    auto after = std::make_unique<Manager>(clock, server, kept, options(), null_logger());
+    auto after = std::make_unique<Manager>(
+        clock, server, kept, options(), null_logger(),
+        [server](auto done) { done(std::shared_ptr<dataserver::DataServer>(server)); });
     after->resume(*left, [](const Status& status) { EXPECT_TRUE(status.ok()); });
     clock.run();
     kept->fail = fail;

@@ -449,6 +449,86 @@ TEST_F(ManagerTest, ALostDataServerComesBackWithItsPortsAndTargets) {
   EXPECT_TRUE(release("a")->ok());
 }
 
+/// A Manager whose data server comes back empty, when the test says so.
+class RevivalTest : public ManagerTest {
+ protected:
+  RevivalTest() {
+    manager = std::make_unique<Manager>(time, data_server, store, options(), null_logger(),
+                                        [this](auto done) { revive = done; });
+  }
+  void come_back() {
+    data_server->answer_at_once = true;
+    std::exchange(revive, nullptr)(std::shared_ptr<dataserver::DataServer>(data_server));
+    time.run();
+  }
+  Callback<std::shared_ptr<dataserver::DataServer>> revive;
+};
+
+TEST_F(RevivalTest, AnUpdateThatComesMeanwhileWaits) {
+  const auto requested = req(want("a"));
+  ASSERT_TRUE(hello(greet("a"))->ok());
+  const auto held = data_server->held;
+  data_server->die();
+  time.run();
+  const auto updated = update(aim("a"));
+  EXPECT_TRUE(updated->pending());
+  come_back();
+  EXPECT_TRUE(updated->ok());
+  EXPECT_EQ(data_server->held, held);
+  EXPECT_EQ((data_server->targets[{"a", Role::producer}].front().port), 7000);
+}
+
+TEST_F(RevivalTest, AnUpdateThatWasUnderWayIsMadeAgain) {
+  const auto requested = req(want("a"));
+  ASSERT_TRUE(hello(greet("a"))->ok());
+  const auto held = data_server->held;
+  data_server->answer_at_once = false;
+  const auto updated = update(aim("a"));
+  data_server->die();
+  time.run();
+  EXPECT_TRUE(updated->pending());
+  come_back();
+  EXPECT_TRUE(updated->ok());
+  EXPECT_EQ(list({"a"}).front().phase, Phase::ready);
+  EXPECT_EQ(data_server->held, held);
+}
+
+TEST_F(RevivalTest, AReservationThatWasUnderWayIsMadeAgain) {
+  data_server->answer_at_once = false;
+  const auto requested = req(want("a"));
+  data_server->die();
+  time.run();
+  come_back();
+  EXPECT_TRUE(requested->pending()) << "it waits for its hello";
+  EXPECT_TRUE(hello(greet("a"))->ok());
+  EXPECT_TRUE(requested->ok());
+  EXPECT_EQ(data_server->held.size(), 1U);
+}
+
+TEST_F(RevivalTest, AReleaseMeanwhileNeedsNoDataServer) {
+  set_up("a");
+  data_server->die();
+  time.run();
+  const auto released = release("a");
+  come_back();
+  time.advance(seconds(10));
+  EXPECT_TRUE(released->ok());
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, AReleaseByTheUserCutsWhatDrains) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  manager->shut_down(seconds(30), [](const Status&) {});
+  time.run();
+  ASSERT_EQ(data_server->waiting.size(), 1U);
+  const auto released = release("a");
+  EXPECT_EQ(data_server->waiting.size(), 2U);
+  while (data_server->answer_one()) time.run();
+  EXPECT_TRUE(released->ok());
+  EXPECT_EQ(data_server->log.back(), "cut a/PROD");
+}
+
 TEST_F(ManagerTest, SessionsEndInErrorWhenTheDataServerStaysAway) {
   manager =
       std::make_unique<Manager>(time, data_server, store, options(), null_logger(),
@@ -467,12 +547,12 @@ TEST_F(ManagerTest, SessionsEndInErrorWhenTheDataServerStaysAway) {
 /// of time: every call is answered exactly once, and in the end nothing is reserved or kept
 /// anywhere.
 TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
-  EXPECT_TRUE(rc::check([this] {
+  EXPECT_TRUE(rc::check([] {
     ManualScheduler clock;
     const auto server = std::make_shared<ScriptedDataServer>();
     server->answer_at_once = false;
     const auto kept = std::make_shared<MemoryStore>();
-    auto under_test = std::make_unique<Manager>(clock, server, kept, options(), null_logger());
+    auto under_test = restarted(clock, server, kept, nullptr);
     int asked = 0;
     int answered = 0;
     std::vector<Ticket> tickets;
@@ -481,7 +561,7 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
     for (int i = 0; i < steps; ++i) {
       const std::string uid(1, static_cast<char>('a' + *rc::gen::inRange(0, 3)));
       const Role role = *rc::gen::arbitrary<bool>() ? Role::producer : Role::consumer;
-      switch (*rc::gen::inRange(0, 10)) {
+      switch (*rc::gen::inRange(0, 11)) {
         case 0:
           ++asked;
           tickets.push_back(under_test->request(want(uid, role, *rc::gen::inRange(1, 5)), count));
@@ -512,7 +592,8 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
         case 5: server->answer_one(*rc::gen::inRange<std::size_t>(0, 5)); break;
         case 6: server->answer_one(0, Error{Cause::failure, "injected"}); break;
         case 7: under_test = restarted(clock, server, kept, std::move(under_test)); break;
-        case 8:
+        case 8: server->die(); break;
+        case 9:
           kept->fail = *rc::gen::arbitrary<bool>()
                            ? std::optional(Error{Cause::exhausted, "the disk is full"})
                            : std::nullopt;

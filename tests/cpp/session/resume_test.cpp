@@ -117,6 +117,33 @@ TEST_F(ManagerTest, AReleaseGoesOnAfterARestart) {
   EXPECT_TRUE(release("a")->ok()) << "and its id is known as released";
 }
 
+TEST_F(ManagerTest, ADrainThatGoesOnAfterARestartIsCutInTheEnd) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  manager->shut_down(seconds(30), [](const Status&) {});
+  time.run();
+  data_server->waiting.clear();  // killed while it waits
+  restart();
+  ASSERT_EQ(list({"a"}).front().state, State::releasing);
+  EXPECT_EQ(data_server->waiting.size(), 1U) << "it drains on";
+  time.advance(seconds(31));
+  ASSERT_EQ(data_server->waiting.size(), 2U);
+  data_server->answer_one(1);
+  time.run();
+  EXPECT_EQ(data_server->log.back(), "cut a/PROD");
+  EXPECT_TRUE(list({"a"}).empty());
+}
+
+TEST_F(ManagerTest, KeysAreWipedSoonAfterTheirSession) {
+  set_up("a");
+  set_up("b");
+  ASSERT_TRUE(release("a")->ok());
+  ASSERT_TRUE(release("b")->ok());
+  EXPECT_EQ(store->tidied, 0);
+  time.advance(seconds(1));
+  EXPECT_EQ(store->tidied, 1) << "once for many";
+}
+
 TEST_F(ManagerTest, ReleasedIdsAreRememberedForTenMinutesInAll) {
   set_up("a");
   ASSERT_TRUE(release("a")->ok());

@@ -136,6 +136,25 @@ TEST(SqliteStore, IsPrivate) {
   }
 }
 
+TEST(SqliteStore, NoKeyStaysOnDiskOnceTidied) {
+  OnDisk disk;
+  const auto store = disk.open();
+  const auto session = a_session("a");
+  const auto on_disk = [&] {
+    std::string all;
+    for (const auto& file : std::filesystem::directory_iterator(disk.folder.path())) {
+      std::ifstream in(file.path(), std::ios::binary);
+      all.append(std::istreambuf_iterator<char>(in), {});
+    }
+    return all.find(session.request.app_key.hex()) != std::string::npos;
+  };
+  ASSERT_TRUE(store->save(session).ok());
+  EXPECT_TRUE(on_disk());
+  ASSERT_TRUE(store->forget(session.request.key, at(1)).ok());
+  ASSERT_TRUE(store->tidy().ok());
+  EXPECT_FALSE(on_disk());
+}
+
 TEST(SqliteStore, DoesNotGrowWithWhatHasEnded) {
   OnDisk disk;
   const auto file = disk.folder.path() / "sessions.db";
@@ -185,7 +204,7 @@ TEST(SqliteStore, DamageFurtherInIsFoundAsWell) {
   }
   {
     std::fstream page(file, std::ios::in | std::ios::out | std::ios::binary);
-    page.seekp(3 * 4096);
+    page.seekp(std::streamoff{3} * 4096);
     page << std::string(4096, '\x5a');
   }
   const auto contents = disk.open()->load();
@@ -230,6 +249,12 @@ TEST(StoredJson, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused("\"phase\":\"ready\"", "\"phase\":\"fresh\""));
   EXPECT_TRUE(refused("10.0.0.9:7000\",\"[::1]", "10.0.0.9:0\",\"[::1]"));
   EXPECT_TRUE(refused("\"nonces\"", "\"nonsense\""));
+  const std::string whole = to_json(a_session("a"));
+  const auto key = whole.find("\"app_key\":\"") + 11;
+  const auto cut = stored_session(whole.substr(0, key + 40));
+  ASSERT_FALSE(cut.ok());
+  EXPECT_EQ(cut.error().message.find(whole.substr(key, 16)), std::string::npos)
+      << "keys stay secret";
   EXPECT_FALSE(stored_session("").ok());
   EXPECT_FALSE(stored_session("[]").ok());
 }

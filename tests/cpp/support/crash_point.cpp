@@ -27,7 +27,7 @@ std::atomic<long> steps{0};
 
 /// What this program starts is not to be killed.
 __attribute__((constructor)) void read_plan() {
-  if (const char* at = std::getenv("SCISTREAM_CRASH_AT")) plan.at = std::atol(at);
+  if (const char* at = std::getenv("SCISTREAM_CRASH_AT")) plan.at = std::strtol(at, nullptr, 10);
   if (const char* when = std::getenv("SCISTREAM_CRASH_WHEN"))
     plan.after = std::strcmp(when, "after") == 0;
   if (const char* path = std::getenv("SCISTREAM_CRASH_COUNT"))

@@ -17,6 +17,7 @@ class MemoryStore final : public session::Store {
   /// Every call fails with this while it is set.
   std::optional<Error> fail;
 
+  int tidied = 0;
   std::map<SessionKey, std::string> records;
   std::map<std::string, std::chrono::system_clock::time_point> released;
 
@@ -30,6 +31,12 @@ class MemoryStore final : public session::Store {
     if (fail) return *fail;
     records.erase(session);
     released[session.uid] = when;
+    return {};
+  }
+
+  Status tidy() override {
+    if (fail) return *fail;
+    ++tidied;
     return {};
   }
 

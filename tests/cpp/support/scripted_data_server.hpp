@@ -94,6 +94,17 @@ class ScriptedDataServer final : public dataserver::DataServer {
     return std::make_unique<dataserver::Watch>();
   }
 
+  /// Forgets everything, as a process that was killed: open calls fail, whoever watches is told.
+  void die() {
+    held.clear();
+    targets.clear();
+    for (const auto& call : std::exchange(waiting, {}))
+      call(Error{Cause::unavailable, "Socket closed"});
+    dataserver::Event lost;
+    lost.kind = dataserver::Event::Kind::lost;
+    if (observe) observe(lost);
+  }
+
   /// Answers the oldest waiting call, or `which` modulo their number; false if none waits.
   bool answer_one(std::size_t which = 0, std::optional<Error> error = std::nullopt) {
     if (waiting.empty()) return false;
