@@ -222,7 +222,8 @@ def test_a_controller_that_waits_outlives_a_restart(tmp_path: Path, echo_app: Ap
             request.listening()
             run = ["run", request.uid, cons.endpoint, "--role", "CONS"]
             with user.start(
-                *("appctrl", *run, "--key-file", request.cons_key),
+                "appctrl",
+                *(*run, "--key-file", request.cons_key),
                 *("--", "echo", "connects to", "{listener}"),
             ) as waiting:
                 words = ("status", request.uid, "--s2cs", cons.endpoint)
