@@ -7,6 +7,7 @@
 
 #include "base/file.hpp"
 #include "cli/command_line.hpp"
+#include "cli/req_file.hpp"
 #include "cli/session_files.hpp"
 #include "cli/session_views.hpp"
 #include "cli/signals.hpp"
@@ -205,30 +206,16 @@ Status request_session(RequestSettings& settings) {
 Status run_req_file(RequestSettings& settings) {
   const auto text = read_file(settings.req_file);
   if (!text) return text.error();
-  const std::string name = "'" + settings.req_file.string() + "'";
-  const json document = json::parse(*text, nullptr, false);
-  if (!document.is_object()) return invalid(name + " is not a JSON object");
+  const auto file = parse_req_file(*text);
+  if (!file) return invalid("'" + settings.req_file.string() + "': " + file.error().message);
   settings.req_file.clear();
-  try {
-    const std::string command = document.value("cmd", "");
-    if (document.contains("prod")) settings.client->prod = document.at("prod").get<std::string>();
-    if (document.contains("cons")) settings.client->cons = document.at("cons").get<std::string>();
-    if (command == "REL")
-      return release_session(*settings.client, document.at("uid").get<std::string>());
-    if (command != "REQ") return invalid(name + ": cmd '" + command + "' is neither REQ nor REL");
-    if (document.contains("uid")) settings.request.uid = document.at("uid").get<std::string>();
-    const auto num_conn = document.value("num_conn", std::int64_t{settings.request.num_conn});
-    if (num_conn < 1 || num_conn > dataserver::max_num_conn) {
-      return invalid(name + ": num_conn " + std::to_string(num_conn) + " is not from 1 to " +
-                     std::to_string(dataserver::max_num_conn));
-    }
-    settings.request.num_conn = static_cast<int>(num_conn);
-    settings.rate = document.value("rate", settings.rate);
-    if (document.contains("prod_app"))
-      settings.prod_app = document.at("prod_app").get<std::string>();
-  } catch (const json::exception& error) {
-    return invalid(name + ": " + error.what());
-  }
+  if (file->prod) settings.client->prod = *file->prod;
+  if (file->cons) settings.client->cons = *file->cons;
+  if (file->release) return release_session(*settings.client, *file->uid);
+  if (file->uid) settings.request.uid = *file->uid;
+  if (file->num_conn) settings.request.num_conn = *file->num_conn;
+  if (file->rate_mbps) settings.rate = *file->rate_mbps;
+  if (file->prod_app) settings.prod_app = *file->prod_app;
   return request_session(settings);
 }
 
