@@ -274,7 +274,7 @@ class Facility:
         folder: Path,
         *flags: object,
         host: str | None = None,
-        ports: int = 8,
+        ports: int | range = 8,
         tls: bool = True,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -282,7 +282,7 @@ class Facility:
         self.folder.mkdir()
         self.state = self.folder / "state"
         self.host = host or own_address()
-        self.ports = free_range(self.host, ports)
+        self.ports = ports if isinstance(ports, range) else free_range(self.host, ports)
         self.tls = tls
         self.env = clean_environment(self.folder, env)
         self.flags: Sequence[object] = (
