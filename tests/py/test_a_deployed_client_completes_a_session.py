@@ -7,13 +7,14 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import pytest
 
 from applications import Application, application, digest, echo, fetch, payload, sends
 from conftest import Pair
-from deployed_peer import Peer, code, new_uid, set_up
+from deployed_peer import MESSAGES, Peer, code, new_uid, set_up
 from facility import LIMIT, Facility, eventually, split
 
 
@@ -308,3 +309,57 @@ def test_an_unknown_rpc_of_another_version_is_unimplemented(peers: Peers) -> Non
     with pytest.raises(grpc.RpcError) as refused:
         call(b"", timeout=LIMIT)
     assert code(refused.value) == "UNIMPLEMENTED"
+
+
+def test_fields_of_a_later_version_are_ignored(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    """Each message carries one that nobody here knows: number 99, three bytes."""
+    unknown = b"\x9a\x06\x03abc"
+
+    def call(rpc: str, message: str, **fields: object) -> Any:
+        return peers.prod.channel.unary_unary(
+            f"/scistream.Control/{rpc}",
+            request_serializer=lambda m: m.SerializeToString() + unknown,
+            response_deserializer=MESSAGES[
+                "AppResponse" if rpc == "hello" else "Response"
+            ].FromString,
+        ).future(MESSAGES[message](**fields))
+
+    uid = new_uid()
+    request = call("req", "Request", uid=uid, role="PROD", num_conn=1, rate=1)
+    call("hello", "Hello", uid=uid, role="PROD", prod_listeners=[echo_app.endpoint]).result(LIMIT)
+    (listener,) = request.result(LIMIT).listeners
+    call("update", "UpdateTargets", uid=uid, remote_listeners=[echo_app.endpoint]).result(LIMIT)
+    assert echo(listener) == b"ping"
+    call("release", "Release", uid=uid).result(LIMIT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_two_users_at_once_for_a_thousand_rounds(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    """On a deployed server they got each other's answers."""
+    failures: list[str] = []
+
+    def user(number: int) -> None:
+        own = [f"127.0.0.1:{7_000 + number}"]
+        with Peer(pair.prod.endpoint, pair.prod.certificate) as peer:
+            for _ in range(500):
+                uid = new_uid()
+                request = peer.req(uid, "PROD", number + 1)
+                peer.hello(uid, "PROD", own)
+                answer = request.result(LIMIT)
+                if list(answer.prod_listeners) != own or len(answer.listeners) != number + 1:
+                    failures.append(f"{number}: {answer}")
+                peer.update(uid, own)
+                peer.release(uid)
+
+    threads = [threading.Thread(target=user, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(170)
+        assert not thread.is_alive()
+    assert failures == []
