@@ -92,7 +92,7 @@ def test_an_unknown_id_is_not_found(pair: Pair) -> None:
     done = pair.user.s2uc("release", "nobody-knows-this", *pair.user.places)
     assert done.rc == 7
     assert "nobody-knows-this" in done.err
-    assert done.out == ""
+    assert done.out == "Error during release: no session has the id nobody-knows-this\n"
 
 
 def test_one_facility_alone_may_be_released(pair: Pair, echo_app: Application) -> None:
