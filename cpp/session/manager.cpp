@@ -173,6 +173,7 @@ void Manager::on_update(UpdateTargets update, Callback<UpdateAnswer> done) {
 }
 
 void Manager::next_update(const SessionPtr& session) {
+  if (session->machine.state() == State::updating) return;  // its answer brings on the next
   // While its data server is away an update waits: restoring the session comes first.
   while (!session->updates.empty() && !session->restoring && (attached_ || !revive_)) {
     const auto status = apply(session, Input::update);

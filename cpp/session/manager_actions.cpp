@@ -250,7 +250,8 @@ void Manager::release_listeners(const SessionPtr& session) {
   log_->info("session {}: ending: {}", to_string(session->request.key), session->reason.message);
   session->cancel_timers();
   // First, so that nobody brings back what is half released.
-  if (const Status kept = session->kept ? keep(session, Phase::ended) : Status(); !kept) {
+  const bool was_reserved = session->kept && !session->ports.empty();
+  if (const Status kept = was_reserved ? keep(session, Phase::ended) : Status(); !kept) {
     log_->error("session {}: {}", to_string(session->request.key), kept.error().message);
   }
   const Error& reason = session->reason;

@@ -120,7 +120,7 @@ class ManagerTest : public ::testing::Test {
     }
     const bool at_once = std::exchange(server->answer_at_once, true);
     auto left = kept->load();
-    EXPECT_TRUE(left.ok());
+    EXPECT_TRUE(left.ok()) << left.error().message;
     const auto held = server->held;
     for (const auto& [key, ports] : held) {
       if (!kept->records.contains(key))
