@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent / "demo"))
 
 import measure
-from places import LOAD, ROOT
+from places import LOAD, ROOT, SESSIONS
 from stage import Failed, Interrupted
 
 
@@ -44,8 +44,9 @@ def build_load() -> None:
     """Builds the load generator; quick when there is nothing to do."""
     tree = ROOT / "build/release"
     configure = ["cmake", "--log-level=ERROR", "-DSCISTREAM_STUDIES=ON", str(tree)]
-    build = ["cmake", "--build", str(tree), "--target", LOAD.name]
-    for words in (configure, build) if not LOAD.exists() else (build,):
+    build = ["cmake", "--build", str(tree), "--target", LOAD.name, SESSIONS.name]
+    built = LOAD.exists() and SESSIONS.exists()
+    for words in (build,) if built else (configure, build):
         done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
         if done.returncode != 0:
             raise Failed(f"{' '.join(words)}:\n{done.stdout}{done.stderr}")

@@ -28,10 +28,28 @@ class Effort:
     seconds: float  # of load in each turn
     connections: tuple[int, ...]
     messages: int  # of 64 B in a turn; a third as many of 64 KiB
+    standing: int  # sessions that are there while others come and go
+    streams: int  # of them that carry data
 
 
-FULL = Effort(sessions=100, rounds=6, seconds=1.5, connections=(1, 4, 16), messages=3000)
-QUICK = Effort(sessions=3, rounds=1, seconds=0.2, connections=(1,), messages=100)
+FULL = Effort(
+    sessions=100,
+    rounds=6,
+    seconds=1.5,
+    connections=(1, 4, 16),
+    messages=3000,
+    standing=1000,
+    streams=50,
+)
+QUICK = Effort(
+    sessions=3,
+    rounds=1,
+    seconds=0.2,
+    connections=(1,),
+    messages=100,
+    standing=20,
+    streams=2,
+)
 
 
 def quantiles(values: list[float]) -> Row:
@@ -151,7 +169,31 @@ def session(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
     return rows
 
 
-MEASUREMENTS = {"setup": setup, "plain": plain, "latency": latency, "session": session}
+def load(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
+    """Rpcs of 200 new sessions a second while a thousand stand and fifty of them stream."""
+    got = places.many_sessions(
+        stage, folder, effort.standing, effort.streams, 200, effort.seconds * 6
+    )
+    return [
+        {
+            "rpc": rpc,
+            "unit": "ms",
+            "sessions": got["sessions"],
+            "p50": round(got[rpc]["p50_ms"], 2),
+            "p99": round(got[rpc]["p99_ms"], 2),
+            "streamed_gb_per_s": round(got["streamed_gb_per_s"], 2),
+        }
+        for rpc in ("req", "hello", "update", "release")
+    ]
+
+
+MEASUREMENTS = {
+    "setup": setup,
+    "plain": plain,
+    "latency": latency,
+    "session": session,
+    "load": load,
+}
 
 
 def run(name: str, effort: Effort) -> list[Row]:

@@ -18,6 +18,7 @@ from stage import Stage
 
 ROOT = Path(__file__).resolve().parents[1]
 LOAD = ROOT / "build/release/bench/bench_load"
+SESSIONS = ROOT / "build/release/bench/bench_sessions"
 HOST = "127.0.0.1"
 LIMIT = 60.0  # seconds for one measurement
 
@@ -97,6 +98,22 @@ def haproxy(stage: Stage, target: str, folder: Path) -> Place | None:
     place = Place("HAProxy", endpoint, (running.pid,))
     drive(stage, "ping-pong", endpoint, "1", "1")  # it serves, or says why not
     return place
+
+
+def many_sessions(
+    stage: Stage, folder: Path, standing: int, streams: int, per_second: int, seconds: float
+) -> dict[str, Any]:
+    """What sessions that come and go see while others stand and stream, all at one facility."""
+    ports = free_range(size=standing + per_second)
+    facility = Facility(stage, "the", "127.0.1.1", folder / "facility", ports)
+    facility.wait_ready()
+    words = [facility.endpoint, str(facility.certificate), str(standing), str(streams)]
+    words += [str(per_second), str(seconds)]
+    result: dict[str, Any] = json.loads(
+        stage.call("the session generator", str(SESSIONS), *words, limit=LIMIT)
+    )
+    facility.stop()
+    return result
 
 
 class Pair:

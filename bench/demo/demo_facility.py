@@ -40,15 +40,15 @@ def listening() -> set[tuple[str, int]]:
     return found
 
 
-def free_range(taken: Iterable[range] = ()) -> range:
-    """PORTS ports that nothing listens on and that are in no range already taken."""
+def free_range(taken: Iterable[range] = (), size: int = PORTS) -> range:
+    """Ports that nothing listens on and that are in no range already taken."""
     used = {port for _, port in listening()}.union(*taken)
-    starts = list(range(FIRST_PORT, LAST_PORT - PORTS, PORTS))
+    starts = list(range(FIRST_PORT, LAST_PORT - size, PORTS))
     random.shuffle(starts)  # two demonstrations at once should not meet
     for start in starts:
-        if used.isdisjoint(range(start, start + PORTS)):
-            return range(start, start + PORTS)
-    raise Failed(f"no {PORTS} free ports in a row from {FIRST_PORT} to {LAST_PORT}")
+        if used.isdisjoint(range(start, start + size)):
+            return range(start, start + size)
+    raise Failed(f"no {size} free ports in a row from {FIRST_PORT} to {LAST_PORT}")
 
 
 def alive(pid: int) -> bool:

@@ -18,7 +18,8 @@ Result<BookEntry> parse(const std::string& text) {
     entry.uid = json.value("uid", "");
     entry.prod = json.value("prod", "");
     entry.cons = json.value("cons", "");
-    entry.created = json.value("created", std::int64_t{0});
+    const auto created = json.value("created", nlohmann::json(0));
+    if (created.is_number_integer()) entry.created = created.get<std::int64_t>();
   } catch (const nlohmann::json::exception&) {
     return Error{Cause::failure, "not a session file"};
   }

@@ -1,7 +1,9 @@
 #include "session/stored_json.hpp"
 
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace scistream::session {
 
@@ -15,8 +17,31 @@ std::int64_t to_ms(system_clock::time_point time) {
   return std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count();
 }
 
+/// A whole number that fits. A conversion by the library alone would take any float.
+template <class T>
+T whole(const json& value) {
+  const bool negative =
+      value.is_number_integer() && !value.is_number_unsigned() && value.get<std::int64_t>() < 0;
+  const bool fits =
+      value.is_number_integer() && (negative ? std::in_range<T>(value.get<std::int64_t>())
+                                             : std::in_range<T>(value.get<std::uint64_t>()));
+  if (!fits) throw std::invalid_argument("a number is not one that fits");
+  return value.get<T>();
+}
+
+template <class T>
+std::vector<T> all_whole(const json& values) {
+  std::vector<T> all;
+  for (const json& value : values) all.push_back(whole<T>(value));
+  return all;
+}
+
+/// Within a thousand years of now, so that no sum overflows.
 system_clock::time_point from_ms(const json& value) {
-  return system_clock::time_point(milliseconds(value.get<std::int64_t>()));
+  constexpr std::int64_t far = 1000LL * 366 * 24 * 3600 * 1000;
+  const auto ms = whole<std::int64_t>(value);
+  if (ms < -far || ms > 3 * far) throw std::invalid_argument("a time is out of reach");
+  return system_clock::time_point(milliseconds(ms));
 }
 
 Secret secret(const json& hex) {
@@ -81,8 +106,8 @@ Result<StoredSession> stored_session(std::string_view text) {
     const auto role = parse_role(document.at("role").get<std::string>());
     if (!role) return bad(role.error().message);
     request.key = {document.at("uid").get<std::string>(), *role};
-    request.num_conn = document.at("num_conn").get<int>();
-    request.rate_mbps = document.at("rate_mbps").get<long long>();
+    request.num_conn = whole<int>(document.at("num_conn"));
+    request.rate_mbps = whole<long long>(document.at("rate_mbps"));
     request.rate_is_explicit = document.at("rate_is_explicit").get<bool>();
     request.protocol = document.at("protocol").get<std::string>();
     request.producer = document.at("producer").get<std::string>();
@@ -90,15 +115,18 @@ Result<StoredSession> stored_session(std::string_view text) {
     request.labels = document.at("labels").get<std::map<std::string, std::string>>();
     request.app_key = secret(document.at("app_key"));
     request.transport = document.at("transport").get<std::string>();
-    request.lifetime = milliseconds(document.at("lifetime_ms").get<std::int64_t>());
+    request.lifetime = milliseconds(whole<std::int64_t>(document.at("lifetime_ms")));
+    constexpr milliseconds century = std::chrono::hours(24) * 36525;
+    if (request.lifetime.count() < 0 || request.lifetime > century)
+      return bad("its lifetime is out of reach");
     request.claim = document.at("claim").get<std::string>();
     request.caller_host = document.at("caller_host").get<std::string>();
     if (const auto valid = validate(request); !valid) return bad(valid.error().message);
     session.phase = phase(document.at("phase").get<std::string>());
     session.draining = document.at("draining").get<bool>();
     session.rate_is_leased = document.at("rate_is_leased").get<bool>();
-    session.reservation = document.at("reservation").get<std::uint64_t>();
-    session.ports = document.at("ports").get<std::vector<std::uint16_t>>();
+    session.reservation = whole<std::uint64_t>(document.at("reservation"));
+    session.ports = all_whole<std::uint16_t>(document.at("ports"));
     if (session.ports.size() != static_cast<std::size_t>(request.num_conn))
       return bad("it has " + std::to_string(session.ports.size()) + " ports for " +
                  std::to_string(request.num_conn) + " listeners");

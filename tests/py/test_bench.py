@@ -34,6 +34,16 @@ def test_setup_reports_request_and_release(root: Path, tmp_path: Path) -> None:
     assert sum(" ms " in line for line in lines) == 3
 
 
+def test_load_reports_every_rpc(root: Path, tmp_path: Path) -> None:
+    done = bench(root, "--quick", "--json", str(tmp_path / "out.json"), "load")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out.json").read_text("utf-8"))["load"]
+    assert [row["rpc"] for row in rows] == ["req", "hello", "update", "release"]
+    for row in rows:
+        assert row["sessions"] == 240
+        assert 0 < row["p50"] <= row["p99"]
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--sideways"]])
 def test_an_unknown_measurement_is_a_usage_error(root: Path, arguments: list[str]) -> None:
     assert bench(root, *arguments).returncode == 2

@@ -246,6 +246,10 @@ TEST(StoredJson, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused("\"uid\":\"a\"", "\"uid\":\"../a\""));
   EXPECT_TRUE(refused("\"num_conn\":2", "\"num_conn\":0"));
   EXPECT_TRUE(refused("[5100,65535]", "[5100]"));
+  EXPECT_TRUE(refused("[5100,65535]", "[5100,65536]"));
+  EXPECT_TRUE(refused("\"num_conn\":2", "\"num_conn\":2e34"));
+  EXPECT_TRUE(refused("\"num_conn\":2", "\"num_conn\":2.5"));
+  EXPECT_TRUE(refused("1700000000123", "9223372036854775807"));
   EXPECT_TRUE(refused("\"phase\":\"ready\"", "\"phase\":\"fresh\""));
   EXPECT_TRUE(refused("10.0.0.9:7000\",\"[::1]", "10.0.0.9:0\",\"[::1]"));
   EXPECT_TRUE(refused("\"nonces\"", "\"nonsense\""));
