@@ -194,7 +194,7 @@ void print(const char* name, std::vector<double> values, bool last) {
   const auto at = [&](std::size_t percent) {
     return values[std::min(values.size() - 1, values.size() * percent / 100)];
   };
-  std::printf("\"%s\": {\"p50_ms\": %.3f, \"p99_ms\": %.3f}%s", name, at(50), at(99),
+  std::printf(R"("%s": {"p50_ms": %.3f, "p99_ms": %.3f}%s)", name, at(50), at(99),
               last ? "" : ", ");
 }
 
@@ -257,8 +257,8 @@ int main(int argc, char** argv) {
     for (const Times& times : passed) values.push_back(times.*rpc);
     return values;
   };
-  std::printf("{\"sessions\": %zu, \"per_second\": %.1f, \"streamed_gb_per_s\": %.3f, ",
-              passed.size(), static_cast<double>(passed.size()) / took, streamed / took * 1e-9);
+  std::printf(R"({"sessions": %zu, "per_second": %.1f, "streamed_gb_per_s": %.3f, )", passed.size(),
+              static_cast<double>(passed.size()) / took, streamed / took * 1e-9);
   print("req", all(&Times::req), false);
   print("hello", all(&Times::hello), false);
   print("update", all(&Times::update), false);

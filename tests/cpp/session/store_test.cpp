@@ -254,7 +254,7 @@ TEST(StoredJson, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused("10.0.0.9:7000\",\"[::1]", "10.0.0.9:0\",\"[::1]"));
   EXPECT_TRUE(refused("\"nonces\"", "\"nonsense\""));
   const std::string whole = to_json(a_session("a"));
-  const auto key = whole.find("\"app_key\":\"") + 11;
+  const auto key = whole.find(R"("app_key":")") + 11;
   const auto cut = stored_session(whole.substr(0, key + 40));
   ASSERT_FALSE(cut.ok());
   EXPECT_EQ(cut.error().message.find(whole.substr(key, 16)), std::string::npos)
