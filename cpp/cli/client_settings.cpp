@@ -34,6 +34,18 @@ void choose_state_directory(ClientSettings& settings) {
   if (settings.state_directory.empty()) settings.state_directory = default_state_directory();
 }
 
+Status check_amounts(long long num_conn, long long rate_mbps) {
+  const auto refuse = [](const std::string& what, long long low, long long high) {
+    return Error{Cause::invalid_argument,
+                 what + " is not from " + std::to_string(low) + " to " + std::to_string(high)};
+  };
+  if (num_conn < 1 || num_conn > dataserver::max_num_conn)
+    return refuse("--num-conn " + std::to_string(num_conn), 1, dataserver::max_num_conn);
+  if (rate_mbps < 0 || rate_mbps > session::max_rate_mbps)
+    return refuse("--rate " + std::to_string(rate_mbps) + " Mbit/s", 0, session::max_rate_mbps);
+  return {};
+}
+
 Result<client::ClientOptions> client_options(ClientSettings& settings, Warnings warnings) {
   choose_state_directory(settings);
   client::ClientOptions options;

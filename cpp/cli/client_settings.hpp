@@ -29,6 +29,9 @@ void add_place_options(CLI::App& app, ClientSettings& settings);
 /// Chooses the state folder if none was given. Safe to repeat.
 void choose_state_directory(ClientSettings& settings);
 
+/// What every request is checked for before anything is asked of a facility.
+Status check_amounts(long long num_conn, long long rate_mbps);
+
 /// When to say on stderr that the channel is plaintext. Scripts in the field take anything there
 /// for a failure of the commands that they know.
 enum class Warnings { always, verbose_only };

@@ -54,14 +54,7 @@ Status complete(RequestSettings& settings) {
   }
   if (request.uid.empty()) request.uid = random_uid();
   if (auto status = check_uid(request.uid); !status) return status;
-  if (request.num_conn < 1 || request.num_conn > dataserver::max_num_conn) {
-    return invalid("--num-conn " + std::to_string(request.num_conn) + " is not from 1 to " +
-                   std::to_string(dataserver::max_num_conn));
-  }
-  if (settings.rate < 0 || settings.rate > session::max_rate_mbps) {
-    return invalid("--rate " + std::to_string(settings.rate) + " Mbit/s is not from 0 to " +
-                   std::to_string(session::max_rate_mbps));
-  }
+  if (auto status = check_amounts(request.num_conn, settings.rate); !status) return status;
   request.rate_mbps = settings.rate;
   request.rate_is_explicit = settings.rate_option != nullptr && settings.rate_option->count() > 0;
   auto apps = parse_endpoints(settings.prod_app);

@@ -110,16 +110,7 @@ Status StepCommands::run() {
     client_.s2cs = consumer && !command.says_hello ? "localhost:6000" : "localhost:5000";
   const auto server = parse_endpoint(client_.s2cs);
   if (!server) return Error{Cause::invalid_argument, "--s2cs: " + server.error().message};
-  if (num_conn_ < 1 || num_conn_ > dataserver::max_num_conn) {
-    return Error{Cause::invalid_argument, "--num-conn " + std::to_string(num_conn_) +
-                                              " is not from 1 to " +
-                                              std::to_string(dataserver::max_num_conn)};
-  }
-  if (rate_ < 0 || rate_ > session::max_rate_mbps) {
-    return Error{Cause::invalid_argument, "--rate " + std::to_string(rate_) +
-                                              " Mbit/s is not from 0 to " +
-                                              std::to_string(session::max_rate_mbps)};
-  }
+  if (auto status = check_amounts(num_conn_, rate_); !status) return status;
   client::HalfRequest request;
   if (!consumer) uid_ = mock_ ? mock_uid : random_uid();
   request.uid = uid_;

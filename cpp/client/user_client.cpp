@@ -1,7 +1,6 @@
 #include "client/user_client.hpp"
 
 #include <algorithm>
-#include <condition_variable>
 #include <future>
 #include <utility>
 

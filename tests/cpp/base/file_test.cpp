@@ -1,31 +1,26 @@
 #include "base/file.hpp"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
+
+#include "support/temporary_directory.hpp"
 
 namespace scistream {
 namespace {
 
 class FileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string made = (std::filesystem::temp_directory_path() / "scistream-file-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(made.data()), nullptr);
-    directory = made;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory); }
-
   static unsigned mode_of(const std::filesystem::path& path) {
     struct stat info{};
     EXPECT_EQ(::stat(path.c_str(), &info), 0);
     return info.st_mode & 0777U;
   }
 
-  std::filesystem::path directory;
+  const TemporaryDirectory folder;
+  const std::filesystem::path& directory = folder.path();
 };
 
 TEST_F(FileTest, PrivateFilesAreReadableByTheirOwnerAlone) {
