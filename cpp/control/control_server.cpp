@@ -1,9 +1,12 @@
 #include "control/control_server.hpp"
 
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <ctime>
 #include <mutex>
 #include <set>
 
@@ -14,6 +17,7 @@
 #include "control/data_server_process.hpp"
 #include "control/grpc_server.hpp"
 #include "control/remote_data_server.hpp"
+#include "control/served_addresses.hpp"
 #include "control/server_identity.hpp"
 #include "dataserver/native.hpp"
 #include "net/asio_scheduler.hpp"
@@ -26,6 +30,10 @@ namespace scistream::control {
 namespace {
 
 using std::chrono::milliseconds;
+
+const std::string temporary_prefix = "s2cs-";
+/// Of a folder in use its maker has locked within this.
+constexpr std::chrono::seconds time_to_lock{10};
 
 Error invalid(std::string message) { return {Cause::invalid_argument, std::move(message)}; }
 
@@ -62,6 +70,7 @@ class ControlServer::Impl {
     sockets_.clear();
     // The scheduler's thread ends before what runs on it dies.
     scheduler_.stop();
+    starter_.stop();
     {
       const std::lock_guard lock(hurry_mutex_);
       manager_.reset();
@@ -84,8 +93,8 @@ class ControlServer::Impl {
   }
 
   [[nodiscard]] Endpoint endpoint() const {
-    std::string host = announced_host_;
-    if (host.empty()) host = hosts_.empty() ? options_.listener_ip : hosts_.front();
+    std::string host = served_.announced_host;
+    if (host.empty()) host = served_.hosts.empty() ? options_.listener_ip : served_.hosts.front();
     return {host, port_};
   }
   [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
@@ -116,88 +125,18 @@ class ControlServer::Impl {
   }
 
   Status choose_addresses() {
-    const std::string wan = options_.wan_ip.empty() ? options_.listener_ip : options_.wan_ip;
-    const std::string lan = options_.lan_ip.empty() ? options_.listener_ip : options_.lan_ip;
-    std::string advertised = options_.advertise;
-    if (!advertised.empty()) {
-      const bool has_port = advertised.starts_with('[')
-                                ? advertised.find("]:") != std::string::npos
-                                : std::count(advertised.begin(), advertised.end(), ':') == 1;
-      const bool complete = has_port || advertised.find("://") != std::string::npos;
-      const auto endpoint = parse_endpoint(complete ? advertised : advertised + ":1");
-      if (!endpoint) {
-        return invalid("bad --advertise '" + advertised + "': " + endpoint.error().message);
-      }
-      advertised = endpoint->host;
-      if (has_port) addresses_.announced_first_port = endpoint->port;
-      if (has_port && endpoint->port + options_.port_range.size() - 1 > 65535) {
-        return invalid("--advertise starts at port " + std::to_string(endpoint->port) +
-                       ", too high for " + std::to_string(options_.port_range.size()) + " ports");
-      }
-    }
-    announced_host_ = !advertised.empty()                 ? advertised
-                      : is_wildcard(options_.listener_ip) ? ""
-                                                          : options_.listener_ip;
-    for (const std::string& host : {options_.listener_ip, wan, lan}) {
-      auto bound = bind_host(host);
-      if (!bound) return bound.error();
-      if (std::find(hosts_.begin(), hosts_.end(), *bound) == hosts_.end()) hosts_.push_back(*bound);
-    }
-    if (std::any_of(hosts_.begin(), hosts_.end(), is_wildcard)) {
-      const bool v6 = std::find(hosts_.begin(), hosts_.end(), "::") != hosts_.end();
-      hosts_ = {v6 ? "::" : "0.0.0.0"};
-    }
-    addresses_.ports = options_.port_range;
-    addresses_.wan = {*bind_host(wan), !advertised.empty() ? advertised
-                                       : is_wildcard(wan)  ? ""
-                                                           : wan};
-    addresses_.lan = {*bind_host(lan), !advertised.empty() ? advertised
-                                       : is_wildcard(lan)  ? ""
-                                                           : lan};
-    addresses_.route_source = [](const std::string& caller) {
-      const auto source = net::route_source(caller);
-      return source ? *source : std::string();
-    };
+    auto served =
+        served_addresses({options_.listener_ip, options_.wan_ip, options_.lan_ip,
+                          options_.advertise, options_.port_range, options_.insecure_no_auth},
+                         log_);
+    if (!served) return served.error();
+    served_ = std::move(*served);
     return {};
-  }
-
-  /// What to bind for an address that others use: itself, or the wildcard if it is not local.
-  Result<std::string> bind_host(const std::string& host) {
-    const bool wildcard = is_wildcard(host);
-    if (!wildcard && !parse_endpoint(to_string(Endpoint{host, 1})))
-      return invalid("'" + host + "' is neither an address nor a host name");
-    if (const auto found = net::local_endpoint({host, 0}); !found) {
-      return invalid(found.error().message +
-                     "; a name that only others know goes into --advertise");
-    }
-    if (!wildcard && !is_loopback(host) && !options_.insecure_no_auth) {
-      return Error{Cause::permission_denied,
-                   "this server cannot tell who calls and serves its own machine only, so it does "
-                   "not listen on '" +
-                       host + "'; use a loopback address, or --insecure-no-auth to serve anyone"};
-    }
-    if (wildcard && !options_.insecure_no_auth) {
-      if (!std::exchange(said_loopback_, true)) {
-        log_->warn(
-            "serving this machine only (127.0.0.1), not {}: there is no way to tell who calls; "
-            "--insecure-no-auth serves anyone",
-            host.empty() ? "every address" : host);
-      }
-      return std::string(host == "::" ? "::1" : "127.0.0.1");
-    }
-    if (wildcard || net::is_local_address(host))
-      return host.empty() ? std::string("0.0.0.0") : host;
-    if (said_not_local_.insert(host).second) {
-      log_->warn(
-          "{} is not an address of this machine: listening on every address and announcing it",
-          host);
-    }
-    return std::string("0.0.0.0");
   }
 
   /// Before anything is made or started for it.
   Status bind_port() {
-    auto sockets = GrpcServer::bind(hosts_, options_.port);
+    auto sockets = GrpcServer::bind(served_.hosts, options_.port);
     if (!sockets) return sockets.error();
     sockets_ = std::move(*sockets);
     const auto bound = net::bound_address(sockets_.front().get());
@@ -213,7 +152,8 @@ class ControlServer::Impl {
       // Facilities that share a machine share a port number, but not an address.
       if (!is_wildcard(options_.listener_ip)) state_directory_ += "-" + options_.listener_ip;
     } else if (state_directory_.empty()) {
-      std::string made = (std::filesystem::temp_directory_path() / "s2cs-XXXXXX").string();
+      remove_abandoned_state();
+      std::string made = (std::filesystem::temp_directory_path() / (temporary_prefix + "XXXXXX"));
       if (::mkdtemp(made.data()) == nullptr)
         return errno_error("cannot make a state folder", errno);
       state_directory_ = temporary_ = made;
@@ -223,6 +163,28 @@ class ControlServer::Impl {
     if (!lock) return lock.error();
     lock_ = std::move(*lock);
     return {};
+  }
+
+  /// What servers on free ports, which nobody can start again, left behind when they were killed.
+  void remove_abandoned_state() {
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(std::filesystem::temp_directory_path(), error),
+         end;
+         !error && entry != end; entry.increment(error)) {
+      const auto folder = entry->path();
+      struct stat info{};
+      if (!folder.filename().string().starts_with(temporary_prefix) ||
+          ::lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
+          info.st_uid != ::geteuid() || ::access((folder / "s2cs.lock").c_str(), F_OK) != 0 ||
+          std::time(nullptr) - info.st_mtime < time_to_lock.count()) {
+        continue;
+      }
+      const auto s2cs = DirectoryLock::take(folder, "s2cs");
+      const auto s2ds = DirectoryLock::take(folder, "s2ds");
+      if (!s2cs || !s2ds) continue;  // it lives, or its data server still streams
+      std::error_code ignored;
+      std::filesystem::remove_all(folder, ignored);
+    }
   }
 
   Status open_store() {
@@ -237,9 +199,9 @@ class ControlServer::Impl {
 
   Status make_identity() {
     if (!options_.tls) return {};
-    auto hosts = hosts_;
-    for (const std::string& host :
-         {announced_host_, addresses_.wan.announced_host, addresses_.lan.announced_host}) {
+    auto hosts = served_.hosts;
+    for (const std::string& host : {served_.announced_host, served_.sessions.wan.announced_host,
+                                    served_.sessions.lan.announced_host}) {
       if (!host.empty()) hosts.push_back(host);
     }
     auto identity =
@@ -326,7 +288,7 @@ class ControlServer::Impl {
 
   Status serve() {
     session::ManagerOptions options;
-    options.addresses = addresses_;
+    options.addresses = served_.sessions;
     options.capacity_mbps = options_.capacity_mbps;
     options.timeout = options_.timeout;
     options.max_session = options_.max_session;
@@ -334,8 +296,7 @@ class ControlServer::Impl {
     session::Manager::Revive revive;
     if (options_.data_server_place != DataServerPlace::inside) {
       revive = [this](auto done) {
-        // Blocks the scheduler, which has nothing to do without a data server.
-        done(connect_again());
+        starter_.post([this, done = std::move(done)] { done(connect_again()); });
       };
     }
     manager_ = std::make_unique<session::Manager>(scheduler_, data_server_, store_, options, log_,
@@ -363,11 +324,7 @@ class ControlServer::Impl {
 
   ControlServerOptions options_;
   Logger log_;
-  std::vector<std::string> hosts_;
-  std::string announced_host_;
-  bool said_loopback_ = false;
-  std::set<std::string> said_not_local_;
-  session::Addresses addresses_;
+  ServedAddresses served_;
   std::filesystem::path state_directory_;
   std::filesystem::path temporary_;
   DirectoryLock lock_;
@@ -379,6 +336,7 @@ class ControlServer::Impl {
   std::shared_ptr<session::Store> store_;
   session::Store::Contents left_;  ///< By an earlier control server, until it is taken up.
   net::AsioScheduler scheduler_;
+  net::AsioScheduler starter_;  ///< Brings a data server back, which takes its time.
   std::unique_ptr<DataServerProcess> process_;
   std::shared_ptr<dataserver::DataServer> data_server_;
   std::mutex hurry_mutex_;

@@ -7,16 +7,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <string_view>
-#include <thread>
 
 #include "base/file.hpp"
 #include "base/secret.hpp"
 #include "base/wait_for.hpp"
-#include "net/fd.hpp"
 
 namespace scistream::control {
 
@@ -79,7 +78,11 @@ Result<dataserver::Info> ask_info(dataserver::DataServer& data_server, milliseco
 DataServerProcess::DataServerProcess(DataServerLaunch launch, Logger log)
     : launch_(std::move(launch)), log_(std::move(log)) {}
 
-DataServerProcess::~DataServerProcess() { reap(WNOHANG); }
+DataServerProcess::~DataServerProcess() { let_go(); }
+
+std::filesystem::path DataServerProcess::record() const {
+  return launch_.state_directory / "s2ds.pid";
+}
 
 Result<std::shared_ptr<dataserver::DataServer>> DataServerProcess::connect() {
   if (socket_.empty()) {
@@ -92,6 +95,7 @@ Result<std::shared_ptr<dataserver::DataServer>> DataServerProcess::connect() {
   };
   auto present = dial();
   if (const auto info = ask_info(*present, milliseconds(1'000))) {
+    if (!process_) adopt();
     return std::static_pointer_cast<dataserver::DataServer>(present);
   }
   if (auto status = launch(); !status) return status.error();
@@ -101,7 +105,7 @@ Result<std::shared_ptr<dataserver::DataServer>> DataServerProcess::connect() {
 }
 
 Status DataServerProcess::launch() {
-  reap(WNOHANG);
+  let_go();
   const std::string executable = find_executable(launch_.executable);
   const std::string log_path = launch_.state_directory / "s2ds.log";
   int ends[2];
@@ -142,16 +146,28 @@ Status DataServerProcess::launch() {
     if (!std::string_view(*entry).starts_with("NOTIFY_SOCKET=")) variables.push_back(*entry);
   }
   variables.push_back(nullptr);
-  const int error = ::posix_spawnp(&pid_, executable.c_str(), &actions, &attributes, argv.data(),
+  pid_t pid = -1;
+  const int error = ::posix_spawnp(&pid, executable.c_str(), &actions, &attributes, argv.data(),
                                    variables.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  if (error != 0) {
-    pid_ = -1;
-    return errno_error("cannot start the data server '" + executable + "'", error);
-  }
+  if (error != 0) return errno_error("cannot start the data server '" + executable + "'", error);
   input.reset();  // from now on the child alone holds it, so its death is the end of the file
-  log_->info("data server started, pid {}", pid_);
+  // It is our child: its number is its own until we wait for it.
+  auto process = net::Process::open(pid);
+  if (!process) {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    return process.error();
+  }
+  process_ = std::move(*process);
+  log_->info("data server started, pid {}", pid);
+  if (const auto kept = write_private_file(record(), net::process_identity(pid)); !kept) {
+    log_->warn(
+        "{}; a control server started after this one is killed would not end this data "
+        "server",
+        kept.error().message);
+  }
   if (auto status = wait_until_ready(output.get(), log_path); !status) {
     stop();
     return status;
@@ -159,24 +175,30 @@ Status DataServerProcess::launch() {
   return {};
 }
 
-void DataServerProcess::reap(int flags) {
-  if (pid_ > 0 && ::waitpid(pid_, nullptr, flags) == pid_) pid_ = -1;
+void DataServerProcess::adopt() {
+  const auto identity = read_file(record(), 256);
+  auto process = net::Process::find(identity ? *identity : "");
+  if (!process) return;
+  process_ = std::move(*process);
+  log_->info("data server found, pid {}, started by an earlier control server", process_.pid());
 }
 
 void DataServerProcess::stop() {
-  reap(WNOHANG);
-  if (pid_ <= 0) return;
-  ::kill(pid_, SIGTERM);
-  const auto deadline = steady_clock::now() + stop_limit;
-  while (pid_ > 0 && steady_clock::now() < deadline) {
-    reap(WNOHANG);
-    if (pid_ > 0) std::this_thread::sleep_for(milliseconds(5));  // between two looks at the child
+  if (!process_) return;
+  process_.signal(SIGTERM);
+  if (!process_.ends_within(stop_limit)) {
+    log_->warn("the data server, pid {}, does not end; killing it", process_.pid());
+    process_.signal(SIGKILL);
+    (void)process_.ends_within(stop_limit);
   }
-  if (pid_ > 0) {
-    log_->warn("the data server, pid {}, does not end; killing it", pid_);
-    ::kill(pid_, SIGKILL);
-    reap(0);
-  }
+  let_go();
+  std::error_code ignored;
+  std::filesystem::remove(record(), ignored);
+}
+
+void DataServerProcess::let_go() {
+  if (process_) ::waitpid(process_.pid(), nullptr, WNOHANG);  // where it was a child
+  process_ = {};
 }
 
 }  // namespace scistream::control

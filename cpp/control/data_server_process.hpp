@@ -1,13 +1,12 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
 #include <memory>
 #include <string>
 
 #include "base/log.hpp"
 #include "control/remote_data_server.hpp"
+#include "net/process.hpp"
 
 namespace scistream::control {
 
@@ -20,8 +19,9 @@ struct DataServerLaunch {
 };
 
 /// The data server process beside a control server: used if one answers in the state folder,
-/// started if none does. It outlives this object's process, and is ended by `stop` only if this
-/// object started it. Not thread-safe.
+/// started if none does. It outlives this object's process. `stop` ends it only if a control server
+/// of this state folder started it, this one or one before; the file `s2ds.pid` there says so. Not
+/// thread-safe.
 class DataServerProcess {
  public:
   DataServerProcess(DataServerLaunch launch, Logger log);
@@ -32,20 +32,20 @@ class DataServerProcess {
   /// Connects to the data server, starting it first if none answers. Blocks up to about 5 s.
   Result<std::shared_ptr<dataserver::DataServer>> connect();
 
-  /// Ends what `connect` started: SIGTERM, and SIGKILL after 5 s.
+  /// Ends what a control server started: SIGTERM, and SIGKILL after 5 s.
   void stop();
-
-  /// Of the process started, or -1.
-  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
  private:
   Status launch();
-  void reap(int flags);
+  /// Takes over what a control server before this one started and left behind.
+  void adopt();
+  void let_go();
+  [[nodiscard]] std::filesystem::path record() const;
 
   DataServerLaunch launch_;
   Logger log_;
   std::string socket_;
-  pid_t pid_ = -1;
+  net::Process process_;  ///< That is ours to end, if there is one.
 };
 
 /// Where the data server of a state folder listens: `s2ds.sock` in it, or, where that path is

@@ -93,6 +93,7 @@ class RetryingCall final : public Call,
     }
     if (status.ok()) {
       link_->reached = true;
+      link_->outage.over();
       return finish(convert_(attempt.response));
     }
     Error error = from_grpc(status);
@@ -107,10 +108,12 @@ class RetryingCall final : public Call,
     }
     if (error.cause != Cause::unavailable) {
       link_->reached = true;
+      link_->outage.over();
       return finish(std::move(error));
     }
     if (attempt.heard && link_->scheduler.now() - attempt.started > retry_window) {
       // It had waited in peace: this is another outage than the last.
+      link_->outage.over();
       failing_since_ = {};
       backoff_ = first_backoff;
     }
@@ -130,7 +133,8 @@ class RetryingCall final : public Call,
           [self = this->shared_from_this(), error] { self->on_verdict(error, {}); });
     }
     const bool may_repeat = repeat_ == Repeat::anywhere || link_->ours;
-    if (failing_since_ == Clock::time_point{}) failing_since_ = now;
+    const auto outage = link_->outage.failed(now);
+    if (failing_since_ == Clock::time_point{}) failing_since_ = outage;
     if (!may_repeat || now - failing_since_ + backoff_ > retry_window ||
         now + backoff_ >= deadline_) {
       return finish(verdict || verdict.error().cause != Cause::unavailable ? error

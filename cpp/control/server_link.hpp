@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "base/scheduler.hpp"
 #include "control/control_client.hpp"
@@ -11,6 +12,26 @@
 #include "control/open_calls.hpp"
 
 namespace scistream::control {
+
+/// How long a server has been unreachable, over all calls to it: a call that follows one which has
+/// tried long enough does not begin anew. Lives on the scheduler.
+class Outage {
+ public:
+  /// A call has failed; since when calls have, without an answer between.
+  Clock::time_point failed(Clock::time_point now) {
+    if (!last_failure_ || now - *last_failure_ > memory) since_ = now;
+    last_failure_ = now;
+    return since_;
+  }
+  void over() { last_failure_.reset(); }
+
+ private:
+  /// Longer than between two attempts of one call.
+  static constexpr std::chrono::seconds memory{2};
+
+  Clock::time_point since_;
+  std::optional<Clock::time_point> last_failure_;
+};
 
 /// One client's channel to one control server and what its calls share. Kept alive by them; closed
 /// by the client. Thread-safe.
@@ -35,6 +56,7 @@ class ServerLink : public std::enable_shared_from_this<ServerLink> {
   std::unique_ptr<Control::Stub> stub;  ///< For the owners of an OpenContext.
   std::atomic<bool> reached{false};     ///< The server has answered once.
   std::atomic<bool> ours{false};        ///< It has said that it is one of this project's.
+  Outage outage;                        ///< On the scheduler.
 };
 
 }  // namespace scistream::control

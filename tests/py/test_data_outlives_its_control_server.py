@@ -27,30 +27,19 @@ from applications import (
     receive_all,
 )
 from facility import (
+    BIN,
     Client,
+    Command,
     Facility,
     can_bind,
+    clean_environment,
     command_line,
     data_servers,
     eventually,
+    own_address,
     split,
 )
-
-
-class Gate:
-    """An application that sends the first half of its data, and the rest once it may."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.opened = threading.Event()
-
-    def __call__(self, connection: socket.socket) -> None:
-        half = len(self.data) // 2
-        connection.sendall(self.data[:half])
-        assert self.opened.wait(40)
-        connection.sendall(self.data[half:])
-        connection.shutdown(socket.SHUT_WR)
-        connection.recv(1)
+from gate import Gate
 
 
 @pytest.fixture
@@ -384,15 +373,61 @@ def test_a_port_that_is_lost_for_a_moment_is_waited_for(
             assert echo(document["listeners"][0]) == b"ping"
 
 
-def test_stopping_ends_only_what_was_started(tmp_path: Path) -> None:
-    """`data_server` was there before: it is used, and left alone."""
-    with Facility(tmp_path) as first:
-        first.command.kill()
-        data_server = first.data_server
-        first.restart()
-        assert first.data_server == data_server
-        first.command.signal(signal.SIGTERM)
-        assert first.command.wait() == 0
-        assert command_line(data_server), "it was not started by this control server"
-        os.kill(data_server, signal.SIGTERM)
-        first.check_gone()
+def test_stopping_ends_what_an_earlier_control_server_started(tmp_path: Path) -> None:
+    with Facility(tmp_path, "--orphan-grace", "1h") as facility:
+        data_server = facility.data_server
+        restart_after_a_kill(facility)
+        assert facility.data_server == data_server
+        facility.stop()
+        assert not command_line(data_server)
+
+
+def test_stopping_leaves_alone_what_somebody_else_started(tmp_path: Path) -> None:
+    """A data server that was there before is used, whatever the folder tells of a process."""
+    with Facility(tmp_path) as facility:
+        facility.stop()
+        start = [BIN / "s2ds", "serve", "--state-dir", facility.state]
+        with Command(*start, env=facility.env) as other:
+            other.line("^s2ds ready")
+            # Of its number, but of another time.
+            (facility.state / "s2ds.pid").write_text(f"{other.pid} 1 some-boot")
+            facility.restart()
+            assert facility.data_server == other.pid
+            facility.command.signal(signal.SIGTERM)
+            assert facility.command.wait() == 0
+            assert command_line(other.pid)
+            other.signal(signal.SIGTERM)
+            assert other.wait() == 0
+        facility.check_gone()
+
+
+def test_servers_on_free_ports_clear_away_what_killed_ones_left(tmp_path: Path) -> None:
+    """Nobody can start those again; one that lives keeps its folder, however old."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    env = clean_environment(tmp_path, {"TMPDIR": str(temporary)})
+    long_ago = (1e9, 1e9)
+
+    def start() -> tuple[Command, Path]:
+        before = set(temporary.iterdir())
+        command = Command(BIN / "s2cs", "--port", 0, "--listener_ip", own_address(), env=env)
+        command.line("^s2cs ready")
+        (made,) = set(temporary.iterdir()) - before
+        return command, made
+
+    killed, abandoned = start()
+    living, kept = start()
+    with killed, living:
+        killed.kill()
+        (data_server,) = data_servers(abandoned)
+        kill(data_server)
+        (foreign := temporary / "s2cs-notes").mkdir()
+        for folder in (abandoned, kept, foreign):
+            os.utime(folder, long_ago)
+        third, own = start()
+        with third:
+            assert set(temporary.iterdir()) == {kept, own, foreign}
+            for command in (living, third):
+                command.signal(signal.SIGTERM)
+                assert command.wait() == 0
+        assert set(temporary.iterdir()) == {foreign}
