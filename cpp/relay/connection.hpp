@@ -12,7 +12,7 @@
 #include "net/fd.hpp"
 #include "relay/counters.hpp"
 #include "relay/dialer.hpp"
-#include "relay/pump.hpp"
+#include "relay/transport.hpp"
 
 namespace scistream::relay {
 
@@ -23,32 +23,45 @@ struct ConnectionRecord {
   std::size_t listener = 0;  ///< Index of the listener it came in by.
   std::string peer;
   std::string target;
+  std::atomic<bool> admitted{false};  ///< Its peer may use it.
   std::atomic<bool> dialled{false};
   Traffic traffic;
 };
 
 enum class ConnectionEnd {
-  clean,  ///< Both sides sent FIN and everything before it was handed on.
-  reset,  ///< Anything else. Both sides see a reset.
+  clean,    ///< Both sides have ended and everything before it was handed on.
+  refused,  ///< Its peer did not prove that it may use it; nothing was dialled.
+  silent,   ///< As refused, because it took too long.
+  reset,    ///< Anything else. Both sides see a reset.
 };
 
-/// One client, one target, two pumps and a half-close rule: a FIN is passed on once the bytes
-/// before it are, and only two of them end the connection cleanly. Kept alive by its own pending
-/// handlers. Constructed on any thread, then everything on the thread of its context.
+/// One client, one target, two pumps and a half-close rule: the end of a stream is passed on once
+/// the bytes before it are, and only two of them end the connection cleanly. One of the two sides
+/// is a link over the WAN, the other a socket. Kept alive by its own pending handlers. Constructed
+/// on any thread, then everything on the thread of its context.
 ///
-/// Until the clean end both sockets reset their peer when closed, so a crash, a kill -9 or a cut
+/// Until the clean end both sides reset their peer when closed, so a crash, a kill -9 or a cut
 /// never looks like the end of the data.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  /// `relay` must live until `ended` was called or the connection is destroyed; `ended` is called
-  /// once, on the connection's thread, when both sockets are closed.
-  Connection(boost::asio::io_context& context, net::Fd client, Endpoint target,
-             const Options& options, std::shared_ptr<ConnectionRecord> record, Counters& relay,
-             Logger log, std::function<void(ConnectionEnd)> ended);
+  struct Events {
+    /// Its peer may use it. Once, unless it ends before.
+    std::function<void()> admitted;
+    /// Both sides are closed. Once; `why` says more of a refusal.
+    std::function<void(ConnectionEnd how, const std::string& why)> ended;
+  };
 
-  /// Starts to dial; the client stays unread until the target answers.
+  /// `options` and `relay` must live until `ended` was called or the connection is destroyed.
+  Connection(boost::asio::io_context& context, net::Fd client, Endpoint target,
+             const TransportPtr& transport, const Options& options,
+             std::shared_ptr<ConnectionRecord> record, Counters& relay, Logger log, Events events);
+
+  /// Lets the client prove itself if it has to, then dials; it stays unread until the target
+  /// answers.
   void start();
 
+  /// Refuses a peer that has not proved itself yet, for the sake of others.
+  void make_room();
   /// Resets both sides now.
   void reset() { end(ConnectionEnd::reset); }
 
@@ -57,22 +70,27 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   using tcp = boost::asio::ip::tcp;
 
-  void dialled(const std::string& error, tcp::socket target);
-  void pumped(tcp::socket& destination, PumpEnd how);
-  void watch_for_reset(tcp::socket& socket);
-  void end(ConnectionEnd how);
+  [[nodiscard]] Link::Events link_events();
+  void admit();
+  void link_opened(const std::string& error);
+  void near_dialled(const std::string& error, tcp::socket target);
+  void retrying(const std::string& error);
+  void unreachable(const std::string& error);
+  void carry();
+  void pumped(Direction direction, PumpEnd how);
+  void end(ConnectionEnd how, const std::string& why = {});
 
   boost::asio::io_context& context_;
   net::Fd accepted_;  ///< Until start().
+  const Endpoint target_;
+  const TransportPtr transport_;
   const std::shared_ptr<ConnectionRecord> record_;
   const Logger log_;
-  std::function<void(ConnectionEnd)> ended_;
-  tcp::socket client_;
-  tcp::socket target_;
-  Dialer dialer_;
-  Pump to_target_;
-  Pump to_client_;
-  int finished_pumps_ = 0;
+  Events events_;  ///< `ended` is empty once it has ended.
+  tcp::socket near_;
+  Dialer near_dialer_;  ///< Where the near side is the dialled one.
+  std::unique_ptr<Link> link_;
+  int finished_directions_ = 0;
 };
 
 }  // namespace scistream::relay

@@ -46,6 +46,7 @@ struct Counters {
   std::atomic<std::uint64_t> active{0};
   std::atomic<std::uint64_t> total{0};
   std::atomic<std::uint64_t> errors{0};
+  std::atomic<std::uint64_t> refused{0};
 };
 
 }  // namespace scistream::relay

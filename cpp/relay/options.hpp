@@ -16,6 +16,10 @@ struct Options {
   std::chrono::milliseconds dial_backoff_last{500};  ///< it doubles up to this.
   /// Longest wait for one address to answer before the next is tried.
   std::chrono::milliseconds dial_attempt{5'000};
+  /// How long a peer may take to prove that it has the session's key.
+  std::chrono::milliseconds handshake_deadline{10'000};
+  /// Peers that may be at it at one time, at one relay: who is the longest makes room for others.
+  std::size_t most_handshakes = 512;
   int backlog = 128;  ///< Clients that may wait unaccepted at each listener.
   /// Bytes one direction of one connection holds at most. Pipes past 1 MiB fall out of the cache
   /// and need privileges.

@@ -15,15 +15,16 @@ constexpr ssize_t worth_another_read = 64 << 10;
 
 }  // namespace
 
-Pump::Pump(Socket& source, Socket& destination, Direction direction, PipePool& pool,
-           const Options& options, Traffic& connection, Traffic& relay)
+Pump::Pump(Socket& source, Socket& destination, Direction direction,
+           std::unique_ptr<Transit> transit, const Options& options, Traffic& connection,
+           Traffic& relay)
     : source_(source),
       destination_(destination),
       direction_(direction),
       turn_bytes_(options.turn_bytes),
       connection_(connection),
       relay_(relay),
-      transit_(pool, options.pipe_bytes) {}
+      transit_(std::move(transit)) {}
 
 void Pump::start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done) {
   owner_ = std::move(owner);
@@ -34,7 +35,7 @@ void Pump::start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done) {
 
 void Pump::stop() noexcept {
   running_ = false;
-  transit_.discard();
+  transit_->discard();
 }
 
 void Pump::wait_source() {
@@ -52,9 +53,9 @@ void Pump::wait_destination() {
 void Pump::turn(bool source_ready) {
   std::size_t moved = 0;
   const std::optional<PumpEnd> how = forward(source_ready, moved);
-  if (moved > 0) {
-    connection_.add(direction_, moved);
-    relay_.add(direction_, moved);
+  if (const std::size_t delivered = transit_->take_delivered(); delivered > 0) {
+    connection_.add(direction_, delivered);
+    relay_.add(direction_, delivered);
   }
   if (how) {
     stop();
@@ -72,6 +73,7 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
       case Drained::failed: return PumpEnd::destination_failed;
       case Drained::blocked: wait_destination(); return std::nullopt;
     }
+    if (finishing_) return PumpEnd::finished;
     if (moved >= turn_bytes_) {
       // The others of this thread first. Through the queue, so the reactor is asked in between.
       boost::asio::post(source_.get_executor(), [this, keep = owner_.lock()] {
@@ -80,27 +82,31 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
       return std::nullopt;
     }
     if (source_empty) break;
-    ssize_t taken = transit_.fill(source);
+    ssize_t taken = transit_->fill(source);
     if (taken < 0 && errno == EAGAIN && source_ready) {
       // Readable, yet nothing to splice: TCP urgent data is next. Without this the wait would end
       // at once, again and again.
-      taken = transit_.fill_by_copy(source);
+      taken = transit_->fill_again(source);
     }
-    if (taken == 0) return PumpEnd::finished;
+    if (taken == 0) {
+      transit_->finish();
+      finishing_ = true;
+      continue;
+    }
     if (taken < 0 && errno == EINTR) continue;
     if (taken < 0 && errno != EAGAIN) return PumpEnd::source_failed;
     source_ready = false;
-    source_empty = taken < worth_another_read;
+    source_empty = taken < worth_another_read && !transit_->has_more();
   }
-  transit_.rest();
+  transit_->rest();
   wait_source();
   return std::nullopt;
 }
 
 Pump::Drained Pump::drain(std::size_t& moved) {
   const int destination = destination_.native_handle();
-  while (!transit_.empty()) {
-    const ssize_t given = transit_.drain(destination);
+  while (!transit_->empty()) {
+    const ssize_t given = transit_->drain(destination);
     if (given > 0) {
       moved += static_cast<std::size_t>(given);
     } else if (given < 0 && errno == EAGAIN) {

@@ -14,7 +14,7 @@ namespace scistream::relay {
 
 /// How one direction ended.
 enum class PumpEnd {
-  finished,            ///< The source sent FIN and every byte before it is with the kernel.
+  finished,            ///< The source's stream has ended and every byte of it is with the kernel.
   source_failed,       ///< Reading failed: the source was reset or timed out.
   destination_failed,  ///< Writing failed.
 };
@@ -24,12 +24,12 @@ enum class PumpEnd {
 /// thread of the sockets' context.
 ///
 /// Back-pressure: while the destination takes no bytes nothing is read, so what is in flight never
-/// exceeds one pipe. Interest is one-shot: a wait is pending only while its event is wanted.
+/// exceeds one batch. Interest is one-shot: a wait is pending only while its event is wanted.
 class Pump {
  public:
   using Socket = boost::asio::ip::tcp::socket;
 
-  Pump(Socket& source, Socket& destination, Direction direction, PipePool& pool,
+  Pump(Socket& source, Socket& destination, Direction direction, std::unique_ptr<Transit> transit,
        const Options& options, Traffic& connection, Traffic& relay);
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;
@@ -54,10 +54,11 @@ class Pump {
   const std::size_t turn_bytes_;
   Traffic& connection_;
   Traffic& relay_;
-  Transit transit_;
+  const std::unique_ptr<Transit> transit_;
   std::weak_ptr<void> owner_;
   std::function<void(PumpEnd)> done_;
   bool running_ = false;
+  bool finishing_ = false;  ///< The source has ended; what is in transit is the last.
 };
 
 }  // namespace scistream::relay

@@ -12,6 +12,7 @@
 
 #include "net/acceptor.hpp"
 #include "relay/connection.hpp"
+#include "relay/handshake_gate.hpp"
 
 namespace scistream::relay {
 
@@ -24,7 +25,7 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   Core(net::IoThreads& threads, Options options, Logger log);
 
   Status listen(std::vector<net::Fd> sockets, Mode before_targets);
-  Status retarget(std::vector<Endpoint> targets);
+  Status retarget(std::vector<Endpoint> targets, TransportPtr transport);
   void close(bool cut, Callback done);
 
   [[nodiscard]] std::vector<Endpoint> bound() const;
@@ -36,11 +37,13 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   struct Live {
     std::shared_ptr<const ConnectionRecord> record;
     std::weak_ptr<Connection> connection;
-    boost::asio::io_context* context;
+    boost::asio::io_context* context = nullptr;
   };
 
   void accepted(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer);
-  void ended(std::uint64_t id, ConnectionEnd how);
+  void admitted(std::uint64_t id);
+  void ended(const ConnectionRecord& record, ConnectionEnd how, const std::string& why);
+  void refused(const std::string& peer, const std::string& why);
   void close_listeners();
   void reset_connections();
   void finish_if_idle();
@@ -58,6 +61,8 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   Mode mode_ = Mode::refuse;
   bool closing_ = false;
   std::vector<Endpoint> targets_;
+  TransportPtr transport_;
+  HandshakeGate gate_;
   std::unordered_map<std::uint64_t, Live> live_;
   std::vector<Callback> waiting_;
 };
@@ -89,7 +94,8 @@ Relay::Core::Core(net::IoThreads& threads, Options options, Logger log)
       log_(std::move(log)),
       accepted_([this](std::size_t listener, net::Fd client, const net::tcp::endpoint& peer) {
         accepted(listener, std::move(client), peer);
-      }) {}
+      }),
+      gate_(options_.most_handshakes) {}
 
 Status Relay::Core::listen(std::vector<net::Fd> sockets, Mode before_targets) {
   const std::lock_guard lock(mutex_);
@@ -107,7 +113,7 @@ Status Relay::Core::listen(std::vector<net::Fd> sockets, Mode before_targets) {
   return {};
 }
 
-Status Relay::Core::retarget(std::vector<Endpoint> targets) {
+Status Relay::Core::retarget(std::vector<Endpoint> targets, TransportPtr transport) {
   if (targets.empty()) return Error{Cause::invalid_argument, "the list of targets is empty"};
   const std::lock_guard lock(mutex_);
   if (closing_) return Error{Cause::failed_precondition, "the relay is being released"};
@@ -119,6 +125,7 @@ Status Relay::Core::retarget(std::vector<Endpoint> targets) {
     mode_ = Mode::hold;
   }
   targets_ = std::move(targets);
+  transport_ = std::move(transport);
   if (mode_ == Mode::forward) return {};
   mode_ = Mode::forward;
   boost::asio::post(home_, [self = shared_from_this()] {
@@ -133,33 +140,74 @@ void Relay::Core::accepted(std::size_t listener, net::Fd client, const net::tcp:
   record->id = options_.ids->fetch_add(1, std::memory_order_relaxed) + 1;
   record->listener = listener;
   record->peer = to_string(net::to_endpoint(peer));
-  counters_.active.fetch_add(1, std::memory_order_relaxed);
-  counters_.total.fetch_add(1, std::memory_order_relaxed);
-  counters_.traffic.touch();
 
   boost::asio::io_context& context = threads_.next();
   std::shared_ptr<Connection> connection;
+  Live makes_room;
   {
     const std::lock_guard lock(mutex_);
+    if (transport_->asks_for_proof()) {
+      if (!gate_.admits(peer.address().to_string(), std::chrono::steady_clock::now())) {
+        counters_.refused.fetch_add(1, std::memory_order_relaxed);
+        counters_.errors.fetch_add(1, std::memory_order_relaxed);
+        return;
+      }
+      if (const auto first = gate_.begin(record->id)) {
+        if (const auto found = live_.find(*first); found != live_.end()) makes_room = found->second;
+      }
+    }
     const Endpoint& target = targets_[listener % targets_.size()];
     record->target = to_string(target);
-    connection = std::make_shared<Connection>(
-        context, std::move(client), target, options_, record, counters_, log_,
-        [self = shared_from_this(), id = record->id](ConnectionEnd how) { self->ended(id, how); });
+    Connection::Events events;
+    events.admitted = [self = shared_from_this(), id = record->id] { self->admitted(id); };
+    events.ended = [self = shared_from_this(), record](ConnectionEnd how, const std::string& why) {
+      self->ended(*record, how, why);
+    };
+    connection = std::make_shared<Connection>(context, std::move(client), target, transport_,
+                                              options_, record, counters_, log_, std::move(events));
     live_.emplace(record->id, Live{record, connection, &context});
   }
   boost::asio::post(context, [connection] { connection->start(); });
+  if (makes_room.context == nullptr) return;
+  boost::asio::post(*makes_room.context, [weak = makes_room.connection] {
+    if (const auto slow = weak.lock()) slow->make_room();
+  });
 }
 
-void Relay::Core::ended(std::uint64_t id, ConnectionEnd how) {
-  if (how != ConnectionEnd::clean) counters_.errors.fetch_add(1, std::memory_order_relaxed);
-  counters_.active.fetch_sub(1, std::memory_order_relaxed);
+void Relay::Core::admitted(std::uint64_t id) {
+  counters_.active.fetch_add(1, std::memory_order_relaxed);
+  counters_.total.fetch_add(1, std::memory_order_relaxed);
   counters_.traffic.touch();
   const std::lock_guard lock(mutex_);
-  live_.erase(id);
+  gate_.end(id);
+}
+
+void Relay::Core::ended(const ConnectionRecord& record, ConnectionEnd how, const std::string& why) {
+  if (how != ConnectionEnd::clean) counters_.errors.fetch_add(1, std::memory_order_relaxed);
+  const bool admitted = record.admitted.load(std::memory_order_relaxed);
+  if (admitted) {
+    counters_.active.fetch_sub(1, std::memory_order_relaxed);
+    counters_.traffic.touch();
+  } else if (how == ConnectionEnd::refused || how == ConnectionEnd::silent) {
+    counters_.refused.fetch_add(1, std::memory_order_relaxed);
+  }
+  const std::lock_guard lock(mutex_);
+  if (!admitted) gate_.end(record.id);
+  if (how == ConnectionEnd::refused) refused(record.peer, why);
+  live_.erase(record.id);
   if (closing_ && live_.empty()) {
     boost::asio::post(home_, [self = shared_from_this()] { self->finish_if_idle(); });
   }
+}
+
+/// Under the mutex.
+void Relay::Core::refused(const std::string& peer, const std::string& why) {
+  const std::string address = peer.substr(0, peer.rfind(':'));
+  const auto report = gate_.failed(address, std::chrono::steady_clock::now());
+  if (!report.say) return;
+  const std::string more =
+      report.unsaid == 0 ? "" : " (and " + std::to_string(report.unsaid) + " more from there)";
+  log_->warn("{} was refused: {}{}", peer, why, more);
 }
 
 void Relay::Core::close(bool cut, Callback done) {
@@ -214,6 +262,7 @@ Snapshot Relay::Core::snapshot() const {
           counters_.active.load(std::memory_order_relaxed),
           counters_.total.load(std::memory_order_relaxed),
           counters_.errors.load(std::memory_order_relaxed),
+          counters_.refused.load(std::memory_order_relaxed),
           counters_.traffic.idle()};
 }
 
@@ -223,6 +272,7 @@ std::vector<ConnectionSnapshot> Relay::Core::connections() const {
   list.reserve(live_.size());
   for (const auto& [id, live] : live_) {
     const ConnectionRecord& record = *live.record;
+    if (!record.admitted.load(std::memory_order_relaxed)) continue;
     const bool dialled = record.dialled.load(std::memory_order_relaxed);
     list.push_back({id, record.listener, record.peer, dialled ? record.target : std::string(),
                     record.traffic.to_client(), record.traffic.to_target(), record.traffic.idle()});
@@ -239,7 +289,7 @@ Result<std::unique_ptr<Relay>> Relay::create(net::IoThreads& threads, std::vecto
 }
 
 Result<std::unique_ptr<Relay>> Relay::open(net::IoThreads& threads, const std::vector<Pair>& pairs,
-                                           Options options, Logger log) {
+                                           Options options, Logger log, TransportPtr transport) {
   std::vector<net::Fd> sockets;
   std::vector<Endpoint> targets;
   for (const Pair& pair : pairs) {
@@ -253,7 +303,7 @@ Result<std::unique_ptr<Relay>> Relay::open(net::IoThreads& threads, const std::v
   auto relay =
       create(threads, std::move(sockets), Mode::refuse, std::move(options), std::move(log));
   if (!relay) return relay;
-  const Status forwarding = (*relay)->retarget(std::move(targets));
+  const Status forwarding = (*relay)->retarget(std::move(targets), std::move(transport));
   if (!forwarding) return forwarding.error();
   return relay;
 }
@@ -261,8 +311,8 @@ Result<std::unique_ptr<Relay>> Relay::open(net::IoThreads& threads, const std::v
 Relay::~Relay() { core_->close(true, nullptr); }
 
 std::vector<Endpoint> Relay::listeners() const { return core_->bound(); }
-Status Relay::retarget(std::vector<Endpoint> targets) {
-  return core_->retarget(std::move(targets));
+Status Relay::retarget(std::vector<Endpoint> targets, TransportPtr transport) {
+  return core_->retarget(std::move(targets), std::move(transport));
 }
 Mode Relay::mode() const { return core_->mode(); }
 Snapshot Relay::snapshot() const { return core_->snapshot(); }

@@ -14,6 +14,7 @@
 #include "net/fd.hpp"
 #include "net/io_threads.hpp"
 #include "relay/options.hpp"
+#include "relay/transport.hpp"
 
 namespace scistream::relay {
 
@@ -28,9 +29,10 @@ enum class Mode {
 struct Snapshot {
   std::uint64_t bytes_to_client = 0;
   std::uint64_t bytes_to_target = 0;
-  std::uint64_t connections_active = 0;
+  std::uint64_t connections_active = 0;  ///< Of peers that may use it, as is the total.
   std::uint64_t connections_total = 0;
-  std::uint64_t errors = 0;           ///< Connections that did not end cleanly.
+  std::uint64_t errors = 0;   ///< Connections that did not end cleanly, refused ones included.
+  std::uint64_t refused = 0;  ///< Peers that did not prove that they have the key.
   std::chrono::milliseconds idle{0};  ///< Since bytes last moved or a connection came or went.
 };
 
@@ -71,7 +73,8 @@ class Relay {
   /// Binds every listener and forwards at once.
   static Result<std::unique_ptr<Relay>> open(net::IoThreads& threads,
                                              const std::vector<Pair>& pairs, Options options,
-                                             Logger log);
+                                             Logger log,
+                                             TransportPtr transport = tcp_transport(Side::dialled));
 
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
@@ -80,10 +83,12 @@ class Relay {
   /// Where the listeners are bound, in listener order.
   [[nodiscard]] std::vector<Endpoint> listeners() const;
 
-  /// Sets the targets of connections accepted from now on and starts to forward. When it returns
+  /// Sets the targets of connections accepted from now on, and how they cross the WAN, and starts
+  /// to forward. When it returns
   /// without error every listener takes connections. `invalid_argument` for an empty list,
   /// `failed_precondition` once cut or drained; after any other error only cut() makes sense.
-  Status retarget(std::vector<Endpoint> targets);
+  Status retarget(std::vector<Endpoint> targets,
+                  TransportPtr transport = tcp_transport(Side::dialled));
 
   [[nodiscard]] Mode mode() const;
   [[nodiscard]] Snapshot snapshot() const;

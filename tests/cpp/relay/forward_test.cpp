@@ -12,9 +12,18 @@ namespace {
 
 using namespace test;
 
-class Forward : public RelayFixture {};
+/// One plain relay, or two with an encrypted leg between them: who connects sees no difference.
+class Forward : public RelayFixture, public ::testing::WithParamInterface<const char*> {
+ protected:
+  TwoRelays forward_to(const std::vector<Endpoint>& targets, const Options& options = {},
+                       net::IoThreads* threads = nullptr) {
+    net::IoThreads& used = threads == nullptr ? threads_ : *threads;
+    if (std::string_view(GetParam()) == "plain") return plain(used, targets, options);
+    return encrypted(used, targets, options);
+  }
+};
 
-TEST_F(Forward, SixtyFourMebibytesEachWayArriveUnchanged) {
+TEST_P(Forward, SixtyFourMebibytesEachWayArriveUnchanged) {
   constexpr std::size_t size = 64U << 20U;
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -46,7 +55,7 @@ TEST_F(Forward, SixtyFourMebibytesEachWayArriveUnchanged) {
   EXPECT_EQ(counted.errors, 0U);
 }
 
-TEST_F(Forward, EndOfTheClientsDataLeavesTheOtherWayOpen) {
+TEST_P(Forward, EndOfTheClientsDataLeavesTheOtherWayOpen) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -65,7 +74,7 @@ TEST_F(Forward, EndOfTheClientsDataLeavesTheOtherWayOpen) {
   EXPECT_EQ(relay->snapshot().errors, 0U);
 }
 
-TEST_F(Forward, EndOfTheTargetsDataLeavesTheOtherWayOpen) {
+TEST_P(Forward, EndOfTheTargetsDataLeavesTheOtherWayOpen) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -79,7 +88,7 @@ TEST_F(Forward, EndOfTheTargetsDataLeavesTheOtherWayOpen) {
   EXPECT_EQ(relay->snapshot().errors, 0U);
 }
 
-TEST_F(Forward, DataAndEndSentBeforeTheTargetAnswersArriveWhole) {
+TEST_P(Forward, DataAndEndSentBeforeTheTargetAnswersArriveWhole) {
   Target target("127.0.0.1", false);
   const auto relay = forward_to({target.endpoint()});
   net::Fd client = connect_to(relay->listeners()[0]);
@@ -95,7 +104,7 @@ TEST_F(Forward, DataAndEndSentBeforeTheTargetAnswersArriveWhole) {
   EXPECT_EQ(received.error, 0);
 }
 
-TEST_F(Forward, ResetByTheTargetReachesTheClient) {
+TEST_P(Forward, ResetByTheTargetReachesTheClient) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -104,7 +113,7 @@ TEST_F(Forward, ResetByTheTargetReachesTheClient) {
   EXPECT_TRUE(eventually([&] { return relay->snapshot().errors == 1; }));
 }
 
-TEST_F(Forward, ResetRightAfterTheTargetAnsweredIsNoReasonToDialAgain) {
+TEST_P(Forward, ResetRightAfterTheTargetAnsweredIsNoReasonToDialAgain) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   for (std::uint64_t i = 1; i <= 100; ++i) {
@@ -116,7 +125,7 @@ TEST_F(Forward, ResetRightAfterTheTargetAnsweredIsNoReasonToDialAgain) {
   }
 }
 
-TEST_F(Forward, ResetByTheClientReachesTheTarget) {
+TEST_P(Forward, ResetByTheClientReachesTheTarget) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -124,7 +133,7 @@ TEST_F(Forward, ResetByTheClientReachesTheTarget) {
   EXPECT_EQ(receive(stream.target.get()).error, ECONNRESET);
 }
 
-TEST_F(Forward, ResetAfterTheEndOfOneWayIsAReset) {
+TEST_P(Forward, ResetAfterTheEndOfOneWayIsAReset) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -146,7 +155,7 @@ std::size_t send_until_blocked(int socket) {
   return sent;
 }
 
-TEST_F(Forward, ASlowReaderBlocksItsSenderAndNobodyElse) {
+TEST_P(Forward, ASlowReaderBlocksItsSenderAndNobodyElse) {
   const Target target;
   Options options;
   options.pipe_bytes = 256U << 10U;
@@ -167,7 +176,7 @@ TEST_F(Forward, ASlowReaderBlocksItsSenderAndNobodyElse) {
   EXPECT_EQ(received.error, 0);
 }
 
-TEST_F(Forward, ResetOfABlockedSenderReachesTheSlowReader) {
+TEST_P(Forward, ResetOfABlockedSenderReachesTheSlowReader) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -177,7 +186,7 @@ TEST_F(Forward, ResetOfABlockedSenderReachesTheSlowReader) {
   EXPECT_EQ(receive(stream.target.get()).error, ECONNRESET);
 }
 
-TEST_F(Forward, ResetOfASlowReaderReachesTheBlockedSender) {
+TEST_P(Forward, ResetOfASlowReaderReachesTheBlockedSender) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -186,11 +195,10 @@ TEST_F(Forward, ResetOfASlowReaderReachesTheBlockedSender) {
   EXPECT_EQ(receive(stream.client.get()).error, ECONNRESET);
 }
 
-TEST_F(Forward, ABulkStreamLeavesTurnsToTheOthersOfItsThread) {
+TEST_P(Forward, ABulkStreamLeavesTurnsToTheOthersOfItsThread) {
   net::IoThreads one(1);
   const Target target;
-  const auto relay =
-      must(Relay::open(one, {{{"127.0.0.1", 0}, target.endpoint()}}, {}, null_logger()));
+  const auto relay = forward_to({target.endpoint()}, {}, &one);
   Stream bulk = stream_through(*relay, target);
   Stream ping = stream_through(*relay, target);
   std::atomic<bool> stop{false};
@@ -213,7 +221,7 @@ TEST_F(Forward, ABulkStreamLeavesTurnsToTheOthersOfItsThread) {
   sink.join();
 }
 
-TEST_F(Forward, ManySmallSegmentsArriveInOrder) {
+TEST_P(Forward, ManySmallSegmentsArriveInOrder) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -232,7 +240,7 @@ TEST_F(Forward, ManySmallSegmentsArriveInOrder) {
   EXPECT_TRUE(received.bytes == sent);
 }
 
-TEST_F(Forward, UrgentDataStaysInTheStream) {
+TEST_P(Forward, UrgentDataStaysInTheStream) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -245,7 +253,7 @@ TEST_F(Forward, UrgentDataStaysInTheStream) {
   EXPECT_EQ(receive(stream.target.get()).error, 0);
 }
 
-TEST_F(Forward, WorksOverIpv6) {
+TEST_P(Forward, WorksOverIpv6) {
   std::unique_ptr<Target> target;
   try {
     target = std::make_unique<Target>("::1");
@@ -260,7 +268,7 @@ TEST_F(Forward, WorksOverIpv6) {
   EXPECT_EQ(relay->connections().at(0).target, to_string(target->endpoint()));
 }
 
-TEST_F(Forward, ResolvesTheTargetsName) {
+TEST_P(Forward, ResolvesTheTargetsName) {
   const Target target;
   const auto relay = forward_to({{"localhost", target.endpoint().port}});
   Stream stream = stream_through(*relay, target);
@@ -268,7 +276,7 @@ TEST_F(Forward, ResolvesTheTargetsName) {
   EXPECT_EQ(receive(stream.client.get(), 5).bytes, "hello");
 }
 
-TEST_F(Forward, CopiesWhereThereAreNoDescriptorsForPipes) {
+TEST_P(Forward, CopiesWhereThereAreNoDescriptorsForPipes) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   Stream stream = stream_through(*relay, target);
@@ -284,7 +292,7 @@ TEST_F(Forward, CopiesWhereThereAreNoDescriptorsForPipes) {
   EXPECT_EQ(received.error, 0);
 }
 
-TEST_F(Forward, TwoThousandIdleConnectionsOwnNoPipes) {
+TEST_P(Forward, TwoThousandIdleConnectionsOwnNoPipes) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
   const int before = open_descriptors("pipe:");
@@ -298,6 +306,9 @@ TEST_F(Forward, TwoThousandIdleConnectionsOwnNoPipes) {
   // Each thread keeps a few for the next chunk: 16 pipes, two ends each.
   EXPECT_TRUE(eventually([&] { return open_descriptors("pipe:") - before <= 2 * 2 * 16; }));
 }
+
+INSTANTIATE_TEST_SUITE_P(Legs, Forward, ::testing::Values("plain", "encrypted"),
+                         [](const auto& leg) { return std::string(leg.param); });
 
 }  // namespace
 }  // namespace scistream::relay

@@ -10,19 +10,62 @@
 #include "net/io_threads.hpp"
 #include "net/sockets.hpp"
 #include "relay/relay.hpp"
+#include "relay/tls_link.hpp"
 
 namespace scistream::test {
+
+/// A key ring that knows one key.
+inline std::shared_ptr<net::KeyRing> ring_of(const Secret& key) {
+  static const SteadyClock clock;
+  auto ring = std::make_shared<net::KeyRing>(
+      std::vector{net::Ciphersuite::aes_128_gcm, net::Ciphersuite::aes_256_gcm}, clock);
+  ring->replace(key);
+  return ring;
+}
+
+/// The transport of the relay that connects over the WAN, or of the one that is connected to.
+inline relay::TransportPtr tls(relay::Side far_side, const std::shared_ptr<net::KeyRing>& keys) {
+  const auto role = far_side == relay::Side::dialled ? net::TlsRole::client : net::TlsRole::server;
+  return relay::tls_transport(far_side, std::make_shared<net::TlsContext>(role, keys->suites()),
+                              keys);
+}
+
+/// The relay that clients connect to and, where the leg is encrypted, the one behind it.
+struct TwoRelays {
+  std::unique_ptr<relay::Relay> producer;
+  std::unique_ptr<relay::Relay> consumer;
+  relay::Relay* operator->() const { return consumer.get(); }
+  relay::Relay& operator*() const { return *consumer; }
+};
 
 /// Two I/O threads and relays on 127.0.0.1.
 class RelayFixture : public ::testing::Test {
  protected:
   using RelayPtr = std::unique_ptr<relay::Relay>;
 
-  RelayPtr forward_to(const std::vector<Endpoint>& targets, relay::Options options = {}) {
+  RelayPtr forward_to(const std::vector<Endpoint>& targets, const relay::Options& options = {}) {
+    return open(threads_, targets, options, relay::tcp_transport(relay::Side::dialled));
+  }
+
+  static TwoRelays plain(net::IoThreads& threads, const std::vector<Endpoint>& targets,
+                         const relay::Options& options) {
+    return {nullptr, open(threads, targets, options, relay::tcp_transport(relay::Side::dialled))};
+  }
+  static TwoRelays encrypted(net::IoThreads& threads, const std::vector<Endpoint>& targets,
+                             const relay::Options& options,
+                             const Secret& key = Secret::random(key_size)) {
+    TwoRelays two;
+    two.producer = open(threads, targets, options, tls(relay::Side::accepted, ring_of(key)));
+    two.consumer =
+        open(threads, two.producer->listeners(), options, tls(relay::Side::dialled, ring_of(key)));
+    return two;
+  }
+  static RelayPtr open(net::IoThreads& threads, const std::vector<Endpoint>& targets,
+                       const relay::Options& options, relay::TransportPtr transport) {
     std::vector<relay::Pair> pairs;
     pairs.reserve(targets.size());
     for (const Endpoint& target : targets) pairs.push_back({{"127.0.0.1", 0}, target});
-    return must(relay::Relay::open(threads_, pairs, std::move(options), null_logger()));
+    return must(relay::Relay::open(threads, pairs, options, null_logger(), std::move(transport)));
   }
 
   /// A relay without targets yet.

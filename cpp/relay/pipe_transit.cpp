@@ -1,4 +1,4 @@
-#include "relay/transit.hpp"
+#include "relay/pipe_transit.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -10,7 +10,7 @@
 
 namespace scistream::relay {
 
-ssize_t Transit::fill(int source) noexcept {
+ssize_t PipeTransit::fill(int source) noexcept {
   assert(empty());
   if (!pipe_) pipe_ = pool_.acquire(capacity_);
   if (!pipe_) return fill_by_copy(source);
@@ -23,7 +23,7 @@ ssize_t Transit::fill(int source) noexcept {
   return taken;
 }
 
-ssize_t Transit::fill_by_copy(int source) noexcept {
+ssize_t PipeTransit::fill_by_copy(int source) noexcept {
   assert(empty());
   if (!buffer_) buffer_.reset(new (std::nothrow) std::byte[buffer_size]);
   if (!buffer_) {
@@ -39,7 +39,7 @@ ssize_t Transit::fill_by_copy(int source) noexcept {
   return taken;
 }
 
-ssize_t Transit::drain(int destination) noexcept {
+ssize_t PipeTransit::drain(int destination) noexcept {
   assert(!empty());
   const ssize_t given =
       in_buffer_ ? ::send(destination, buffer_.get() + offset_, size_, MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -48,17 +48,18 @@ ssize_t Transit::drain(int destination) noexcept {
   if (given > 0) {
     size_ -= static_cast<std::size_t>(given);
     offset_ += static_cast<std::size_t>(given);
+    delivered_ += static_cast<std::size_t>(given);
   }
   return given;
 }
 
-void Transit::rest() noexcept {
+void PipeTransit::rest() noexcept {
   assert(empty());
   if (pipe_) pool_.give_back(*std::exchange(pipe_, std::nullopt), capacity_);
   buffer_.reset();
 }
 
-void Transit::discard() noexcept {
+void PipeTransit::discard() noexcept {
   // A pipe with bytes in it is closed, not given back: they belong to a dead connection.
   if (!empty()) pipe_.reset();
   size_ = 0;

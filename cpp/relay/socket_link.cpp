@@ -1,0 +1,140 @@
+#include "relay/socket_link.hpp"
+
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "net/tcp.hpp"
+#include "relay/pipe_transit.hpp"
+
+namespace scistream::relay {
+
+using boost::system::error_code;
+
+boost::asio::ip::tcp protocol_of(int socket) {
+  const auto local = net::bound_address(socket);
+  return local.ok() ? local.value().protocol() : boost::asio::ip::tcp::v4();
+}
+
+void watch_for_reset(boost::asio::ip::tcp::socket& socket, std::shared_ptr<void> owner,
+                     std::function<void()> broken) {
+  const auto woken = [&socket, keep = std::move(owner), broken = std::move(broken)](error_code ec) {
+    if (ec || !socket.is_open()) return;
+    int error = 0;
+    socklen_t size = sizeof error;
+    ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size);
+    // Without an error it is TCP urgent data, or FIN both ways. The second is no failure, and
+    // waiting again for the first would end at once: the pumps see whatever comes later.
+    if (error != 0) broken();
+  };
+  socket.async_wait(boost::asio::ip::tcp::socket::wait_error, woken);
+}
+
+SocketLink::SocketLink(const LinkSetup& setup, Side far_side)
+    : setup_(setup), far_side_(far_side), far_(setup.context) {}
+
+void SocketLink::accept(net::Fd socket, std::weak_ptr<void> owner, Events events) {
+  owner_ = std::move(owner);
+  events_ = std::move(events);
+  error_code ec;
+  far_.assign(protocol_of(socket.get()), socket.get(), ec);
+  if (ec) return opened(ec.message());
+  (void)socket.release();
+  watch_for_reset();
+  secure();
+}
+
+void SocketLink::dial(const Endpoint& target, std::weak_ptr<void> owner, Events events) {
+  owner_ = std::move(owner);
+  events_ = std::move(events);
+  target_ = target;
+  dial_again();
+}
+
+void SocketLink::dial_again() {
+  error_code ignored;
+  far_.close(ignored);
+  dialer_ = std::make_unique<Dialer>(setup_.context, target_, setup_.options);
+  dialer_->start(
+      owner_,
+      [this](const std::string& error) {
+        if (const auto retrying = std::exchange(events_.retrying, nullptr)) retrying(error);
+      },
+      [this](const std::string& error, tcp::socket socket) {
+        if (!error.empty()) return opened(error);
+        far_ = std::move(socket);
+        watch_for_reset();
+        secure();
+      });
+}
+
+void SocketLink::watch_for_reset() {
+  relay::watch_for_reset(far_, owner(), [this] {
+    if (!closed_) events_.broken();
+  });
+}
+
+void SocketLink::opened(const std::string& error) {
+  if (closed_) return;
+  if (const auto opened = std::exchange(events_.opened, nullptr)) opened(error);
+}
+
+void SocketLink::carry(tcp::socket& near) {
+  const bool accepted = far_side_ == Side::accepted;
+  const auto outwards = accepted ? Direction::to_client : Direction::to_target;
+  const auto inwards = accepted ? Direction::to_target : Direction::to_client;
+  out_.emplace(near, far_, outwards, outbound(), setup_.options, setup_.connection, setup_.relay);
+  in_.emplace(far_, near, inwards, inbound(), setup_.options, setup_.connection, setup_.relay);
+  out_->start(owner_, [this, outwards](PumpEnd how) { ended(outwards, how); });
+  in_->start(owner_, [this, inwards](PumpEnd how) { ended(inwards, how); });
+}
+
+void SocketLink::ended(Direction direction, PumpEnd how) {
+  const bool outwards = (direction == Direction::to_client) == (far_side_ == Side::accepted);
+  if (outwards && how == PumpEnd::finished) {
+    error_code ec;
+    far_.shutdown(tcp::socket::shutdown_send, ec);
+    if (ec) how = PumpEnd::destination_failed;
+  }
+  if (how != PumpEnd::finished) failing(how);
+  events_.ended(direction, how);
+}
+
+void SocketLink::close(bool clean) noexcept {
+  if (std::exchange(closed_, true)) return;
+  if (dialer_) dialer_->stop();
+  if (out_) out_->stop();
+  if (in_) in_->stop();
+  if (!far_.is_open()) return;
+  if (clean) net::set_reset_on_close(far_.native_handle(), false);
+  error_code ignored;
+  far_.close(ignored);
+}
+
+std::unique_ptr<Transit> SocketLink::outbound() {
+  return std::make_unique<PipeTransit>(boost::asio::use_service<PipePool>(setup_.context),
+                                       setup_.options.pipe_bytes);
+}
+
+std::unique_ptr<Transit> SocketLink::inbound() { return SocketLink::outbound(); }
+
+namespace {
+
+class TcpTransport final : public Transport {
+ public:
+  explicit TcpTransport(Side far_side) : far_side_(far_side) {}
+  [[nodiscard]] std::string_view name() const noexcept override { return "tcp"; }
+  [[nodiscard]] Side far_side() const noexcept override { return far_side_; }
+  [[nodiscard]] std::unique_ptr<Link> link(const LinkSetup& setup) const override {
+    return std::make_unique<SocketLink>(setup, far_side_);
+  }
+
+ private:
+  Side far_side_;
+};
+
+}  // namespace
+
+TransportPtr tcp_transport(Side far_side) { return std::make_shared<TcpTransport>(far_side); }
+
+}  // namespace scistream::relay

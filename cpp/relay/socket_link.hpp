@@ -1,0 +1,65 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "relay/dialer.hpp"
+#include "relay/transport.hpp"
+
+namespace scistream::relay {
+
+/// A link of one TCP connection, its bytes as they are. What secures them derives from it.
+class SocketLink : public Link {
+ public:
+  SocketLink(const LinkSetup& setup, Side far_side);
+
+  void accept(net::Fd socket, std::weak_ptr<void> owner, Events events) override;
+  void dial(const Endpoint& target, std::weak_ptr<void> owner, Events events) override;
+  void carry(boost::asio::ip::tcp::socket& near) override;
+  void close(bool clean) noexcept override;
+
+ protected:
+  using tcp = boost::asio::ip::tcp;
+
+  /// The far socket is connected: calls `opened` at some time.
+  virtual void secure() { opened({}); }
+  /// What becomes of the bytes on their way out, and in.
+  virtual std::unique_ptr<Transit> outbound();
+  virtual std::unique_ptr<Transit> inbound();
+  /// A pump has failed.
+  virtual void failing(PumpEnd) {}
+
+  void opened(const std::string& error);
+  /// Drops the far socket and dials anew.
+  void dial_again();
+  [[nodiscard]] bool is_closed() const noexcept { return closed_; }
+  [[nodiscard]] std::shared_ptr<void> owner() const { return owner_.lock(); }
+
+  const LinkSetup setup_;
+  const Side far_side_;
+  tcp::socket far_;
+
+ private:
+  void watch_for_reset();
+  void ended(Direction direction, PumpEnd how);
+
+  std::weak_ptr<void> owner_;
+  Events events_;
+  Endpoint target_;
+  std::unique_ptr<Dialer> dialer_;
+  std::optional<Pump> out_;
+  std::optional<Pump> in_;
+  bool closed_ = false;
+};
+
+/// The family of a socket, which Asio wants to be told.
+boost::asio::ip::tcp protocol_of(int socket);
+
+/// Calls `broken` when `socket` fails, whether or not anybody reads or writes it. A pump that waits
+/// for its destination does not look at its source, and none looks at a client while its target is
+/// dialled.
+void watch_for_reset(boost::asio::ip::tcp::socket& socket, std::shared_ptr<void> owner,
+                     std::function<void()> broken);
+
+}  // namespace scistream::relay

@@ -1,0 +1,143 @@
+#include "relay/tls_link.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <utility>
+
+namespace scistream::relay {
+
+using boost::system::error_code;
+
+TlsLink::TlsLink(const LinkSetup& setup, Side far_side,
+                 std::shared_ptr<const net::TlsContext> context, std::shared_ptr<net::KeyRing> keys)
+    : SocketLink(setup, far_side),
+      context_(std::move(context)),
+      keys_(std::move(keys)),
+      deadline_(setup.context) {}
+
+void TlsLink::secure() {
+  deadline_.expires_after(setup_.options.handshake_deadline);
+  deadline_.async_wait([this, keep = owner()](error_code ec) {
+    if (ec || is_closed() || writer_) return;
+    late_ = true;
+    opened("the TLS handshake did not end within " +
+           std::to_string(setup_.options.handshake_deadline.count()) + " ms");
+  });
+  if (far_side_ == Side::dialled) return start_handshake();
+  // Who says nothing costs a socket and no more.
+  wait(tcp::socket::wait_read);
+}
+
+void TlsLink::start_handshake() {
+  const int socket = far_.native_handle();
+  if (far_side_ == Side::accepted) {
+    handshake_ = net::TlsHandshake::server(
+        *context_, socket,
+        [keys = keys_](std::string_view identity) { return keys->find(identity); });
+    return step();
+  }
+  auto key = tried_previous_ ? keys_->previous() : keys_->present();
+  if (!key) return opened("the session has no key");
+  handshake_ = net::TlsHandshake::client(*context_, socket, std::move(*key));
+  step();
+}
+
+void TlsLink::wait(tcp::socket::wait_type what) {
+  far_.async_wait(what, [this, keep = owner()](error_code ec) {
+    if (ec || is_closed()) return;
+    if (handshake_) {
+      step();
+    } else {
+      start_handshake();
+    }
+  });
+}
+
+void TlsLink::step() {
+  switch (handshake_->step()) {
+    case net::TlsHandshake::Wants::read: return wait(tcp::socket::wait_read);
+    case net::TlsHandshake::Wants::write: return wait(tcp::socket::wait_write);
+    case net::TlsHandshake::Wants::done: return done();
+    case net::TlsHandshake::Wants::failed: break;
+  }
+  const std::string error = handshake_->error();
+  polite_ = far_side_ == Side::accepted && handshake_->key_is_unknown();
+  handshake_.reset();
+  deadline_.cancel();
+  if (far_side_ == Side::dialled && keys_->previous() && !std::exchange(tried_previous_, true)) {
+    // Its facility has not heard of the new key yet.
+    return dial_again();
+  }
+  opened(error);
+}
+
+void TlsLink::done() {
+  deadline_.cancel();
+  keys_->used(handshake_->identity());
+  auto keys = handshake_->take_keys();
+  writer_.emplace(std::move(keys.sending));
+  reader_.emplace(std::move(keys.receiving));
+  handshake_.reset();  // tens of kilobytes
+  opened({});
+}
+
+std::unique_ptr<Transit> TlsLink::outbound() {
+  auto transit = std::make_unique<SealingTransit>(
+      boost::asio::use_service<BufferPool>(setup_.context), *writer_);
+  sealing_ = transit.get();
+  return transit;
+}
+
+std::unique_ptr<Transit> TlsLink::inbound() {
+  auto transit = std::make_unique<OpeningTransit>(
+      boost::asio::use_service<BufferPool>(setup_.context), *reader_, *writer_);
+  opening_ = transit.get();
+  return transit;
+}
+
+void TlsLink::close(bool clean) noexcept {
+  deadline_.cancel();
+  handshake_.reset();
+  SocketLink::close(clean || polite_);
+}
+
+std::string TlsLink::why() const { return opening_ == nullptr ? "" : opening_->why(); }
+
+void TlsLink::failing(PumpEnd) {
+  const bool ours = opening_->alert() != net::tls::Alert::close_notify;
+  if (!ours || !sealing_->empty()) return;
+  // As far as it gets before the reset.
+  std::array<std::uint8_t, net::RecordWriter::alert_size> record{};
+  writer_->seal_alert(record.data(), opening_->alert());
+  (void)::send(far_.native_handle(), record.data(), record.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+namespace {
+
+class TlsTransport final : public Transport {
+ public:
+  TlsTransport(Side far_side, std::shared_ptr<const net::TlsContext> context,
+               std::shared_ptr<net::KeyRing> keys)
+      : far_side_(far_side), context_(std::move(context)), keys_(std::move(keys)) {}
+  [[nodiscard]] std::string_view name() const noexcept override { return "tls"; }
+  [[nodiscard]] Side far_side() const noexcept override { return far_side_; }
+  [[nodiscard]] bool asks_for_proof() const noexcept override { return true; }
+  [[nodiscard]] std::unique_ptr<Link> link(const LinkSetup& setup) const override {
+    return std::make_unique<TlsLink>(setup, far_side_, context_, keys_);
+  }
+
+ private:
+  Side far_side_;
+  std::shared_ptr<const net::TlsContext> context_;
+  std::shared_ptr<net::KeyRing> keys_;
+};
+
+}  // namespace
+
+TransportPtr tls_transport(Side far_side, std::shared_ptr<const net::TlsContext> context,
+                           std::shared_ptr<net::KeyRing> keys) {
+  return std::make_shared<TlsTransport>(far_side, std::move(context), std::move(keys));
+}
+
+}  // namespace scistream::relay

@@ -1,0 +1,179 @@
+#include "relay/tls_transit.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+namespace scistream::relay {
+
+namespace {
+
+namespace tls = net::tls;
+
+/// Records of one batch: 256 KiB of content.
+constexpr std::size_t slots = 16;
+/// Room for a key update ahead of the first slot.
+constexpr std::size_t headroom = 64;
+static_assert(headroom >= net::RecordWriter::key_update_size);
+static_assert(headroom + slots * tls::most_record <= BufferPool::size);
+
+/// Moving less than this costs less than another piece of a vector.
+constexpr std::size_t small_piece = 2048;
+
+ssize_t out_of_memory() noexcept {
+  errno = ENOMEM;
+  return -1;
+}
+
+}  // namespace
+
+ssize_t SealingTransit::fill(int source) {
+  assert(empty());
+  if (!buffer_) buffer_ = pool_.acquire();
+  if (!buffer_) return out_of_memory();
+  std::uint8_t* const first = buffer_.get() + headroom;
+  std::array<iovec, slots> places;
+  for (std::size_t slot = 0; slot < slots; ++slot)
+    places[slot] = {first + slot * tls::most_record + tls::header_size, tls::most_content};
+  msghdr message{};
+  message.msg_iov = places.data();
+  message.msg_iovlen = places.size();
+  const ssize_t taken = ::recvmsg(source, &message, MSG_DONTWAIT);
+  if (taken <= 0) return taken;
+
+  std::uint8_t* begin = first;
+  if (writer_.wants_key_update()) {
+    begin -= net::RecordWriter::key_update_size;
+    writer_.seal_key_update(begin);
+  }
+  std::uint8_t* record = first;
+  for (auto left = static_cast<std::size_t>(taken); left > 0;) {
+    const std::size_t size = std::min(left, tls::most_content);
+    record += writer_.seal(record, size);
+    left -= size;
+  }
+  next_ = begin;
+  size_ = static_cast<std::size_t>(record - begin);
+  content_ = static_cast<std::size_t>(taken);
+  return taken;
+}
+
+void SealingTransit::finish() {
+  assert(empty());
+  writer_.seal_alert(last_.data(), tls::Alert::close_notify);
+  next_ = last_.data();
+  size_ = last_.size();
+  content_ = 0;
+}
+
+ssize_t SealingTransit::drain(int destination) noexcept {
+  assert(!empty());
+  const ssize_t given = ::send(destination, next_, size_, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (given <= 0) return given;
+  next_ += given;
+  size_ -= static_cast<std::size_t>(given);
+  if (size_ == 0) delivered_ += std::exchange(content_, 0);
+  return given;
+}
+
+void SealingTransit::rest() noexcept {
+  assert(empty());
+  pool_.give_back(std::move(buffer_));
+}
+
+void SealingTransit::discard() noexcept {
+  size_ = 0;
+  rest();
+}
+
+ssize_t OpeningTransit::fill(int source) {
+  assert(empty());
+  if (closed_) return 0;
+  if (!buffer_) buffer_ = pool_.acquire();
+  if (!buffer_) return out_of_memory();
+  pieces_.clear();
+  piece_ = 0;
+  have_ -= consumed_;
+  std::memmove(buffer_.get(), buffer_.get() + consumed_, have_);
+  consumed_ = 0;
+
+  const ssize_t taken =
+      ::recv(source, buffer_.get() + have_, BufferPool::size - have_, MSG_DONTWAIT);
+  if (taken == 0) {
+    why_ = "the peer's connection ended before its data did";
+    errno = ECONNRESET;
+    return -1;
+  }
+  if (taken < 0) return taken;
+  have_ += static_cast<std::size_t>(taken);
+  auto batch = reader_.read({buffer_.get(), have_}, pieces_, SIZE_MAX);
+  consumed_ = batch.consumed;
+  if (batch.key_update_requested) writer_.ask_key_update();
+  if (batch.stream == net::RecordReader::Stream::failed) {
+    pieces_.clear();
+    why_ = std::move(batch.why);
+    alert_ = batch.alert;
+    errno = EPROTO;
+    return -1;
+  }
+  closed_ = batch.stream == net::RecordReader::Stream::closed;
+  if (closed_ && pieces_.empty()) return 0;
+  join_small_pieces();
+  return taken;
+}
+
+/// A peer may send as many small records as fit: their content is moved together, so that one call
+/// writes it.
+void OpeningTransit::join_small_pieces() noexcept {
+  std::size_t kept = 0;
+  for (const iovec& piece : pieces_) {
+    if (kept > 0 && piece.iov_len < small_piece) {
+      iovec& before = pieces_[kept - 1];
+      std::memmove(static_cast<std::uint8_t*>(before.iov_base) + before.iov_len, piece.iov_base,
+                   piece.iov_len);
+      before.iov_len += piece.iov_len;
+    } else {
+      pieces_[kept++] = piece;
+    }
+  }
+  pieces_.resize(kept);
+}
+
+ssize_t OpeningTransit::drain(int destination) noexcept {
+  assert(!empty());
+  msghdr message{};
+  message.msg_iov = pieces_.data() + piece_;
+  message.msg_iovlen = std::min<std::size_t>(pieces_.size() - piece_, IOV_MAX);
+  const ssize_t given = ::sendmsg(destination, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (given <= 0) return given;
+  delivered_ += static_cast<std::size_t>(given);
+  for (auto left = static_cast<std::size_t>(given); left > 0;) {
+    iovec& piece = pieces_[piece_];
+    const std::size_t part = std::min(left, piece.iov_len);
+    piece.iov_base = static_cast<std::uint8_t*>(piece.iov_base) + part;
+    piece.iov_len -= part;
+    left -= part;
+    if (piece.iov_len == 0) ++piece_;
+  }
+  return given;
+}
+
+void OpeningTransit::rest() noexcept {
+  assert(empty());
+  // A record of which a part has come stays where it is.
+  if (have_ > consumed_) return;
+  have_ = consumed_ = 0;
+  pool_.give_back(std::move(buffer_));
+}
+
+void OpeningTransit::discard() noexcept {
+  piece_ = pieces_.size();
+  have_ = consumed_ = 0;
+  rest();
+}
+
+}  // namespace scistream::relay

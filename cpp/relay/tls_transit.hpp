@@ -1,0 +1,87 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "net/tls_record.hpp"
+#include "relay/buffer_pool.hpp"
+#include "relay/transit.hpp"
+
+namespace scistream::relay {
+
+/// Application bytes that leave as TLS records: read straight into the places of the records of a
+/// batch, sealed there, sent in one call. The end of the stream is said with close_notify. `writer`
+/// must outlive it.
+class SealingTransit final : public Transit {
+ public:
+  SealingTransit(BufferPool& pool, net::RecordWriter& writer) noexcept
+      : pool_(pool), writer_(writer) {}
+  SealingTransit(const SealingTransit&) = delete;
+  SealingTransit& operator=(const SealingTransit&) = delete;
+
+  [[nodiscard]] bool empty() const noexcept override { return size_ == 0; }
+  ssize_t fill(int source) override;
+  void finish() override;
+  ssize_t drain(int destination) noexcept override;
+  std::size_t take_delivered() noexcept override { return std::exchange(delivered_, 0); }
+  void rest() noexcept override;
+  void discard() noexcept override;
+
+ private:
+  BufferPool& pool_;
+  net::RecordWriter& writer_;
+  BufferPool::Buffer buffer_;
+  std::array<std::uint8_t, net::RecordWriter::alert_size> last_{};  ///< The record of the end.
+  const std::uint8_t* next_ = nullptr;                              ///< To be sent,
+  std::size_t size_ = 0;                                            ///< so many bytes,
+  std::size_t content_ = 0;  ///< which carry so many of the application.
+  std::size_t delivered_ = 0;
+};
+
+/// TLS records that leave as application bytes: received in one call, opened where they lie,
+/// written in one call. Only close_notify is the end of the stream; the end of the connection
+/// without it is a failure, as are records that do not prove to be the peer's. `reader`, and
+/// `writer` of the other direction, must outlive it.
+class OpeningTransit final : public Transit {
+ public:
+  OpeningTransit(BufferPool& pool, net::RecordReader& reader, net::RecordWriter& writer) noexcept
+      : pool_(pool), reader_(reader), writer_(writer) {}
+  OpeningTransit(const OpeningTransit&) = delete;
+  OpeningTransit& operator=(const OpeningTransit&) = delete;
+
+  [[nodiscard]] bool empty() const noexcept override { return piece_ == pieces_.size(); }
+  ssize_t fill(int source) override;
+  [[nodiscard]] bool has_more() const noexcept override { return closed_; }
+  ssize_t drain(int destination) noexcept override;
+  std::size_t take_delivered() noexcept override { return std::exchange(delivered_, 0); }
+  void rest() noexcept override;
+  void discard() noexcept override;
+
+  /// Why fill() failed, where it was not the socket; the alert to send.
+  [[nodiscard]] const std::string& why() const noexcept { return why_; }
+  [[nodiscard]] net::tls::Alert alert() const noexcept { return alert_; }
+
+ private:
+  void join_small_pieces() noexcept;
+
+  BufferPool& pool_;
+  net::RecordReader& reader_;
+  net::RecordWriter& writer_;
+  BufferPool::Buffer buffer_;
+  std::size_t have_ = 0;       ///< Bytes in the buffer, of which
+  std::size_t consumed_ = 0;   ///< the first ones are opened.
+  std::vector<iovec> pieces_;  ///< Where their content lies,
+  std::size_t piece_ = 0;      ///< from this one on to be written.
+  bool closed_ = false;
+  std::string why_;
+  net::tls::Alert alert_ = net::tls::Alert::close_notify;
+  std::size_t delivered_ = 0;
+};
+
+}  // namespace scistream::relay
