@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -154,6 +155,78 @@ def test_both_roles_of_one_id_on_one_server(
     assert echo(consumers[0]) == b"ping"
     peers.prod.release(uid)
     assert pair.prod.taken == []
+
+
+def test_an_update_without_a_role_is_for_the_one_that_waits(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    """As of 1.0.0, where both roles of an id live on one server: first one, then the other."""
+    uid = new_uid()
+    producer = peers.prod.req(uid, "PROD")
+    peers.prod.hello(uid, "PROD", [echo_app.endpoint])
+    answer = producer.result(LIMIT)
+    consumer = peers.prod.req(uid, "CONS")
+    peers.prod.hello(uid, "CONS")
+    (listener,) = consumer.result(LIMIT).listeners
+    with pytest.raises(grpc.RpcError) as refused:
+        peers.prod.update(uid, [echo_app.endpoint])
+    assert code(refused.value) == "INVALID_ARGUMENT", "both wait: nobody can tell"
+    peers.prod.update(uid, list(answer.prod_listeners), "PROD")
+    done = peers.prod.update(uid, list(answer.listeners))
+    assert list(done.listeners) == [listener], "it is the consumer's"
+    assert echo(listener) == b"ping"
+    peers.prod.release(uid)
+
+
+def test_a_wrong_role_does_not_keep_a_message_from_the_only_session(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    uid = new_uid()
+    request = peers.cons.req(uid, "CONS")
+    peers.cons.hello(uid, "", [])
+    (listener,) = request.result(LIMIT).listeners
+    assert list(peers.cons.update(uid, [echo_app.endpoint], "PROD").listeners) == [listener]
+    assert echo(listener) == b"ping"
+    peers.cons.release(uid)
+
+
+def test_a_repeated_hello_brings_the_same_answer_and_no_other_addresses(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    uid = new_uid()
+    request = peers.prod.req(uid, "PROD")
+    first = peers.prod.hello(uid, "PROD", [echo_app.endpoint])
+    assert list(request.result(LIMIT).prod_listeners) == [echo_app.endpoint]
+    assert peers.prod.hello(uid, "PROD", [echo_app.endpoint]) == first
+    with pytest.raises(grpc.RpcError) as refused:
+        peers.prod.hello(uid, "PROD", ["127.0.0.1:9"])
+    assert code(refused.value) == "ALREADY_EXISTS"
+    assert list(peers.prod.req(uid, "PROD").result(LIMIT).prod_listeners) == [echo_app.endpoint]
+    peers.prod.release(uid)
+
+
+def test_a_server_of_this_project_says_so_before_it_answers(pair: Pair, peers: Peers) -> None:
+    """Early, so that a client whose call breaks knows whether it may be repeated."""
+    uid = new_uid()
+    # A stream of one answer, because grpcio shows what comes before an answer of streams only.
+    request = peers.prod.channel.unary_stream(
+        "/scistream.Control/req", request_serializer=MESSAGES["Request"].SerializeToString
+    )(MESSAGES["Request"](uid=uid, role="PROD", num_conn=1))
+    said = dict(request.initial_metadata())
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", said["scistream-version"])
+    assert request.is_active(), "it waits for its hello"
+    peers.prod.release(uid)
+    with pytest.raises(grpc.RpcError):
+        next(request)
+
+
+def test_a_release_is_answered_with_nothing(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    uid = new_uid()
+    set_up(peers.prod, peers.cons, uid, [echo_app.endpoint])
+    for peer in (peers.prod, peers.cons):
+        assert peer.release(uid).SerializeToString() == b""
 
 
 def test_an_id_without_dashes(pair: Pair, peers: Peers, echo_app: Application) -> None:
