@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import pytest
 
 from applications import Application, echo, fetch, payload, sends
@@ -177,7 +179,7 @@ def test_no_hello_is_a_failure_and_leaves_nothing(pair: Pair) -> None:
     eventually(lambda: pair.user.leased(pair.prod) == 0, "its listeners come back")
 
 
-def test_an_update_that_fails_says_so(pair: Pair) -> None:
+def test_listeners_that_are_none_are_refused_before_anything_is_asked(pair: Pair) -> None:
     done = pair.user.s2uc("outbound_request", "--s2cs", pair.cons.endpoint, "a", "nowhere")
     assert done.rc == 2
     assert "PROD_LSTN" in done.err
@@ -208,6 +210,47 @@ def test_bad_arguments_are_usage_errors(pair: Pair, words: list[str]) -> None:
     assert done.err.startswith("s2uc: ")
 
 
+def test_the_servers_that_are_meant_when_none_is_named(tmp_path: Path) -> None:
+    """Who is there does not matter: the second line says it before anybody is asked."""
+    user = Client(tmp_path)
+    for words, server in (
+        (["prod_req"], "localhost:5000"),
+        (["cons_req", "a", "h:1"], "localhost:6000"),
+        (["inbound_request", "--receiver_ports", "9"], "localhost:5000"),
+        (["outbound_request", "a", "h:1"], "localhost:5000"),
+    ):
+        done = user.s2uc(*words, "--timeout", "300ms", "--ssl=False")
+        assert done.out.splitlines()[1].split()[1] == server, words
+
+
+def test_a_given_rate_is_reserved_and_the_usual_one_is_not(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    """Scripts without `--rate` send the 10000 that all send, and are never refused for it."""
+    with Facility(tmp_path, "--capacity", 100) as facility:
+        user = Client(tmp_path, facility)
+
+        def free() -> int:
+            info = user.s2uc("info", "--s2cs", facility.endpoint, "--json").json
+            mbps: int = info["capacity_free_mbps"]
+            return mbps
+
+        assert user.s2uc(*inbound(facility, echo_app, "--mock")).rc == 0
+        assert free() == 100
+        assert user.s2uc(*inbound(facility, echo_app, "--rate", 60)).rc == 0
+        assert free() == 40
+        assert user.s2uc(*inbound(facility, echo_app, "--rate", 10_000)).rc == 8
+        assert free() == 40
+
+
+def test_states_are_told_to_who_asks_for_more(pair: Pair, echo_app: Application) -> None:
+    done = pair.user.s2uc(*inbound(pair.prod, echo_app, "--mock", "--verbose"))
+    assert done.rc == 0, done.err
+    assert done.err.splitlines()[-1] == "Current state: idle"
+    assert "Current state" not in done.out
+    assert pair.user.s2uc("release", MOCK).rc == 0
+
+
 # ---- beside deployed servers -------------------------------------------------------------------
 
 
@@ -235,3 +278,76 @@ def test_a_deployed_control_server_gets_what_its_own_client_sends(
     assert theirs.updates == {MOCK: [echo_app.endpoint]}
     done = plain.s2uc("release", MOCK, *where)
     assert (done.rc, done.out, done.err) == (0, "Release completed\n", "")
+
+
+def test_what_is_not_said_has_the_value_it_always_had(
+    plain: Client, theirs: DeployedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five listeners, 10000 Mbit/s, an application on 127.0.0.1; a scope changes nothing."""
+    asked = []
+    answer = theirs._req
+
+    def listen_in(request: Any, context: Any) -> Any:
+        asked.append((request.num_conn, request.rate))
+        return answer(request, context)
+
+    monkeypatch.setattr(theirs, "_req", listen_in)
+    done = plain.s2uc(
+        *("inbound_request", "--s2cs", theirs.endpoint, "--ssl=False", "--mock"),
+        *("--receiver_ports", "7001,7002", "--scope", "a b c"),
+    )
+    assert (done.rc, done.err) == (0, ""), done.out
+    assert asked == [(5, 10_000)]
+    assert theirs.updates == {MOCK: ["127.0.0.1:7001", "127.0.0.1:7002"]}
+
+
+@pytest.mark.parametrize(
+    ("rpc", "line"),
+    [
+        ("req", "Request Failed, no Hello response"),
+        ("hello", "Error sending hello message: "),
+        ("update", "Error during update: "),
+        ("release", "Error during release: "),
+    ],
+)
+def test_each_step_that_fails_has_its_line(
+    plain: Client, theirs: DeployedServer, rpc: str, line: str
+) -> None:
+    def refuse(context: Any) -> None:
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, "not today")
+
+    theirs.before[rpc] = refuse
+    where = ["--s2cs", theirs.endpoint, "--ssl=False"]
+    done = plain.s2uc("outbound_request", *where, "a", "127.0.0.1:9")
+    if rpc == "release":
+        assert done.rc == 0, done.err
+        done = plain.s2uc("release", "a", *where)
+    assert done.rc == 4, done.out
+    last = done.out.splitlines()[-1]
+    assert last.startswith(line)
+    if line.endswith(" "):
+        assert "not today" in last
+    assert "not today" in done.err
+
+
+def test_a_hello_of_appctrl_that_fails_has_its_line(plain: Client, theirs: DeployedServer) -> None:
+    def refuse(context: Any) -> None:
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, "not today")
+
+    theirs.before["hello"] = refuse
+    done = plain.appctrl("mock", "a", theirs.endpoint, "INVALID_TOKEN", "PROD", "--ssl=False")
+    assert done.rc == 4
+    first, last = done.out.splitlines()
+    assert first == "AppCtrl: SENDING HELLO"
+    assert last.startswith("Error sending hello message: ")
+    assert "not today" in last
+
+
+def test_appctrl_mock_means_this_host_if_none_is_named(
+    plain: Client, theirs: DeployedServer
+) -> None:
+    theirs._hellos["a"] = None
+    done = plain.appctrl("mock", "a", theirs.endpoint, "INVALID_TOKEN", "PROD", "--ssl=False")
+    assert done.rc == 0, done.err
+    ports = [5074, 5075, 5076, 37000, 47000]
+    assert theirs._hellos["a"] == [f"127.0.0.1:{port}" for port in ports]
