@@ -141,3 +141,12 @@ def test_the_other_sides_key_does_not_help(
     for role in ("PROD", "CONS"):
         hello["proof"] = proof(waiting.cons_key, waiting.uid, role, listeners, hello["nonce"])
         assert sender.status(**hello) == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize(("length", "status"), [(16, "OK"), (64, "OK"), (65, "UNAUTHENTICATED")])
+def test_a_nonce_has_16_to_64_characters(
+    waiting: Waiting, sender: Sender, echo_app: Application, length: int, status: str
+) -> None:
+    nonce = secrets.token_hex(40)[:length]
+    proven = proof(waiting.prod_key, waiting.uid, "PROD", [echo_app.endpoint], nonce)
+    assert sender.status(**{**good(waiting, echo_app), "nonce": nonce, "proof": proven}) == status
