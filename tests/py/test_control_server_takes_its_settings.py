@@ -105,6 +105,26 @@ def test_the_short_flags(tmp_path: Path) -> None:
         finish(server)
 
 
+def test_the_defaults_are_those_of_deployed_servers(tmp_path: Path) -> None:
+    text = run(BIN / "s2cs", "--help", env=clean_environment(tmp_path)).out
+    options = re.split(r"\n  (?=-)", text)
+    for flag, value in (
+        ("--listener-ip", "=0.0.0.0"),
+        ("--port", "=5000"),
+        ("--port-range", "=5100-5200"),
+        ("--type", "=Native"),
+        ("--ssl", "=True"),
+        ("--capacity", "=0"),
+        ("--timeout", "[180s]"),
+        ("--max-session", "[no limit]"),
+        ("--idle-limit", "[24h]"),
+        ("--orphan-grace", "[60s]"),
+        ("--drain", "[30s]"),
+    ):
+        (option,) = [each for each in options if re.match(rf"(-t,)?{flag} ", each)]
+        assert value in option, option
+
+
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     host, state = own_address(), tmp_path / "state"
     ports = free_range(host, 5)

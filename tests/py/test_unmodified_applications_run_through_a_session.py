@@ -20,6 +20,7 @@ from applications import (
     echo,
     fetch,
     payload,
+    receive,
     receive_all,
     sends,
 )
@@ -205,3 +206,16 @@ def test_a_stream_is_the_same_at_both_ends(pair: Pair) -> None:
         for session in pair.user.sessions(uid):
             assert session["bytes_to_consumer"] == len(data)
             assert session["errors"] == 0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(150)
+def test_a_stream_that_is_quiet_for_a_minute_goes_on(pair: Pair, echo_app: Application) -> None:
+    """Proxies that are made for the web cut it after 50 s."""
+    with through(pair, echo_app.endpoint) as address, connect(address) as connection:
+        connection.settimeout(15)
+        for message in (b"before", b"after"):
+            connection.sendall(message)
+            assert receive(connection, len(message)) == message
+            if message == b"before":
+                assert not threading.Event().wait(60)
