@@ -32,6 +32,8 @@ def listeners_of(line: str) -> list[str]:
     return re.findall(r"'(\S+?)'", line)
 
 
+# Protocol: random-id, step-producer-commands, step-consumer-commands, release-command, step-header
+# Protocol: inbound-lines, outbound-lines, release-line, stderr-empty, step-states
 def test_inbound_and_outbound_print_what_they_always_did(pair: Pair) -> None:
     data = payload(2_000_000)
     with serving(sends(data)) as app:
@@ -67,6 +69,8 @@ def test_inbound_and_outbound_print_what_they_always_did(pair: Pair) -> None:
             assert (done.rc, done.out, done.err) == (0, "Release completed\n", "")
 
 
+# Protocol: step-producer-commands, step-consumer-commands, step-waits-for-controller, step-header
+# Protocol: prod-req-lines, cons-req-lines, stderr-empty, app-key-steps
 def test_prod_req_and_cons_req_wait_for_the_application_controllers(
     pair: Pair, echo_app: Application
 ) -> None:
@@ -109,6 +113,7 @@ def test_prod_req_and_cons_req_wait_for_the_application_controllers(
     assert pair.user.s2uc("release", uid).rc == 0, "both halves were requested from here"
 
 
+# Protocol: spellings, option-values, mock-id
 @pytest.mark.parametrize(
     "spelling",
     [
@@ -136,6 +141,7 @@ def test_every_spelling_and_the_fixed_id_of_mock(
     assert pair.user.s2uc("release", MOCK).rc == 0
 
 
+# Protocol: appctrl-mock, appctrl-mock-lines, stderr-empty, trust-working-folder
 def test_appctrl_mock_says_hello_for_its_five_ports(pair: Pair) -> None:
     with Peer(pair.prod.endpoint, pair.prod.certificate) as peer:
         request = peer.req("mocked", "PROD", 1)
@@ -161,6 +167,7 @@ def test_appctrl_mock_says_hello_for_its_five_ports(pair: Pair) -> None:
         peer.release("mocked")
 
 
+# Protocol: request-failure-line, failure-codes
 def test_nothing_there_is_a_failure_with_an_exit_code(pair: Pair, echo_app: Application) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     done = pair.user.s2uc("prod_req", "--s2cs", nobody)
@@ -172,6 +179,7 @@ def test_nothing_there_is_a_failure_with_an_exit_code(pair: Pair, echo_app: Appl
     assert done.out.startswith("Error during release: ")
 
 
+# Protocol: request-failure-line, client-gives-up
 def test_no_hello_is_a_failure_and_leaves_nothing(pair: Pair) -> None:
     done = pair.user.s2uc("prod_req", "--s2cs", pair.prod.endpoint, "--timeout", "300ms")
     assert done.rc == 6, done.err
@@ -210,6 +218,7 @@ def test_bad_arguments_are_usage_errors(pair: Pair, words: list[str]) -> None:
     assert done.err.startswith("s2uc: ")
 
 
+# Protocol: step-servers
 def test_the_servers_that_are_meant_when_none_is_named(tmp_path: Path) -> None:
     """Who is there does not matter: the second line says it before anybody is asked."""
     user = Client(tmp_path)
@@ -223,6 +232,7 @@ def test_the_servers_that_are_meant_when_none_is_named(tmp_path: Path) -> None:
         assert done.out.splitlines()[1].split()[1] == server, words
 
 
+# Protocol: rate-explicit, rate-unmarked
 def test_a_given_rate_is_reserved_and_the_usual_one_is_not(
     tmp_path: Path, echo_app: Application
 ) -> None:
@@ -243,6 +253,7 @@ def test_a_given_rate_is_reserved_and_the_usual_one_is_not(
         assert free() == 40
 
 
+# Protocol: step-states
 def test_states_are_told_to_who_asks_for_more(pair: Pair, echo_app: Application) -> None:
     done = pair.user.s2uc(*inbound(pair.prod, echo_app, "--mock", "--verbose"))
     assert done.rc == 0, done.err
@@ -265,6 +276,7 @@ def theirs() -> Iterator[DeployedServer]:
         yield server
 
 
+# Protocol: plaintext-by-name
 def test_a_deployed_control_server_gets_what_its_own_client_sends(
     plain: Client, theirs: DeployedServer, echo_app: Application
 ) -> None:
@@ -280,6 +292,7 @@ def test_a_deployed_control_server_gets_what_its_own_client_sends(
     assert (done.rc, done.out, done.err) == (0, "Release completed\n", "")
 
 
+# Protocol: step-says-hello, step-defaults
 def test_what_is_not_said_has_the_value_it_always_had(
     plain: Client, theirs: DeployedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +314,21 @@ def test_what_is_not_said_has_the_value_it_always_had(
     assert theirs.updates == {MOCK: ["127.0.0.1:7001", "127.0.0.1:7002"]}
 
 
+# Protocol: step-says-hello
+def test_the_application_may_be_on_another_host(plain: Client, theirs: DeployedServer) -> None:
+    where = ["--s2cs", theirs.endpoint, "--ssl=False"]
+    app = ["--remote_ip", "10.0.0.9", "--receiver_ports", "7001,7002"]
+    for words, uid in (
+        (["inbound_request", "--mock"], MOCK),
+        (["outbound_request", "consumers", "127.0.0.1:9"], "consumers"),
+    ):
+        done = plain.s2uc(*words, *where, *app)
+        assert (done.rc, done.err) == (0, ""), done.out
+        assert theirs._hellos[uid] == ["10.0.0.9:7001", "10.0.0.9:7002"]
+
+
+# Protocol: hello-failure-line, request-failure-line, update-failure-line, release-failure-line
+# Protocol: failure-codes
 @pytest.mark.parametrize(
     ("rpc", "line"),
     [
@@ -330,6 +358,7 @@ def test_each_step_that_fails_has_its_line(
     assert "not today" in done.err
 
 
+# Protocol: hello-failure-line
 def test_a_hello_of_appctrl_that_fails_has_its_line(plain: Client, theirs: DeployedServer) -> None:
     def refuse(context: Any) -> None:
         context.abort(grpc.StatusCode.PERMISSION_DENIED, "not today")
@@ -343,6 +372,7 @@ def test_a_hello_of_appctrl_that_fails_has_its_line(plain: Client, theirs: Deplo
     assert "not today" in last
 
 
+# Protocol: appctrl-mock
 def test_appctrl_mock_means_this_host_if_none_is_named(
     plain: Client, theirs: DeployedServer
 ) -> None:
