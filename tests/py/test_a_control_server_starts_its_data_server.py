@@ -11,6 +11,7 @@ from facility import BIN, LIMIT, Facility, clean_environment, own_address, run
 PIPE = 64 << 10  # bytes that a pipe holds which nobody reads
 
 
+# Protocol: data-server-missing
 def test_a_missing_program_is_noticed_at_the_start(tmp_path: Path) -> None:
     alone = tmp_path / "bin"
     alone.mkdir()
@@ -25,6 +26,7 @@ def test_a_missing_program_is_noticed_at_the_start(tmp_path: Path) -> None:
     assert "s2ds" in done.err
 
 
+# Protocol: data-server-log
 def test_its_output_goes_to_a_file_and_blocks_nobody(tmp_path: Path) -> None:
     with (
         Facility(tmp_path, "--verbose") as facility,

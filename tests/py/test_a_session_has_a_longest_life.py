@@ -10,6 +10,7 @@ from applications import Application
 from facility import Client, Facility
 
 
+# Protocol: lifetime-max-session
 @pytest.mark.parametrize("wanted", [[], ["--for", "1h"]], ids=["no limit", "a longer one"])
 def test_it_ends_after_what_the_facility_allows(
     tmp_path: Path, echo_app: Application, wanted: list[str]

@@ -21,6 +21,7 @@ def announced(place: Outside, server: str, *flags: object) -> list[str]:
     return re.findall(r"'(\S+?)'", done.out.splitlines()[-1])
 
 
+# Protocol: wildcard-route
 @needs_root
 @pytest.mark.parametrize("caller", [ADDRESS, "127.0.0.1"])
 def test_every_address_announces_the_one_that_the_caller_reached(
@@ -35,6 +36,7 @@ def test_every_address_announces_the_one_that_the_caller_reached(
         assert hosts == {caller}
 
 
+# Protocol: listener-ip-not-local
 @needs_root
 def test_an_address_that_is_not_local_is_announced_and_every_one_bound(tmp_path: Path) -> None:
     elsewhere = "198.51.100.7"
@@ -50,6 +52,7 @@ def test_an_address_that_is_not_local_is_announced_and_every_one_bound(tmp_path:
             assert hosts == {elsewhere}
 
 
+# Protocol: own-machine
 @needs_root
 def test_others_are_served_once_that_is_said(tmp_path: Path) -> None:
     with (
@@ -60,6 +63,7 @@ def test_others_are_served_once_that_is_said(tmp_path: Path) -> None:
         assert done.rc == 0, done.err
 
 
+# Protocol: certificate-names
 def test_the_names_of_its_certificate_follow_its_addresses(tmp_path: Path) -> None:
     """The one it made before lacks the new name, so that it makes another."""
     state = tmp_path / "state"

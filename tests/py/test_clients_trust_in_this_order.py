@@ -24,10 +24,12 @@ class User(Client):
         return self.s2uc("info", "--s2cs", pair.prod.endpoint, *flags).rc
 
 
+# Protocol: trust-system
 def test_without_any_nobody_is_trusted(pair: Pair, tmp_path: Path) -> None:
     assert User(tmp_path).asks(pair) == 3
 
 
+# Protocol: trust-working-folder, trust-pinned
 def test_the_working_folder_comes_first_then_what_is_pinned(pair: Pair, tmp_path: Path) -> None:
     user = User(tmp_path)
     pinned = user.state / "pinned.pem"
@@ -41,6 +43,7 @@ def test_the_working_folder_comes_first_then_what_is_pinned(pair: Pair, tmp_path
     assert user.asks(pair) == 0
 
 
+# Protocol: trust-named
 @pytest.mark.parametrize("spelling", ["--server_cert", "--server-cert"])
 def test_what_is_named_stands_for_itself(pair: Pair, tmp_path: Path, spelling: str) -> None:
     user = User(tmp_path)
@@ -50,6 +53,7 @@ def test_what_is_named_stands_for_itself(pair: Pair, tmp_path: Path, spelling: s
     assert user.asks(pair, spelling, tmp_path / "none.crt") == 7
 
 
+# Protocol: trust-system
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 @pytest.mark.skipif(not SYSTEM.exists(), reason="no authorities are installed")
 def test_the_authorities_of_the_system_come_last(pair: Pair, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ except grpc.RpcError as refused:
 """
 
 
+# Protocol: keys-plaintext-server
 @needs_root
 def test_a_control_server_refuses_one_from_elsewhere(tmp_path: Path) -> None:
     with (
@@ -37,6 +38,7 @@ def test_a_control_server_refuses_one_from_elsewhere(tmp_path: Path) -> None:
         assert done.out.startswith("DEADLINE_EXCEEDED"), "on this machine it waits for its hello"
 
 
+# Protocol: keys-plaintext-client
 @needs_root
 def test_a_client_makes_none_for_a_facility_elsewhere(tmp_path: Path) -> None:
     with (

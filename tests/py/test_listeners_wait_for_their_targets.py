@@ -16,6 +16,7 @@ def listeners(pair: Pair, request: Waiting) -> tuple[list[str], list[str]]:
     return prod["listeners"], cons["listeners"]
 
 
+# Protocol: ports-held-from-reserve
 def test_ports_are_held_from_the_reservation_on(pair: Pair) -> None:
     with pair.user.waiting("--num-conn", 3) as request:
         request.listening()
@@ -26,6 +27,7 @@ def test_ports_are_held_from_the_reservation_on(pair: Pair) -> None:
         request.wait()
 
 
+# Protocol: wan-refused-early
 def test_the_wide_area_is_refused(pair: Pair) -> None:
     with pair.user.waiting() as request:
         request.listening()
@@ -36,6 +38,7 @@ def test_the_wide_area_is_refused(pair: Pair) -> None:
         request.wait()
 
 
+# Protocol: lan-waits-early
 def test_the_local_area_waits_and_nothing_that_it_sent_is_lost(
     pair: Pair, echo_app: Application
 ) -> None:

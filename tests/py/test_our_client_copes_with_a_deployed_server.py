@@ -55,6 +55,7 @@ def deployed(options: Sequence[tuple[str, int]] = ()) -> Iterator[DeployedServer
         yield server
 
 
+# Protocol: deployed-servers, client-req-once
 def test_a_session_between_two_of_them(tmp_path: Path) -> None:
     data = payload(2_000_000)
     user = Client(tmp_path)
@@ -74,6 +75,7 @@ def test_a_session_between_two_of_them(tmp_path: Path) -> None:
         assert prod.rpcs[-1] == cons.rpcs[-1] == "release"
 
 
+# Protocol: deployed-mixed
 def test_a_session_between_one_of_them_and_ours(tmp_path: Path) -> None:
     data = payload(2_000_000)
     with (
@@ -93,6 +95,7 @@ def test_a_session_between_one_of_them_and_ours(tmp_path: Path) -> None:
             assert user.s2uc("release", done.json["uid"], *places).rc == 0
 
 
+# Protocol: unknown-is-failure
 def test_a_failure_there_releases_here(tmp_path: Path) -> None:
     """The id is taken at the deployed server, which says so with UNKNOWN."""
     with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
@@ -123,6 +126,7 @@ def expect_failure(
     return message
 
 
+# Protocol: deployed-release-on-failure, silent-server-given-up
 def test_one_that_never_answers_is_given_up_after_five_seconds(tmp_path: Path) -> None:
     with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
         stopped = threading.Event()
@@ -134,6 +138,7 @@ def test_one_that_never_answers_is_given_up_after_five_seconds(tmp_path: Path) -
         stopped.set()
 
 
+# Protocol: deployed-refusal-shown
 def test_one_that_does_not_want_us_says_so(tmp_path: Path) -> None:
     with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
         theirs.before["hello"] = lambda context: context.abort(
@@ -144,6 +149,7 @@ def test_one_that_does_not_want_us_says_so(tmp_path: Path) -> None:
         assert "Authentication token required" in message
 
 
+# Protocol: deployed-release-on-failure
 def test_one_that_refuses_every_hello_ends_with_our_limit(tmp_path: Path) -> None:
     def refuse(_: object) -> None:
         raise RuntimeError("no")
@@ -169,6 +175,7 @@ def test_commands_that_it_does_not_know_say_so(tmp_path: Path) -> None:
         assert theirs.endpoint in done.err
 
 
+# Protocol: client-repeats-hello
 def test_a_hello_that_overtakes_its_request_is_said_again(tmp_path: Path) -> None:
     """It answers the first hello before it looks at the request, and no client waits in between."""
     refused = threading.Event()
@@ -189,6 +196,7 @@ def test_a_hello_that_overtakes_its_request_is_said_again(tmp_path: Path) -> Non
         assert user.s2uc("release", done.json["uid"], *places).rc == 0
 
 
+# Protocol: client-req-once
 def test_a_request_that_broke_is_not_repeated_there(tmp_path: Path) -> None:
     asked: list[object] = []
 
@@ -203,6 +211,7 @@ def test_a_request_that_broke_is_not_repeated_there(tmp_path: Path) -> None:
         assert len(asked) == 1
 
 
+# Protocol: client-no-pings
 def test_it_is_not_pinged(tmp_path: Path) -> None:
     """A client that is seen to be thrown out for its pings is the measure of how long to wait."""
     strict = [

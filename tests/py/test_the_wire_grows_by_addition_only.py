@@ -42,23 +42,27 @@ def fields(proto: str, message: str) -> dict[str, str]:
     return {name: f"{kind} {number}" for kind, name, number in FIELD.findall(bodies[message])}
 
 
+# Protocol: wire-service
 def test_the_service_has_its_name(proto: str) -> None:
     assert re.findall(r"^package (\w+);$", proto, re.MULTILINE) == ["scistream"]
     assert re.findall(r"^service (\w+) ", proto, re.MULTILINE) == ["Control"]
 
 
+# Protocol: wire-rpcs, wire-added-rpcs
 def test_the_four_rpcs_take_and_give_what_they_always_did(proto: str) -> None:
     rpcs = {name: (request, response) for name, request, response in RPC.findall(proto)}
     assert {name: rpcs[name] for name in RPCS} == RPCS
     assert sorted(rpcs.keys() - RPCS.keys()) == ["info", "list", "status", "watch"]
 
 
+# Protocol: wire-fields
 @pytest.mark.parametrize("message", ORIGINAL)
 def test_no_original_field_has_changed(proto: str, message: str) -> None:
     known = fields(proto, message)
     assert {name: known[name] for name in ORIGINAL[message]} == ORIGINAL[message]
 
 
+# Protocol: wire-added-fields
 @pytest.mark.parametrize("message", ORIGINAL)
 def test_added_fields_have_numbers_from_101(proto: str, message: str) -> None:
     added = fields(proto, message).keys() - ORIGINAL[message].keys()

@@ -29,6 +29,7 @@ def mock(user: Client, server: str, token: str) -> tuple[int, str]:
     return done.rc, done.out + done.err
 
 
+# Protocol: token-bare, token-not-shown
 def test_a_token_is_sent_as_it_is_and_never_shown(
     tmp_path: Path, theirs: tuple[DeployedServer, list[tuple[str, str]]]
 ) -> None:
@@ -40,6 +41,7 @@ def test_a_token_is_sent_as_it_is_and_never_shown(
     assert TOKEN not in shown
 
 
+# Protocol: token-none
 @pytest.mark.parametrize("word", ["INVALID_TOKEN", "-"])
 def test_the_word_for_no_token_is_none(
     tmp_path: Path, theirs: tuple[DeployedServer, list[tuple[str, str]]], word: str
@@ -52,6 +54,7 @@ def test_the_word_for_no_token_is_none(
     assert "authorization" not in dict(said)
 
 
+# Protocol: token-not-over-plaintext
 def test_over_plaintext_it_does_not_leave_this_machine(tmp_path: Path) -> None:
     rc, shown = mock(Client(tmp_path), "192.0.2.1:5000", TOKEN)
     assert rc == 2, shown
@@ -59,6 +62,7 @@ def test_over_plaintext_it_does_not_leave_this_machine(tmp_path: Path) -> None:
     assert TOKEN not in shown
 
 
+# Protocol: authorization-unread, token-not-shown
 @pytest.mark.parametrize("token", [TOKEN, f"Bearer {TOKEN}", "INVALID_TOKEN"])
 def test_our_control_server_takes_any_and_keeps_none(pair: Pair, token: str) -> None:
     """It cannot check one; clients that send what they have are served all the same."""

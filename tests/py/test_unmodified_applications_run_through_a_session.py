@@ -97,6 +97,7 @@ def test_a_zeromq_publisher_reaches_its_subscriber(pair: Pair) -> None:
     context.term()
 
 
+# Protocol: listener-connections
 @pytest.mark.parametrize("direction", [[], ["--reverse"]])
 def test_iperf3_runs_forward_and_reverse(pair: Pair, direction: list[str]) -> None:
     port = free_port()
@@ -126,6 +127,7 @@ def test_iperf3_runs_forward_and_reverse(pair: Pair, direction: list[str]) -> No
         assert server.wait() == 0
 
 
+# Protocol: half-close
 def test_each_side_may_end_before_the_other(pair: Pair) -> None:
     """The consumer ends its side, and only then does the producer answer."""
 
@@ -142,6 +144,7 @@ def test_each_side_may_end_before_the_other(pair: Pair) -> None:
         assert app.errors == []
 
 
+# Protocol: half-close
 def test_the_producer_may_end_first(pair: Pair) -> None:
     taken: list[bytes] = []
     done = threading.Event()
@@ -161,6 +164,7 @@ def test_the_producer_may_end_first(pair: Pair) -> None:
         assert app.errors == []
 
 
+# Protocol: listener-connections
 def test_many_connections_at_once_keep_apart(pair: Pair, echo_app: Application) -> None:
     with through(pair, echo_app.endpoint) as address:
         got: dict[int, bytes] = {}
@@ -178,6 +182,7 @@ def test_many_connections_at_once_keep_apart(pair: Pair, echo_app: Application) 
         }
 
 
+# Protocol: late-application
 def test_an_application_that_starts_late_is_waited_for(pair: Pair) -> None:
     data = payload(1_000_000)
     port = free_port()
@@ -198,6 +203,7 @@ def test_an_application_that_starts_late_is_waited_for(pair: Pair) -> None:
                 assert late.recv(1) == b""
 
 
+# Protocol: data-unchanged
 def test_a_stream_is_the_same_at_both_ends(pair: Pair) -> None:
     data = payload(50_000_000)
     with application(sends(data)) as app, through(pair, app.endpoint) as address:
@@ -208,6 +214,7 @@ def test_a_stream_is_the_same_at_both_ends(pair: Pair) -> None:
             assert session["errors"] == 0
 
 
+# Protocol: quiet-stream
 @pytest.mark.soak
 @pytest.mark.timeout(150)
 def test_a_stream_that_is_quiet_for_a_minute_goes_on(pair: Pair, echo_app: Application) -> None:

@@ -14,6 +14,7 @@ using namespace test;
 
 class Forward : public RelayFixture {};
 
+// Protocol: data-unchanged
 TEST_F(Forward, SixtyFourMebibytesEachWayArriveUnchanged) {
   constexpr std::size_t size = 64U << 20U;
   const Target target;
@@ -46,6 +47,7 @@ TEST_F(Forward, SixtyFourMebibytesEachWayArriveUnchanged) {
   EXPECT_EQ(counted.errors, 0U);
 }
 
+// Protocol: half-close, clean-end
 TEST_F(Forward, EndOfTheClientsDataLeavesTheOtherWayOpen) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -65,6 +67,7 @@ TEST_F(Forward, EndOfTheClientsDataLeavesTheOtherWayOpen) {
   EXPECT_EQ(relay->snapshot().errors, 0U);
 }
 
+// Protocol: half-close
 TEST_F(Forward, EndOfTheTargetsDataLeavesTheOtherWayOpen) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -95,6 +98,7 @@ TEST_F(Forward, DataAndEndSentBeforeTheTargetAnswersArriveWhole) {
   EXPECT_EQ(received.error, 0);
 }
 
+// Protocol: clean-end, reset-passed-on
 TEST_F(Forward, ResetByTheTargetReachesTheClient) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -116,6 +120,7 @@ TEST_F(Forward, ResetRightAfterTheTargetAnsweredIsNoReasonToDialAgain) {
   }
 }
 
+// Protocol: reset-passed-on
 TEST_F(Forward, ResetByTheClientReachesTheTarget) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -124,6 +129,7 @@ TEST_F(Forward, ResetByTheClientReachesTheTarget) {
   EXPECT_EQ(receive(stream.target.get()).error, ECONNRESET);
 }
 
+// Protocol: clean-end, reset-passed-on
 TEST_F(Forward, ResetAfterTheEndOfOneWayIsAReset) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
