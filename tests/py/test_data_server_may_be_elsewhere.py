@@ -248,3 +248,27 @@ def test_a_restarted_one_gets_its_sessions_back(tmp_path: Path, echo_app: Applic
                         return False
 
                 eventually(works, "a new connection works")
+
+
+# Protocol: data-server-silent
+def test_a_silent_one_is_taken_for_dead_until_it_answers(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    """Its machine may be gone: nothing says that it is not there any more."""
+    with (
+        data_server(tmp_path, "--listen", "127.0.0.1:0") as (remote, address),
+        Facility(tmp_path, "--data-server", address) as facility,
+    ):
+        user = Client(tmp_path, facility, facility)
+        with user.session("--prod-app", echo_app.endpoint) as document:
+            remote.signal(signal.SIGSTOP)
+            try:
+                facility.command.line("the data server is gone", "err")
+            finally:
+                remote.signal(signal.SIGCONT)
+            facility.command.line("the data server is back", "err")
+            eventually(
+                lambda: all(s["phase"] == "ready" for s in user.sessions(document["uid"])),
+                "the session is there",
+            )
+            assert echo(document["listeners"][0]) == b"ping"

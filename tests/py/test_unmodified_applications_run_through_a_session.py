@@ -18,6 +18,7 @@ from applications import (
     connect,
     digest,
     echo,
+    echoes,
     fetch,
     payload,
     receive,
@@ -217,12 +218,22 @@ def test_a_stream_is_the_same_at_both_ends(pair: Pair) -> None:
 # Protocol: quiet-stream
 @pytest.mark.soak
 @pytest.mark.timeout(150)
-def test_a_stream_that_is_quiet_for_a_minute_goes_on(pair: Pair, echo_app: Application) -> None:
+def test_a_stream_that_is_quiet_for_a_minute_goes_on(pair: Pair) -> None:
     """Proxies that are made for the web cut it after 50 s."""
-    with through(pair, echo_app.endpoint) as address, connect(address) as connection:
-        connection.settimeout(15)
+
+    def echoes_patiently(connection: socket.socket) -> None:
+        connection.settimeout(None)
+        echoes(connection)
+
+    with (
+        application(echoes_patiently) as app,
+        through(pair, app.endpoint) as address,
+        connect(address) as connection,
+    ):
         for message in (b"before", b"after"):
             connection.sendall(message)
             assert receive(connection, len(message)) == message
             if message == b"before":
                 assert not threading.Event().wait(60)
+        connection.shutdown(socket.SHUT_WR)
+        assert receive_all(connection) == b""
