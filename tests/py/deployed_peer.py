@@ -143,14 +143,18 @@ class DeployedServer:
     failure is UNKNOWN, a `hello` that overtakes its `req` is a failure, and so is a second `req`.
     """
 
-    def __init__(self, listener: Callable[[Sequence[str]], str]) -> None:
+    def __init__(
+        self,
+        listener: Callable[[Sequence[str]], str],
+        options: Sequence[tuple[str, int]] = (),
+    ) -> None:
         self.listener = listener  # opens a bridge to the targets of an update; its address
         self.rpcs: list[str] = []
         self.updates: dict[str, list[str]] = {}
         self.before: dict[str, Callable[[Any], object]] = {}  # run first, with the rpc's context
         self._lock = threading.Condition()
         self._hellos: dict[str, list[str] | None] = {}
-        self._server = grpc.server(futures.ThreadPoolExecutor(10))
+        self._server = grpc.server(futures.ThreadPoolExecutor(10), options=list(options))
         handlers = {
             rpc: grpc.unary_unary_rpc_method_handler(
                 self._handler(rpc),
@@ -222,8 +226,10 @@ class DeployedServer:
 
 
 @contextlib.contextmanager
-def deployed_server(listener: Callable[[Sequence[str]], str]) -> Iterator[DeployedServer]:
-    server = DeployedServer(listener)
+def deployed_server(
+    listener: Callable[[Sequence[str]], str], options: Sequence[tuple[str, int]] = ()
+) -> Iterator[DeployedServer]:
+    server = DeployedServer(listener, options)
     try:
         yield server
     finally:

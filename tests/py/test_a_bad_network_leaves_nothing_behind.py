@@ -70,6 +70,7 @@ def volume(both: Both, echo_app: Application) -> dict[bool, int]:
     return proxy.moved
 
 
+# Protocol: lost-answer-repeated
 @pytest.mark.parametrize("upstream", [True, False], ids=["there", "back"])
 @pytest.mark.parametrize("kind", ["cut", "swallow"])
 def test_a_connection_that_breaks_once(
@@ -83,6 +84,7 @@ def test_a_connection_that_breaks_once(
     assert completed >= 2, "what broke under way is repeated"
 
 
+# Protocol: retries-end
 @pytest.mark.parametrize("part", [0, 0.4, 0.8])
 def test_a_network_that_stays_broken(
     both: Both, echo_app: Application, volume: dict[bool, int], part: float
@@ -95,6 +97,7 @@ def test_a_network_that_stays_broken(
         assert done.rc == 5, done.err
 
 
+# Protocol: silent-server-given-up
 @pytest.mark.parametrize("part", [0, 0.4, 0.8])
 def test_a_network_that_falls_silent(
     both: Both, echo_app: Application, volume: dict[bool, int], part: float
@@ -113,6 +116,7 @@ def test_a_slow_network_is_only_slow(both: Both, echo_app: Application) -> None:
 # ---- the client itself dies --------------------------------------------------------------------
 
 
+# Protocol: client-dies
 def test_a_client_killed_at_any_step_leaves_nothing(
     root: Path, both: Both, tmp_path: Path, echo_app: Application
 ) -> None:

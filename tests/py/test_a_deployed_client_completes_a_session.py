@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ def peers(pair: Pair) -> Iterator[Peers]:
         yield Peers(prod, cons)
 
 
+# Protocol: wire-rpcs, wire-fields, hello-consumer-empty, deployed-client, no-client-certificate
+# Protocol: data-unchanged
 def test_bytes_arrive_as_they_were_sent(pair: Pair, peers: Peers) -> None:
     data = payload(20_000_000)
     uid = new_uid()
@@ -48,6 +51,7 @@ def test_bytes_arrive_as_they_were_sent(pair: Pair, peers: Peers) -> None:
         peers.release(uid)
 
 
+# Protocol: req-answers-listeners, deployed-client
 def test_several_connections(pair: Pair, peers: Peers, echo_app: Application) -> None:
     uid = new_uid()
     _, consumers = set_up(peers.prod, peers.cons, uid, [echo_app.endpoint], num_conn=5)
@@ -56,6 +60,7 @@ def test_several_connections(pair: Pair, peers: Peers, echo_app: Application) ->
     peers.release(uid)
 
 
+# Protocol: deployed-plaintext, option-values
 def test_plaintext_as_of_1_0_0(tmp_path: Path, echo_app: Application) -> None:
     with Facility(tmp_path, tls=False) as facility, Peer(facility.endpoint, None) as peer:
         uid = new_uid()
@@ -67,6 +72,8 @@ def test_plaintext_as_of_1_0_0(tmp_path: Path, echo_app: Application) -> None:
         peer.release(uid)
 
 
+# Protocol: req-open-until-hello, req-answers-listeners, hello-answers-listeners, ports-of-range
+# Protocol: wan-refused-early
 def test_a_request_stays_open_until_hello(pair: Pair, peers: Peers, echo_app: Application) -> None:
     uid = new_uid()
     request = peers.prod.req(uid, "PROD", 2)
@@ -84,6 +91,7 @@ def test_a_request_stays_open_until_hello(pair: Pair, peers: Peers, echo_app: Ap
     peers.prod.release(uid)
 
 
+# Protocol: hello-before-req
 def test_a_hello_before_its_request_is_held(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -95,12 +103,14 @@ def test_a_hello_before_its_request_is_held(
     peers.prod.release(uid)
 
 
+# Protocol: hello-held-two-seconds
 def test_a_hello_without_a_request_is_not_found(peers: Peers) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         peers.prod.hello(new_uid(), "PROD", ["127.0.0.1:9"])
     assert code(refused.value) == "NOT_FOUND"
 
 
+# Protocol: req-answers-all-addresses, extra-targets-ignored, update-answer
 def test_all_five_addresses_of_a_hello_come_back(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -119,6 +129,7 @@ def test_all_five_addresses_of_a_hello_come_back(
     peers.prod.release(uid)
 
 
+# Protocol: listener-feeds-target, update-answer
 def test_fewer_targets_than_listeners_are_used_in_turn(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -132,6 +143,7 @@ def test_fewer_targets_than_listeners_are_used_in_turn(
     peers.prod.release(uid)
 
 
+# Protocol: request-role-decides
 def test_a_consumers_hello_may_say_producer(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -145,6 +157,7 @@ def test_a_consumers_hello_may_say_producer(
     peers.cons.release(uid)
 
 
+# Protocol: session-key, update-by-role, release-both-roles
 def test_both_roles_of_one_id_on_one_server(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -156,6 +169,84 @@ def test_both_roles_of_one_id_on_one_server(
     assert pair.prod.taken == []
 
 
+# Protocol: update-to-waiting
+def test_an_update_without_a_role_is_for_the_one_that_waits(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    """As of 1.0.0, where both roles of an id live on one server: first one, then the other."""
+    uid = new_uid()
+    producer = peers.prod.req(uid, "PROD")
+    peers.prod.hello(uid, "PROD", [echo_app.endpoint])
+    answer = producer.result(LIMIT)
+    consumer = peers.prod.req(uid, "CONS")
+    peers.prod.hello(uid, "CONS")
+    (listener,) = consumer.result(LIMIT).listeners
+    with pytest.raises(grpc.RpcError) as refused:
+        peers.prod.update(uid, [echo_app.endpoint])
+    assert code(refused.value) == "INVALID_ARGUMENT", "both wait: nobody can tell"
+    peers.prod.update(uid, list(answer.prod_listeners), "PROD")
+    done = peers.prod.update(uid, list(answer.listeners))
+    assert list(done.listeners) == [listener], "it is the consumer's"
+    assert echo(listener) == b"ping"
+    peers.prod.release(uid)
+
+
+# Protocol: request-role-decides
+def test_a_wrong_role_does_not_keep_a_message_from_the_only_session(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    uid = new_uid()
+    request = peers.cons.req(uid, "CONS")
+    peers.cons.hello(uid, "", [])
+    (listener,) = request.result(LIMIT).listeners
+    assert list(peers.cons.update(uid, [echo_app.endpoint], "PROD").listeners) == [listener]
+    assert echo(listener) == b"ping"
+    peers.cons.release(uid)
+
+
+# Protocol: hello-repeated, hello-other-addresses
+def test_a_repeated_hello_brings_the_same_answer_and_no_other_addresses(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    uid = new_uid()
+    request = peers.prod.req(uid, "PROD")
+    first = peers.prod.hello(uid, "PROD", [echo_app.endpoint])
+    assert list(request.result(LIMIT).prod_listeners) == [echo_app.endpoint]
+    assert peers.prod.hello(uid, "PROD", [echo_app.endpoint]) == first
+    with pytest.raises(grpc.RpcError) as refused:
+        peers.prod.hello(uid, "PROD", ["127.0.0.1:9"])
+    assert code(refused.value) == "ALREADY_EXISTS"
+    assert list(peers.prod.req(uid, "PROD").result(LIMIT).prod_listeners) == [echo_app.endpoint]
+    peers.prod.release(uid)
+
+
+# Protocol: server-says-version
+def test_a_server_of_this_project_says_so_before_it_answers(pair: Pair, peers: Peers) -> None:
+    """Early, so that a client whose call breaks knows whether it may be repeated."""
+    uid = new_uid()
+    # A stream of one answer, because grpcio shows what comes before an answer of streams only.
+    request = peers.prod.channel.unary_stream(
+        "/scistream.Control/req", request_serializer=MESSAGES["Request"].SerializeToString
+    )(MESSAGES["Request"](uid=uid, role="PROD", num_conn=1))
+    said = dict(request.initial_metadata())
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", said["scistream-version"])
+    assert request.is_active(), "it waits for its hello"
+    peers.prod.release(uid)
+    with pytest.raises(grpc.RpcError):
+        next(request)
+
+
+# Protocol: release-empty-answer
+def test_a_release_is_answered_with_nothing(
+    pair: Pair, peers: Peers, echo_app: Application
+) -> None:
+    uid = new_uid()
+    set_up(peers.prod, peers.cons, uid, [echo_app.endpoint])
+    for peer in (peers.prod, peers.cons):
+        assert peer.release(uid).SerializeToString() == b""
+
+
+# Protocol: uid-without-dashes
 def test_an_id_without_dashes(pair: Pair, peers: Peers, echo_app: Application) -> None:
     uid = uuid.uuid4().hex
     _, consumers = set_up(peers.prod, peers.cons, uid, [echo_app.endpoint])
@@ -163,6 +254,7 @@ def test_an_id_without_dashes(pair: Pair, peers: Peers, echo_app: Application) -
     peers.release(uid)
 
 
+# Protocol: cancelled-req-frees-id
 def test_a_cancelled_request_does_not_block_its_id(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -177,6 +269,7 @@ def test_a_cancelled_request_does_not_block_its_id(
     peers.prod.release(uid)
 
 
+# Protocol: id-again
 def test_an_id_may_be_used_again_after_release(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -187,6 +280,7 @@ def test_an_id_may_be_used_again_after_release(
         peers.release(uid)
 
 
+# Protocol: same-request, other-values
 def test_a_repeated_request_is_the_same_session(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -202,6 +296,7 @@ def test_a_repeated_request_is_the_same_session(
     peers.prod.release(uid)
 
 
+# Protocol: many-reqs-wait
 def test_many_waiting_requests_do_not_block_their_hellos(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -218,6 +313,7 @@ def test_many_waiting_requests_do_not_block_their_hellos(
         peers.prod.release(uid)
 
 
+# Protocol: rate-unmarked
 def test_a_deployed_rate_is_no_lease(pair: Pair, tmp_path: Path, echo_app: Application) -> None:
     """Its clients always send 10000, and nobody was ever refused for it."""
     with (
@@ -232,6 +328,7 @@ def test_a_deployed_rate_is_no_lease(pair: Pair, tmp_path: Path, echo_app: Appli
             peer.release(uid)
 
 
+# Protocol: amounts-range
 @pytest.mark.parametrize(
     ("uid", "role", "num_conn", "rate"),
     [
@@ -255,6 +352,7 @@ def test_a_bad_request_is_refused(
     assert code(refused.value) == "INVALID_ARGUMENT"
 
 
+# Protocol: hello-producer-addresses, update-needs-target
 def test_an_empty_list_is_an_error_of_producers_and_updates(pair: Pair, peers: Peers) -> None:
     uid = new_uid()
     request = peers.prod.req(uid, "PROD")
@@ -269,6 +367,7 @@ def test_an_empty_list_is_an_error_of_producers_and_updates(pair: Pair, peers: P
         request.result(LIMIT)
 
 
+# Protocol: release-repeatable, unknown-id
 def test_release_is_safe_to_repeat_and_unknown_ids_are_not_found(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -281,6 +380,7 @@ def test_release_is_safe_to_repeat_and_unknown_ids_are_not_found(
     assert code(refused.value) == "NOT_FOUND"
 
 
+# Protocol: sessions-apart
 def test_sessions_of_many_users_do_not_meet(pair: Pair, peers: Peers) -> None:
     """Everybody gets the answers to their own questions, and their own data."""
     failures: list[str] = []
@@ -304,6 +404,7 @@ def test_sessions_of_many_users_do_not_meet(pair: Pair, peers: Peers) -> None:
     assert failures == []
 
 
+# Protocol: unknown-call-unimplemented
 def test_an_unknown_rpc_of_another_version_is_unimplemented(peers: Peers) -> None:
     call = peers.prod.channel.unary_unary("/scistream.Control/teleport")
     with pytest.raises(grpc.RpcError) as refused:
@@ -311,6 +412,7 @@ def test_an_unknown_rpc_of_another_version_is_unimplemented(peers: Peers) -> Non
     assert code(refused.value) == "UNIMPLEMENTED"
 
 
+# Protocol: unknown-fields-ignored
 def test_fields_of_a_later_version_are_ignored(
     pair: Pair, peers: Peers, echo_app: Application
 ) -> None:
@@ -335,6 +437,7 @@ def test_fields_of_a_later_version_are_ignored(
     call("release", "Release", uid=uid).result(LIMIT)
 
 
+# Protocol: sessions-apart
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_two_users_at_once_for_a_thousand_rounds(

@@ -73,6 +73,7 @@ def at_once(calls: list[Callable[[], object]]) -> None:
             done.result(LIMIT)
 
 
+# Protocol: many-reqs-wait
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_thousand_at_once_and_a_thousand_more(tmp_path: Path) -> None:

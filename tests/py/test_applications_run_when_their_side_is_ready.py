@@ -89,6 +89,7 @@ def test_bytes_flow_between_two_of_them(pair: Pair, request_: Waiting) -> None:
     assert consumer.out.strip() == digest(payload(SIZE, seed=7))
 
 
+# Protocol: hello-wait-ready
 def test_the_consumer_starts_only_when_its_side_is_ready(
     pair: Pair, request_: Waiting, echo_app: Application, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_the_exit_code_passes_through(
         assert app.wait() == code, app.err
 
 
+# Protocol: values-untouched
 def test_options_of_the_application_are_not_appctrls(
     pair: Pair, request_: Waiting, echo_app: Application
 ) -> None:

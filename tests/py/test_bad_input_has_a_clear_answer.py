@@ -44,6 +44,7 @@ def refusal(call: Callable[[], Any]) -> tuple[str, str]:
 # ---- messages ----------------------------------------------------------------------------------
 
 
+# Protocol: role-words
 @pytest.mark.parametrize("role", ["prod", "Prod", "PRODUCER", "CONS ", "ROLE_PROD"])
 def test_a_role_in_another_case_is_no_role_in_a_request(pair: Pair, peer: Peer, role: str) -> None:
     status, message = refusal(lambda: peer.req("good", role).result(LIMIT))
@@ -52,6 +53,7 @@ def test_a_role_in_another_case_is_no_role_in_a_request(pair: Pair, peer: Peer, 
     assert pair.user.leased(pair.prod) == 0
 
 
+# Protocol: uid-form
 @pytest.mark.parametrize(
     "uid", ["zwölf", "two\nlines", "tab\there", "a/b", "\N{RIGHT-TO-LEFT OVERRIDE}x", "x" * 100_000]
 )
@@ -69,6 +71,7 @@ def test_a_strange_id_is_refused_everywhere(pair: Pair, peer: Peer, uid: str) ->
     assert pair.user.leased(pair.prod) == 0
 
 
+# Protocol: bad-address-named
 @pytest.mark.parametrize(
     "address", ["nowhere", "h:0", "h:70000", ":5000", "[::1", "http://h:1", ""]
 )
@@ -86,6 +89,7 @@ def test_a_malformed_address_is_named(pair: Pair, peer: Peer, address: str) -> N
     peer.release(uid)
 
 
+# Protocol: addresses-at-most-4096
 def test_too_many_addresses_are_refused(pair: Pair, peer: Peer) -> None:
     uid = new_uid()
     peer.req(uid, "PROD")
@@ -104,6 +108,7 @@ def test_a_message_over_the_size_limit_is_refused(pair: Pair, peer: Peer) -> Non
     assert pair.user.s2uc("info", "--s2cs", pair.prod.endpoint).rc == 0
 
 
+# Protocol: update-before-hello
 def test_an_update_before_its_hello_is_refused(pair: Pair, peer: Peer) -> None:
     uid = new_uid()
     request = peer.req(uid, "PROD")
@@ -115,6 +120,7 @@ def test_an_update_before_its_hello_is_refused(pair: Pair, peer: Peer) -> None:
     peer.release(uid)
 
 
+# Protocol: unknown-id
 def test_what_is_said_of_an_unknown_id_is_not_found(pair: Pair, peer: Peer) -> None:
     for call in (
         lambda: peer.hello("nobody-knows-this", "PROD", ["10.0.0.9:7000"]),
@@ -203,6 +209,7 @@ def expired_certificate(folder: Path) -> tuple[Path, Path]:
     return folder / "own.crt", key
 
 
+# Protocol: certificate-unfit
 def test_an_expired_certificate_is_refused_by_name(tmp_path: Path) -> None:
     crt, key = expired_certificate(tmp_path)
     rc, err = start(tmp_path, "--server_crt", crt, "--server_key", key)
@@ -255,6 +262,7 @@ exit 0
     assert "Read-only" in done.err
 
 
+# Protocol: ports-held-by-others
 def test_overlapping_ranges_share_what_is_free(tmp_path: Path) -> None:
     """Ports that somebody else holds are skipped, even if it is another of our own servers."""
     host = own_address()

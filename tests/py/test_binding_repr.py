@@ -25,6 +25,7 @@ def everything(both: Facilities, session: scistream.Session) -> list[object]:
     ]
 
 
+# Protocol: app-key-each, keys-not-shown
 def test_repr_has_no_key_and_live_objects_do_not_pickle(tmp_path: Path) -> None:
     with (
         facilities(tmp_path) as both,

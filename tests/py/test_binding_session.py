@@ -122,6 +122,7 @@ def test_releasing_a_session_that_waits_cancels_it(tmp_path: Path) -> None:
             session.wait_ready()
 
 
+# Protocol: holder-unharmed
 def test_asking_for_a_held_id_leaves_its_holder_alone(tmp_path: Path) -> None:
     with facilities(tmp_path) as both:
         places = both.prod.endpoint, both.cons.endpoint

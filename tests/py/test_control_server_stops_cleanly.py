@@ -24,6 +24,7 @@ def test_without_connections_it_stops_at_once(
         facility.stop(number, limit=5)
 
 
+# Protocol: stop-drains
 def test_a_waiting_request_is_told(tmp_path: Path) -> None:
     with Facility(tmp_path) as facility:
         user = Client(tmp_path, facility, facility)
@@ -33,6 +34,7 @@ def test_a_waiting_request_is_told(tmp_path: Path) -> None:
             assert request.wait() == 5, request.err
 
 
+# Protocol: stop-drains
 def test_a_live_connection_is_waited_for(tmp_path: Path) -> None:
     data = payload(20_000_000)
     go = threading.Event()
@@ -62,6 +64,7 @@ def test_a_live_connection_is_waited_for(tmp_path: Path) -> None:
         facility.check_gone()
 
 
+# Protocol: stop-cuts
 def test_what_outlasts_the_drain_is_cut(tmp_path: Path, echo_app: Application) -> None:
     with Facility(tmp_path, "--drain", "300ms") as facility:
         user = Client(tmp_path, facility, facility)
@@ -74,6 +77,7 @@ def test_what_outlasts_the_drain_is_cut(tmp_path: Path, echo_app: Application) -
                 connection.recv(1)
 
 
+# Protocol: stop-cuts
 def test_the_second_interrupt_does_not_wait(tmp_path: Path, echo_app: Application) -> None:
     with Facility(tmp_path, "--drain", "1h") as facility:
         user = Client(tmp_path, facility, facility)

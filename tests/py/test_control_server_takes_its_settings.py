@@ -81,6 +81,7 @@ def spelled(style: str, host: str, state: Path, ports: range) -> list[str]:
     return words
 
 
+# Protocol: spellings, option-values, s2cs-options, type, listener-ip, orphan-grace-passed
 @pytest.mark.parametrize(
     "style", ["dash space", "dash equals", "underscore space", "underscore equals"]
 )
@@ -99,10 +100,32 @@ def test_every_option_in_every_spelling(tmp_path: Path, style: str) -> None:
         finish(server)
 
 
+# Protocol: s2cs-options, type
 def test_the_short_flags(tmp_path: Path) -> None:
     with s2cs(tmp_path, "-t", "native", "-v", "--port", 0) as server:
         assert split(server.line(r"^s2cs ready on (\S+)$")[1])[0] == "127.0.0.1"
         finish(server)
+
+
+# Protocol: s2cs-defaults, no-hello, lifetime-max-session, plaintext-by-name, orphan-grace-passed
+def test_the_defaults_are_those_of_deployed_servers(tmp_path: Path) -> None:
+    text = run(BIN / "s2cs", "--help", env=clean_environment(tmp_path)).out
+    options = re.split(r"\n  (?=-)", text)
+    for flag, value in (
+        ("--listener-ip", "=0.0.0.0"),
+        ("--port", "=5000"),
+        ("--port-range", "=5100-5200"),
+        ("--type", "=Native"),
+        ("--ssl", "=True"),
+        ("--capacity", "=0"),
+        ("--timeout", "[180s]"),
+        ("--max-session", "[no limit]"),
+        ("--idle-limit", "[24h]"),
+        ("--orphan-grace", "[60s]"),
+        ("--drain", "[30s]"),
+    ):
+        (option,) = [each for each in options if re.match(rf"(-t,)?{flag} ", each)]
+        assert value in option, option
 
 
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:
@@ -152,6 +175,7 @@ def test_a_client_flag_beats_its_environment(tmp_path: Path) -> None:
         assert user.s2uc("release", done.json["uid"], "--state_dir", given).rc == 0
 
 
+# Protocol: type
 def test_an_unknown_type_lists_the_known_ones(tmp_path: Path) -> None:
     rc, err = refused(tmp_path, "--port", 0, "--type", "Telepathy")
     assert rc == 2
@@ -159,6 +183,7 @@ def test_an_unknown_type_lists_the_known_ones(tmp_path: Path) -> None:
     assert "known: Native" in err
 
 
+# Protocol: client-id-refused, certificate-given
 @pytest.mark.parametrize(
     "flags",
     [
@@ -192,6 +217,7 @@ def test_bad_settings_are_usage_errors(tmp_path: Path, flags: list[str]) -> None
     assert err.startswith("s2cs: ") or "\ns2cs: " in err
 
 
+# Protocol: port-not-shared
 def test_a_port_in_use_is_9_and_leaves_nothing(tmp_path: Path) -> None:
     host, state = own_address(), tmp_path / "state"
     with socket.create_server((host, 0)) as holder:
@@ -205,6 +231,7 @@ def test_a_port_in_use_is_9_and_leaves_nothing(tmp_path: Path) -> None:
     assert listening_ports(host) == set()
 
 
+# Protocol: port-not-shared
 def test_a_second_server_on_one_port_is_refused(tmp_path: Path) -> None:
     """gRPC would share the port without a word, and half of the calls would go astray."""
     with Facility(tmp_path) as first:
@@ -217,6 +244,7 @@ def test_a_second_server_on_one_port_is_refused(tmp_path: Path) -> None:
         assert data_servers(tmp_path / "second") == []
 
 
+# Protocol: state-folder-locked
 def test_a_second_server_on_one_state_folder_names_the_first(tmp_path: Path) -> None:
     with Facility(tmp_path) as first:
         rc, err = refused(tmp_path, "--port", 0, "--state-dir", first.state)
@@ -227,6 +255,7 @@ def test_a_second_server_on_one_state_folder_names_the_first(tmp_path: Path) -> 
         assert len(data_servers(first.state)) == 1
 
 
+# Protocol: own-machine
 def test_other_machines_are_not_served_without_saying_so(tmp_path: Path) -> None:
     rc, err = refused(tmp_path, "--listener_ip", "192.0.2.10", "--port", 0)
     assert rc == 4, err
@@ -234,6 +263,7 @@ def test_other_machines_are_not_served_without_saying_so(tmp_path: Path) -> None
     assert "--insecure-no-auth" in err
 
 
+# Protocol: own-machine
 def test_every_address_means_this_machine_without_saying_so(tmp_path: Path) -> None:
     with s2cs(tmp_path, "--listener_ip", "0.0.0.0", "--port", 0) as server:
         host, port = split(server.line(r"^s2cs ready on (\S+)$")[1])
@@ -244,6 +274,7 @@ def test_every_address_means_this_machine_without_saying_so(tmp_path: Path) -> N
         finish(server)
 
 
+# Protocol: plaintext-by-name
 def test_plaintext_is_said_loudly_and_works(tmp_path: Path, echo_app: Application) -> None:
     with Facility(tmp_path, tls=False) as prod, Facility(tmp_path, tls=False) as cons:
         assert "PLAINTEXT" in prod.command.err
@@ -265,6 +296,7 @@ def subject_alternative_names(certificate: Path) -> str:
     ).stdout
 
 
+# Protocol: certificate-own, certificate-names
 def test_its_own_certificate_carries_its_names_and_is_kept(tmp_path: Path) -> None:
     with Facility(tmp_path, "--advertise", "gateway.example.org") as facility:
         names = subject_alternative_names(facility.certificate)
@@ -303,6 +335,7 @@ def make_certificate(folder: Path, host: str) -> tuple[Path, Path]:
     return crt, key
 
 
+# Protocol: certificate-given
 def test_a_given_certificate_is_used(tmp_path: Path) -> None:
     host = own_address()
     crt, key = make_certificate(tmp_path, host)
@@ -311,6 +344,7 @@ def test_a_given_certificate_is_used(tmp_path: Path) -> None:
         assert not facility.certificate.exists(), "it makes none of its own"
 
 
+# Protocol: certificate-working-folder
 def test_a_certificate_in_the_working_folder_is_used(tmp_path: Path) -> None:
     host = own_address()
     crt, key = make_certificate(tmp_path, host)
@@ -323,6 +357,7 @@ def test_a_certificate_in_the_working_folder_is_used(tmp_path: Path) -> None:
         finish(server)
 
 
+# Protocol: certificate-unfit
 def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
     host = own_address()
     crt, _ = make_certificate(tmp_path, host)
@@ -333,6 +368,7 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
     assert "given.crt" in err
 
 
+# Protocol: advertise
 def test_the_advertised_address_is_announced(tmp_path: Path, echo_app: Application) -> None:
     """As behind a NodePort: listeners are bound here and announced as they are seen outside."""
     with (
@@ -355,6 +391,7 @@ def test_the_advertised_address_is_announced(tmp_path: Path, echo_app: Applicati
         assert user.s2uc("release", done.json["uid"], *places).rc == 0
 
 
+# Protocol: two-networks
 def test_two_networks_have_an_address_each(tmp_path: Path, echo_app: Application) -> None:
     wan, lan = own_address(), own_address()
     with Facility(tmp_path, "--wan_ip", wan, "--lan_ip", lan, ports=8) as facility:
@@ -365,6 +402,7 @@ def test_two_networks_have_an_address_each(tmp_path: Path, echo_app: Application
             assert echo(document["listeners"][0]) == b"ping"
 
 
+# Protocol: state-folder-default
 def test_one_state_folder_an_address_and_port_by_default(tmp_path: Path) -> None:
     host = own_address()
     port = free_port(host)

@@ -57,6 +57,7 @@ def kill(pid: int) -> None:
     eventually(lambda: not command_line(pid), f"process {pid} is gone")
 
 
+# Protocol: streams-outlive-control, orphan-waits
 def test_a_stream_runs_to_its_end_without_the_control_server(
     short: Facility, tmp_path: Path
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_stream_runs_to_its_end_without_the_control_server(
     short.check_gone()
 
 
+# Protocol: orphan-end
 def test_without_connections_the_data_server_ends_after_the_grace(short: Facility) -> None:
     data_server = short.data_server
     short.command.kill()
@@ -85,6 +87,7 @@ def test_without_connections_the_data_server_ends_after_the_grace(short: Facilit
     short.check_gone()
 
 
+# Protocol: orphan-waits
 def test_a_live_stream_is_waited_for_longer_than_the_grace(short: Facility, tmp_path: Path) -> None:
     gate = Gate(payload(1_000_000))
     user = Client(tmp_path, short, short)
@@ -107,6 +110,7 @@ def restart_after_a_kill(facility: Facility) -> None:
     facility.restart()
 
 
+# Protocol: released-ids-kept, data-server-started, control-restart
 def test_a_restarted_control_server_finds_every_session_lease_and_counter(
     short: Facility, tmp_path: Path
 ) -> None:
@@ -143,6 +147,7 @@ def test_a_restarted_control_server_finds_every_session_lease_and_counter(
         assert again.rc == 0, "the released id is remembered"
 
 
+# Protocol: both-killed
 def test_both_servers_killed_sessions_come_back(short: Facility, tmp_path: Path) -> None:
     user = Client(tmp_path, short, short)
     with application(echoes) as app:
@@ -164,6 +169,7 @@ def test_both_servers_killed_sessions_come_back(short: Facility, tmp_path: Path)
     short.stop()
 
 
+# Protocol: waiting-request-goes-on
 def test_a_request_that_waits_is_completed_by_the_next_control_server(
     tmp_path: Path, echo_app: Application
 ) -> None:
@@ -187,6 +193,7 @@ def test_a_request_that_waits_is_completed_by_the_next_control_server(
             user.release(request.uid)
 
 
+# Protocol: waiting-request-goes-on
 def test_a_request_that_waits_outlives_any_number_of_restarts(
     tmp_path: Path, echo_app: Application
 ) -> None:
@@ -250,6 +257,7 @@ def test_a_full_data_server_lets_its_next_control_server_in(
         user.release(document["uid"])
 
 
+# Protocol: strangers-end
 def test_a_damaged_store_is_put_aside_and_streams_run_on(short: Facility, tmp_path: Path) -> None:
     gate = Gate(payload(1_000_000))
     user = Client(tmp_path, short, short)
@@ -270,6 +278,7 @@ def test_a_damaged_store_is_put_aside_and_streams_run_on(short: Facility, tmp_pa
     eventually(lambda: short.taken == [], "what nobody knows any more ends with its streams")
 
 
+# Protocol: kill-is-reset, data-server-replaced
 def test_a_killed_data_server_is_replaced_and_its_sessions_restored(
     tmp_path: Path, echo_app: Application
 ) -> None:
@@ -303,6 +312,7 @@ def test_a_killed_data_server_is_replaced_and_its_sessions_restored(
         assert (prod.taken, cons.taken) == ([], [])
 
 
+# Protocol: data-server-replaced
 def test_a_data_server_that_dies_again_and_again_is_replaced(
     tmp_path: Path, echo_app: Application
 ) -> None:
@@ -339,6 +349,7 @@ def stolen(facility: Facility, place: tuple[str, int]) -> Iterator[None]:
         yield
 
 
+# Protocol: restore-limit
 def test_ports_that_stay_lost_end_the_session(tmp_path: Path, echo_app: Application) -> None:
     """Restoring is tried for 5 s; then the session ends in error and gives everything back."""
     with Facility(tmp_path) as prod, Facility(tmp_path) as cons:
@@ -356,6 +367,7 @@ def test_ports_that_stay_lost_end_the_session(tmp_path: Path, echo_app: Applicat
             user.release(document["uid"])
 
 
+# Protocol: restore-limit
 def test_a_port_that_is_lost_for_a_moment_is_waited_for(
     tmp_path: Path, echo_app: Application
 ) -> None:
@@ -373,6 +385,7 @@ def test_a_port_that_is_lost_for_a_moment_is_waited_for(
             assert echo(document["listeners"][0]) == b"ping"
 
 
+# Protocol: data-server-started, data-server-ends
 def test_stopping_ends_what_an_earlier_control_server_started(tmp_path: Path) -> None:
     with Facility(tmp_path, "--orphan-grace", "1h") as facility:
         data_server = facility.data_server
@@ -382,6 +395,7 @@ def test_stopping_ends_what_an_earlier_control_server_started(tmp_path: Path) ->
         assert not command_line(data_server)
 
 
+# Protocol: data-server-ends
 def test_stopping_leaves_alone_what_somebody_else_started(tmp_path: Path) -> None:
     """A data server that was there before is used, whatever the folder tells of a process."""
     with Facility(tmp_path) as facility:

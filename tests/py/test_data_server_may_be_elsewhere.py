@@ -84,6 +84,7 @@ def streams(folder: Path, facility: Facility, app: Application) -> None:
     assert facility.taken == []
 
 
+# Protocol: data-server-ends, data-server-remote
 def test_plain_on_loopback(tmp_path: Path, echo_app: Application) -> None:
     with data_server(tmp_path, "--listen", "127.0.0.1:0") as (remote, address):
         with Facility(tmp_path, "--data-server", address) as facility:
@@ -92,6 +93,7 @@ def test_plain_on_loopback(tmp_path: Path, echo_app: Application) -> None:
         assert remote.process.poll() is None, "a control server ends only what it started"
 
 
+# Protocol: data-server-remote
 def test_by_its_socket(tmp_path: Path, echo_app: Application) -> None:
     with (
         data_server(tmp_path) as (_, address),
@@ -101,6 +103,7 @@ def test_by_its_socket(tmp_path: Path, echo_app: Application) -> None:
         streams(tmp_path, facility, echo_app)
 
 
+# Protocol: data-server-mutual-tls
 def test_with_mutual_tls(tmp_path: Path, echo_app: Application) -> None:
     authority = Authority(tmp_path / "authority").make()
     server, server_key = authority.issue("s2ds")
@@ -144,6 +147,7 @@ def answer_without_certificate(address: str, authority: Path) -> bytes:
     return b""
 
 
+# Protocol: data-server-mutual-tls
 def test_a_control_server_without_a_certificate_is_refused(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority").make()
     server, server_key = authority.issue("s2ds")
@@ -160,6 +164,7 @@ def test_a_control_server_without_a_certificate_is_refused(tmp_path: Path) -> No
         assert answer_without_certificate(address, authority.certificate) == b""
 
 
+# Protocol: data-server-mutual-tls
 def test_a_data_server_of_another_authority_is_not_trusted(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority").make()
     client, client_key = authority.issue("s2cs")
@@ -175,6 +180,7 @@ def test_a_data_server_of_another_authority_is_not_trusted(tmp_path: Path) -> No
         assert address in err
 
 
+# Protocol: data-server-mutual-tls
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "192.0.2.1:0", "[::]:0"])
 def test_others_may_only_come_with_mutual_tls(tmp_path: Path, address: str) -> None:
     done = run(
@@ -187,6 +193,7 @@ def test_others_may_only_come_with_mutual_tls(tmp_path: Path, address: str) -> N
     assert done.out == ""
 
 
+# Protocol: data-server-mutual-tls
 def test_a_control_server_calls_others_only_with_mutual_tls(tmp_path: Path) -> None:
     assert "mutual TLS" in refused(tmp_path, "--data-server", "192.0.2.1:5001")
 
@@ -207,6 +214,7 @@ def test_a_second_one_in_one_state_folder_names_the_first(tmp_path: Path) -> Non
         assert str(first.pid) in done.err
 
 
+# Protocol: data-server-replaced
 def test_a_restarted_one_gets_its_sessions_back(tmp_path: Path, echo_app: Application) -> None:
     """Killed and started again by its service manager, on the same address."""
     address = f"127.0.0.1:{free_port()}"
@@ -240,3 +248,27 @@ def test_a_restarted_one_gets_its_sessions_back(tmp_path: Path, echo_app: Applic
                         return False
 
                 eventually(works, "a new connection works")
+
+
+# Protocol: data-server-silent
+def test_a_silent_one_is_taken_for_dead_until_it_answers(
+    tmp_path: Path, echo_app: Application
+) -> None:
+    """Its machine may be gone: nothing says that it is not there any more."""
+    with (
+        data_server(tmp_path, "--listen", "127.0.0.1:0") as (remote, address),
+        Facility(tmp_path, "--data-server", address) as facility,
+    ):
+        user = Client(tmp_path, facility, facility)
+        with user.session("--prod-app", echo_app.endpoint) as document:
+            remote.signal(signal.SIGSTOP)
+            try:
+                facility.command.line("the data server is gone", "err")
+            finally:
+                remote.signal(signal.SIGCONT)
+            facility.command.line("the data server is back", "err")
+            eventually(
+                lambda: all(s["phase"] == "ready" for s in user.sessions(document["uid"])),
+                "the session is there",
+            )
+            assert echo(document["listeners"][0]) == b"ping"

@@ -35,6 +35,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facility]:
         yield facility
 
 
+# Protocol: amounts-range
 @pytest.mark.parametrize(
     "words",
     [
@@ -67,6 +68,7 @@ def test_a_usage_error_is_2(tmp_path: Path, words: list[str]) -> None:
     assert len(done.err.splitlines()) == 1
 
 
+# Protocol: untrusted-at-once
 def test_an_untrusted_certificate_is_3(pair: Pair, tmp_path: Path) -> None:
     stranger = Client(tmp_path, pair.prod, pair.cons)
     stranger.trust(pair.prod.certificate)
@@ -78,6 +80,7 @@ def test_an_untrusted_certificate_is_3(pair: Pair, tmp_path: Path) -> None:
     assert done.seconds < QUICK
 
 
+# Protocol: wrong-name
 def test_a_name_that_the_certificate_does_not_carry_is_3(pair: Pair, tmp_path: Path) -> None:
     """The most common failure of certificates made by hand."""
     with Facility(
@@ -90,6 +93,7 @@ def test_a_name_that_the_certificate_does_not_carry_is_3(pair: Pair, tmp_path: P
     assert other.host in done.err
 
 
+# Protocol: refused-at-once
 def test_nobody_there_is_5_at_once(pair: Pair) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     for words in (
@@ -114,6 +118,7 @@ def test_an_unknown_host_is_5(pair: Pair) -> None:
     assert "no-such-host.invalid" in done.err
 
 
+# Protocol: wrong-channel
 def test_tls_at_a_plaintext_server_is_named_at_once(pair: Pair, plain: Facility) -> None:
     done = pair.user.s2uc("info", "--s2cs", plain.endpoint)
     assert done.rc == 2
@@ -122,6 +127,7 @@ def test_tls_at_a_plaintext_server_is_named_at_once(pair: Pair, plain: Facility)
     assert done.seconds < QUICK
 
 
+# Protocol: wrong-channel
 def test_plaintext_at_a_tls_server_is_named_at_once(pair: Pair) -> None:
     done = pair.user.s2uc("info", "--s2cs", pair.prod.endpoint, "--ssl=False")
     assert done.rc == 2
@@ -154,6 +160,7 @@ def test_something_else_than_a_control_server_is_named(pair: Pair) -> None:
     assert f"127.0.0.1:{port}" in done.err
 
 
+# Protocol: no-hello
 def test_no_hello_in_time_is_6(small: tuple[Facility, Facility, Client]) -> None:
     prod, cons, user = small
     done = user.s2uc("request", *user.places)
@@ -162,6 +169,7 @@ def test_no_hello_in_time_is_6(small: tuple[Facility, Facility, Client]) -> None
     assert (prod.taken, cons.taken) == ([], [])
 
 
+# Protocol: client-gives-up
 def test_the_clients_own_limit_is_6_too(pair: Pair) -> None:
     done = pair.user.s2uc("request", *pair.user.places, "--timeout", "400ms")
     assert done.rc == 6, done.err
@@ -181,6 +189,7 @@ def test_an_unknown_session_is_7(pair: Pair) -> None:
     assert done.rc == 7
 
 
+# Protocol: ports-short
 def test_too_few_ports_is_8_and_says_how_many_are_free(
     small: tuple[Facility, Facility, Client], echo_app: Application
 ) -> None:
@@ -200,6 +209,7 @@ def test_too_few_ports_is_8_and_says_how_many_are_free(
         assert info["sessions"] == 0
 
 
+# Protocol: rate-explicit, rate-zero, lease-returned-once
 def test_too_little_bandwidth_is_8_and_says_how_much_is_free(
     small: tuple[Facility, Facility, Client], echo_app: Application
 ) -> None:
@@ -226,6 +236,7 @@ def test_too_little_bandwidth_is_8_and_says_how_much_is_free(
     assert (free(prod), free(cons)) == (1000, 400)
 
 
+# Protocol: other-values, holder-unharmed
 def test_an_id_in_use_with_other_values_is_9(pair: Pair, echo_app: Application) -> None:
     with pair.user.session("--prod-app", echo_app.endpoint, "--uid", "mine"):
         done = pair.user.s2uc(
@@ -237,6 +248,7 @@ def test_an_id_in_use_with_other_values_is_9(pair: Pair, echo_app: Application) 
         assert len(pair.user.sessions("mine")) == 2
 
 
+# Protocol: client-gives-up
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_withdrawing_is_11_and_releases_both_ends(pair: Pair, number: signal.Signals) -> None:
     with pair.user.waiting() as request:

@@ -103,6 +103,7 @@ def good(request: Waiting, app: Application) -> dict[str, Any]:
     }
 
 
+# Protocol: hello-proof, hello-nonce-once
 def test_the_documented_proof_is_accepted_once(
     waiting: Waiting, sender: Sender, echo_app: Application
 ) -> None:
@@ -112,6 +113,7 @@ def test_the_documented_proof_is_accepted_once(
     assert sender.status(**good(waiting, echo_app)) == "OK", "with a nonce of its own it may repeat"
 
 
+# Protocol: hello-proof, hello-unproven
 def test_nothing_that_is_proven_can_be_changed(
     waiting: Waiting, sender: Sender, echo_app: Application
 ) -> None:
@@ -133,6 +135,7 @@ def test_nothing_that_is_proven_can_be_changed(
     assert sender.status(**hello) == "OK", "what was refused has not used it up"
 
 
+# Protocol: app-key-one-side
 def test_the_other_sides_key_does_not_help(
     waiting: Waiting, sender: Sender, echo_app: Application
 ) -> None:
@@ -141,3 +144,13 @@ def test_the_other_sides_key_does_not_help(
     for role in ("PROD", "CONS"):
         hello["proof"] = proof(waiting.cons_key, waiting.uid, role, listeners, hello["nonce"])
         assert sender.status(**hello) == "UNAUTHENTICATED"
+
+
+# Protocol: hello-nonce-length
+@pytest.mark.parametrize(("length", "status"), [(16, "OK"), (64, "OK"), (65, "UNAUTHENTICATED")])
+def test_a_nonce_has_16_to_64_characters(
+    waiting: Waiting, sender: Sender, echo_app: Application, length: int, status: str
+) -> None:
+    nonce = secrets.token_hex(40)[:length]
+    proven = proof(waiting.prod_key, waiting.uid, "PROD", [echo_app.endpoint], nonce)
+    assert sender.status(**{**good(waiting, echo_app), "nonce": nonce, "proof": proven}) == status

@@ -21,6 +21,7 @@ def states(pair: Pair, request: Waiting) -> list[str]:
     return [f"{entry['state']} {entry['phase']}" for entry in pair.user.sessions(request.uid)]
 
 
+# Protocol: hello-answers-listeners, appctrl-hello, key-environment
 def test_it_waits_for_both_and_then_streams(pair: Pair, echo_app: Application) -> None:
     with pair.user.waiting() as request:
         request.listening()
@@ -40,6 +41,7 @@ def test_it_waits_for_both_and_then_streams(pair: Pair, echo_app: Application) -
         pair.user.release(request.uid)
 
 
+# Protocol: appctrl-wait
 def test_hello_before_the_request_is_repeated_while_wait_lasts(
     pair: Pair, echo_app: Application
 ) -> None:
@@ -67,6 +69,7 @@ def test_hello_before_the_request_is_repeated_while_wait_lasts(
         pair.user.release(uid)
 
 
+# Protocol: key-environment
 def test_the_key_may_come_from_the_environment(pair: Pair, echo_app: Application) -> None:
     with pair.user.waiting() as request:
         for role, key, listen in (
@@ -96,6 +99,7 @@ def test_hello_prints_json_on_request(pair: Pair, echo_app: Application) -> None
         request.wait()
 
 
+# Protocol: app-key-one-side, hello-unproven
 def test_a_wrong_or_missing_key_is_refused_and_the_session_still_waits(
     pair: Pair, echo_app: Application
 ) -> None:
@@ -124,6 +128,7 @@ def test_a_wrong_or_missing_key_is_refused_and_the_session_still_waits(
         pair.user.release(request.uid)
 
 
+# Protocol: key-file
 def test_a_key_file_that_others_can_read_is_refused(pair: Pair) -> None:
     key = pair.user.folder / "open.key"
     key.write_text(secrets.token_hex(32))
@@ -134,6 +139,7 @@ def test_a_key_file_that_others_can_read_is_refused(pair: Pair) -> None:
     assert "chmod 600" in done.err
 
 
+# Protocol: keys-not-shown
 def test_a_key_file_that_is_no_key_is_a_usage_error(pair: Pair) -> None:
     key = pair.user.folder / "bad.key"
     key.write_text("not a key\n")
@@ -150,6 +156,7 @@ def test_a_producer_without_addresses_is_a_usage_error(pair: Pair) -> None:
     assert "--listen" in done.err
 
 
+# Protocol: keys-not-shown
 def test_no_key_is_in_a_command_line_or_a_log(pair: Pair, echo_app: Application) -> None:
     with pair.user.waiting() as request:
         keys = [request.prod_key.read_text().strip(), request.cons_key.read_text().strip()]

@@ -7,12 +7,16 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+import pytest
 
 from applications import Application, application, connect, digest, fetch, payload, sends
-from deployed_peer import DeployedServer, deployed_server
-from facility import Client, Facility
+from deployed_peer import MESSAGES, DeployedServer, Peer, deployed_server
+from facility import LIMIT, Client, Facility
+
+MOCK = "4f8583bc-a4d3-11ee-9fd6-034d1fcbd7c3"
 
 
 def pump(source: socket.socket, sink: socket.socket) -> None:
@@ -46,11 +50,12 @@ class Bridge:
 
 
 @contextlib.contextmanager
-def deployed() -> Iterator[DeployedServer]:
-    with contextlib.closing(Bridge()) as bridge, deployed_server(bridge) as server:
+def deployed(options: Sequence[tuple[str, int]] = ()) -> Iterator[DeployedServer]:
+    with contextlib.closing(Bridge()) as bridge, deployed_server(bridge, options) as server:
         yield server
 
 
+# Protocol: deployed-servers, client-req-once
 def test_a_session_between_two_of_them(tmp_path: Path) -> None:
     data = payload(2_000_000)
     user = Client(tmp_path)
@@ -70,6 +75,7 @@ def test_a_session_between_two_of_them(tmp_path: Path) -> None:
         assert prod.rpcs[-1] == cons.rpcs[-1] == "release"
 
 
+# Protocol: deployed-mixed
 def test_a_session_between_one_of_them_and_ours(tmp_path: Path) -> None:
     data = payload(2_000_000)
     with (
@@ -89,6 +95,7 @@ def test_a_session_between_one_of_them_and_ours(tmp_path: Path) -> None:
             assert user.s2uc("release", done.json["uid"], *places).rc == 0
 
 
+# Protocol: unknown-is-failure
 def test_a_failure_there_releases_here(tmp_path: Path) -> None:
     """The id is taken at the deployed server, which says so with UNKNOWN."""
     with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
@@ -119,6 +126,7 @@ def expect_failure(
     return message
 
 
+# Protocol: deployed-release-on-failure, silent-server-given-up
 def test_one_that_never_answers_is_given_up_after_five_seconds(tmp_path: Path) -> None:
     with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
         stopped = threading.Event()
@@ -130,6 +138,7 @@ def test_one_that_never_answers_is_given_up_after_five_seconds(tmp_path: Path) -
         stopped.set()
 
 
+# Protocol: deployed-refusal-shown
 def test_one_that_does_not_want_us_says_so(tmp_path: Path) -> None:
     with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
         theirs.before["hello"] = lambda context: context.abort(
@@ -140,6 +149,7 @@ def test_one_that_does_not_want_us_says_so(tmp_path: Path) -> None:
         assert "Authentication token required" in message
 
 
+# Protocol: deployed-release-on-failure
 def test_one_that_refuses_every_hello_ends_with_our_limit(tmp_path: Path) -> None:
     def refuse(_: object) -> None:
         raise RuntimeError("no")
@@ -163,3 +173,70 @@ def test_commands_that_it_does_not_know_say_so(tmp_path: Path) -> None:
         done = user.s2uc("info", "--s2cs", theirs.endpoint, "--ssl=False")
         assert done.rc == 10, done.err
         assert theirs.endpoint in done.err
+
+
+# Protocol: client-repeats-hello
+def test_a_hello_that_overtakes_its_request_is_said_again(tmp_path: Path) -> None:
+    """It answers the first hello before it looks at the request, and no client waits in between."""
+    refused = threading.Event()
+
+    with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
+        theirs.before["req"] = lambda _: refused.wait(LIMIT)
+
+        def after(context: Any) -> None:
+            context.add_callback(refused.set)
+
+        theirs.before["hello"] = after
+        user = Client(tmp_path, ours)
+        places = ["--prod", theirs.endpoint, "--cons", ours.endpoint]
+        done = user.s2uc("request", "--json", *places, "--prod-app", "127.0.0.1:9")
+        assert done.rc == 0, done.err
+        assert theirs.rpcs.index("hello") < theirs.rpcs.index("req")
+        assert theirs.rpcs.count("hello") >= 2
+        assert user.s2uc("release", done.json["uid"], *places).rc == 0
+
+
+# Protocol: client-req-once
+def test_a_request_that_broke_is_not_repeated_there(tmp_path: Path) -> None:
+    asked: list[object] = []
+
+    def break_it(context: Any) -> None:
+        asked.append(context)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+    with Facility(tmp_path, tls=False) as ours, deployed() as theirs:
+        theirs.before["req"] = break_it
+        message = expect_failure(tmp_path, ours, theirs, 5)
+        assert theirs.endpoint in message
+        assert len(asked) == 1
+
+
+# Protocol: client-no-pings
+def test_it_is_not_pinged(tmp_path: Path) -> None:
+    """A client that is seen to be thrown out for its pings is the measure of how long to wait."""
+    strict = [
+        ("grpc.http2.max_ping_strikes", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 3_600_000),
+    ]
+    restless = [
+        ("grpc.keepalive_time_ms", 1_000),
+        ("grpc.keepalive_timeout_ms", 1_000),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    with deployed(strict) as theirs:
+        user = Client(tmp_path)
+        channel = grpc.insecure_channel(theirs.endpoint, options=restless)
+        request = MESSAGES["Request"](uid="restless", role="PROD", num_conn=1)
+        pinging = channel.unary_unary("/scistream.Control/req").future(request.SerializeToString())
+        where = ["--s2cs", theirs.endpoint, "--ssl=False"]
+        with user.start("s2uc", "prod_req", *where, "--mock") as ours:
+            ours.line("^started client request$")
+            with pytest.raises(grpc.RpcError) as thrown_out:
+                pinging.result(2 * LIMIT)
+            assert "pings" in thrown_out.value.details()
+            with Peer(theirs.endpoint, None) as app:
+                app.hello(MOCK, "PROD", ["127.0.0.1:9"])
+            assert ours.wait() == 0, ours.out + ours.err
+        channel.close()
+        assert user.s2uc("release", MOCK, *where).rc == 0
+        theirs._hello(MESSAGES["Hello"](uid="restless", prod_listeners=["127.0.0.1:9"]), None)

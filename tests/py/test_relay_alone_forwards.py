@@ -134,6 +134,7 @@ def test_a_port_in_use_is_9(tmp_path: Path) -> None:
     assert address in done.err
 
 
+# Protocol: absent-application
 @pytest.mark.soak
 def test_a_target_that_is_never_there_is_a_reset(tmp_path: Path) -> None:
     """Not before a while: an application may start late. See the relay's own tests for limits."""

@@ -17,6 +17,7 @@ def listeners(document: dict[str, list[str]]) -> list[tuple[str, int]]:
     return [split(text) for text in document["listeners"] + document["prod_listeners"]]
 
 
+# Protocol: release-frees-ports
 def test_every_port_can_be_bound_afterwards(pair: Pair, echo_app: Application) -> None:
     document = pair.user.request("--prod-app", echo_app.endpoint, "--num-conn", 5)
     places = listeners(document)
@@ -26,6 +27,7 @@ def test_every_port_can_be_bound_afterwards(pair: Pair, echo_app: Application) -
     assert all(can_bind(*place) for place in places)
 
 
+# Protocol: release-cuts, release-is-reset
 def test_live_connections_are_reset_at_both_applications(pair: Pair) -> None:
     seen: queue.Queue[BaseException | bytes] = queue.Queue()
 
@@ -47,6 +49,7 @@ def test_live_connections_are_reset_at_both_applications(pair: Pair) -> None:
     assert isinstance(at_producer, ConnectionResetError), at_producer
 
 
+# Protocol: release-is-reset
 def test_a_full_pipeline_is_reset_too(pair: Pair) -> None:
     """A cut must not look like the end of the data, however much is in flight."""
 
@@ -64,6 +67,7 @@ def test_a_full_pipeline_is_reset_too(pair: Pair) -> None:
                 receive_all(connection)
 
 
+# Protocol: release-cuts
 def test_nobody_listens_any_more(pair: Pair, echo_app: Application) -> None:
     document = pair.user.request("--prod-app", echo_app.endpoint)
     pair.user.release(document["uid"])
@@ -71,6 +75,7 @@ def test_nobody_listens_any_more(pair: Pair, echo_app: Application) -> None:
         connect(document["listeners"][0])
 
 
+# Protocol: release-line, release-repeatable
 def test_repeating_it_is_no_error_where_the_session_was(pair: Pair, echo_app: Application) -> None:
     document = pair.user.request("--prod-app", echo_app.endpoint)
     uid = document["uid"]
@@ -80,6 +85,7 @@ def test_repeating_it_is_no_error_where_the_session_was(pair: Pair, echo_app: Ap
         assert (done.rc, done.out) == (0, "Release completed\n"), done.err
 
 
+# Protocol: release-remembered
 def test_it_finds_the_session_without_being_told_where(pair: Pair, echo_app: Application) -> None:
     document = pair.user.request("--prod-app", echo_app.endpoint)
     done = pair.user.s2uc("release", document["uid"], "--json")
@@ -88,6 +94,7 @@ def test_it_finds_the_session_without_being_told_where(pair: Pair, echo_app: App
     assert again.rc == 7, "it is forgotten here"
 
 
+# Protocol: release-failure-line, unknown-id
 def test_an_unknown_id_is_not_found(pair: Pair) -> None:
     done = pair.user.s2uc("release", "nobody-knows-this", *pair.user.places)
     assert done.rc == 7
@@ -95,6 +102,7 @@ def test_an_unknown_id_is_not_found(pair: Pair) -> None:
     assert done.out == "Error during release: no session has the id nobody-knows-this\n"
 
 
+# Protocol: release-command
 def test_one_facility_alone_may_be_released(pair: Pair, echo_app: Application) -> None:
     document = pair.user.request("--prod-app", echo_app.endpoint)
     done = pair.user.s2uc("release", document["uid"], "--s2cs", pair.prod.endpoint)
@@ -105,6 +113,7 @@ def test_one_facility_alone_may_be_released(pair: Pair, echo_app: Application) -
     assert done.rc == 0, done.err
 
 
+# Protocol: id-again
 def test_an_id_may_be_used_again(pair: Pair, echo_app: Application) -> None:
     for _ in range(3):
         document = pair.user.request("--prod-app", echo_app.endpoint, "--uid", "again")
@@ -112,6 +121,7 @@ def test_an_id_may_be_used_again(pair: Pair, echo_app: Application) -> None:
         pair.user.release("again")
 
 
+# Protocol: release-by-anyone
 def test_another_client_that_knows_the_id_may_release(
     pair: Pair, echo_app: Application, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -122,6 +132,7 @@ def test_another_client_that_knows_the_id_may_release(
     pair.user.s2uc("list")  # forgets it here as well
 
 
+# Protocol: release-ends-waiting
 def test_releasing_while_the_request_waits_ends_the_request(pair: Pair) -> None:
     with pair.user.waiting() as request:
         request.listening()

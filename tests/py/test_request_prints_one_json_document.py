@@ -16,6 +16,7 @@ from facility import BIN, Client, Facility, can_bind, free_port, split
 DOCUMENTED = {"uid", "listeners", "prod_listeners", "setup_ms", "transport", "states"}
 
 
+# Protocol: random-id, listener-ip, two-networks, trust-named
 def test_a_success_has_the_documented_keys(pair: Pair, echo_app: Application) -> None:
     with pair.user.session("--prod-app", echo_app.endpoint, "--num-conn", 2) as document:
         assert document.keys() >= DOCUMENTED
@@ -46,6 +47,7 @@ def test_states_and_key_files_go_to_standard_error(pair: Pair, echo_app: Applica
     assert times == sorted(times)
 
 
+# Protocol: app-key-each, key-file, key-files-removed
 def test_key_files_are_private_and_hold_64_hexadecimal_digits(
     pair: Pair, echo_app: Application
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_usage_error_is_one_document_too(pair: Pair) -> None:
     assert done.json["error"]["cause"] == "invalid_argument"
 
 
+# Protocol: failure-releases-both
 def test_a_failed_request_leaves_nothing(pair: Pair, echo_app: Application) -> None:
     done = pair.user.s2uc(
         "request", "--json", *pair.user.places, "--prod-app", echo_app.endpoint, "--num-conn", 4097
@@ -118,6 +121,7 @@ def test_without_json_the_consumers_addresses_are_printed(
     pair.user.release(uid[1])
 
 
+# Protocol: added-request-fields
 def test_labels_and_a_chosen_id_are_kept(pair: Pair, echo_app: Application) -> None:
     flags = ["--uid", "run-7", "--label", "job=42", "--label", "experiment=x=y", "--rate", "100"]
     with pair.user.session("--prod-app", echo_app.endpoint, *flags) as document:
@@ -127,6 +131,7 @@ def test_labels_and_a_chosen_id_are_kept(pair: Pair, echo_app: Application) -> N
             assert session["rate_mbps"] == 100
 
 
+# Protocol: lifetime-for
 def test_a_session_ends_by_itself_after_for(pair: Pair, echo_app: Application) -> None:
     document = pair.user.request("--prod-app", echo_app.endpoint, "--for", "300ms")
     with pair.user.start("s2uc", "watch", document["uid"], *pair.user.places) as watch:
@@ -134,6 +139,7 @@ def test_a_session_ends_by_itself_after_for(pair: Pair, echo_app: Application) -
     assert pair.user.s2uc("status", document["uid"], *pair.user.places).rc == 7
 
 
+# Protocol: idle-end, quiet-connection-lives, quiet-stream
 def test_a_session_without_a_connection_ends_after_the_idle_limit(
     tmp_path: Path, echo_app: Application
 ) -> None:
@@ -155,6 +161,7 @@ def test_a_session_without_a_connection_ends_after_the_idle_limit(
         assert prod.taken == cons.taken == []
 
 
+# Protocol: version-lines
 def test_the_version_is_printed() -> None:
     from facility import run
 

@@ -20,6 +20,7 @@ def write(folder: Path, document: Any) -> Path:
     return path
 
 
+# Protocol: req-file-req, req-file-rel, request-states
 @pytest.mark.parametrize("command", [[], ["request"]], ids=["s2uc", "s2uc request"])
 @pytest.mark.parametrize("flag", ["--req-file", "--req_file"])
 def test_a_session_is_requested_and_released(

@@ -33,6 +33,7 @@ SESSION_KEYS = {
 }
 
 
+# Protocol: status, protection
 def test_status_shows_both_sides(pair: Pair, echo_app: Application) -> None:
     with pair.user.session("--prod-app", echo_app.endpoint) as document:
         assert echo(document["listeners"][0], b"12345") == b"12345"
@@ -58,6 +59,7 @@ def test_status_shows_both_sides(pair: Pair, echo_app: Application) -> None:
         assert [session["role"] for session in one.json["sessions"]] == ["CONS"]
 
 
+# Protocol: list
 def test_list_shows_the_sessions_requested_from_here(
     pair: Pair, echo_app: Application, tmp_path: Path
 ) -> None:
@@ -76,6 +78,7 @@ def test_list_shows_the_sessions_requested_from_here(
     assert user.s2uc("list", "--json").json == {"sessions": [], "errors": []}
 
 
+# Protocol: list
 def test_list_says_who_does_not_answer(pair: Pair, tmp_path: Path, echo_app: Application) -> None:
     with Facility(tmp_path) as short_lived:
         user = Client(tmp_path, pair.prod, short_lived)
@@ -136,6 +139,7 @@ def test_watch_goes_on_when_a_facility_comes_back(tmp_path: Path, echo_app: Appl
             assert sorted(event["role"] for event in gone) == ["CONS", "PROD"]
 
 
+# Protocol: watch
 def test_watch_ends_when_the_session_is_released(pair: Pair, echo_app: Application) -> None:
     with pair.user.session("--prod-app", echo_app.endpoint) as document:
         with pair.user.start("s2uc", "watch", document["uid"]) as watch:
@@ -147,6 +151,7 @@ def test_watch_ends_when_the_session_is_released(pair: Pair, echo_app: Applicati
         assert document["uid"] not in watch.err
 
 
+# Protocol: watch
 def test_watch_reports_bytes_as_json_lines(pair: Pair) -> None:
     data = payload(3_000_000)
     with (
@@ -245,6 +250,7 @@ def test_release_on_exit_releases(
     assert list((pair.user.state / "keys").iterdir()) == []
 
 
+# Protocol: info
 def test_info_shows_what_is_left(pair: Pair, echo_app: Application) -> None:
     with pair.user.session("--prod-app", echo_app.endpoint, "--num-conn", 3):
         facts = pair.user.s2uc("info", "--s2cs", pair.prod.endpoint, "--json").json

@@ -18,8 +18,10 @@ from applications import (
     connect,
     digest,
     echo,
+    echoes,
     fetch,
     payload,
+    receive,
     receive_all,
     sends,
 )
@@ -96,6 +98,7 @@ def test_a_zeromq_publisher_reaches_its_subscriber(pair: Pair) -> None:
     context.term()
 
 
+# Protocol: listener-connections
 @pytest.mark.parametrize("direction", [[], ["--reverse"]])
 def test_iperf3_runs_forward_and_reverse(pair: Pair, direction: list[str]) -> None:
     port = free_port()
@@ -125,6 +128,7 @@ def test_iperf3_runs_forward_and_reverse(pair: Pair, direction: list[str]) -> No
         assert server.wait() == 0
 
 
+# Protocol: half-close
 def test_each_side_may_end_before_the_other(pair: Pair) -> None:
     """The consumer ends its side, and only then does the producer answer."""
 
@@ -141,6 +145,7 @@ def test_each_side_may_end_before_the_other(pair: Pair) -> None:
         assert app.errors == []
 
 
+# Protocol: half-close
 def test_the_producer_may_end_first(pair: Pair) -> None:
     taken: list[bytes] = []
     done = threading.Event()
@@ -160,6 +165,7 @@ def test_the_producer_may_end_first(pair: Pair) -> None:
         assert app.errors == []
 
 
+# Protocol: listener-connections
 def test_many_connections_at_once_keep_apart(pair: Pair, echo_app: Application) -> None:
     with through(pair, echo_app.endpoint) as address:
         got: dict[int, bytes] = {}
@@ -177,6 +183,7 @@ def test_many_connections_at_once_keep_apart(pair: Pair, echo_app: Application) 
         }
 
 
+# Protocol: late-application
 def test_an_application_that_starts_late_is_waited_for(pair: Pair) -> None:
     data = payload(1_000_000)
     port = free_port()
@@ -197,6 +204,7 @@ def test_an_application_that_starts_late_is_waited_for(pair: Pair) -> None:
                 assert late.recv(1) == b""
 
 
+# Protocol: data-unchanged
 def test_a_stream_is_the_same_at_both_ends(pair: Pair) -> None:
     data = payload(50_000_000)
     with application(sends(data)) as app, through(pair, app.endpoint) as address:
@@ -205,3 +213,27 @@ def test_a_stream_is_the_same_at_both_ends(pair: Pair) -> None:
         for session in pair.user.sessions(uid):
             assert session["bytes_to_consumer"] == len(data)
             assert session["errors"] == 0
+
+
+# Protocol: quiet-stream
+@pytest.mark.soak
+@pytest.mark.timeout(150)
+def test_a_stream_that_is_quiet_for_a_minute_goes_on(pair: Pair) -> None:
+    """Proxies that are made for the web cut it after 50 s."""
+
+    def echoes_patiently(connection: socket.socket) -> None:
+        connection.settimeout(None)
+        echoes(connection)
+
+    with (
+        application(echoes_patiently) as app,
+        through(pair, app.endpoint) as address,
+        connect(address) as connection,
+    ):
+        for message in (b"before", b"after"):
+            connection.sendall(message)
+            assert receive(connection, len(message)) == message
+            if message == b"before":
+                assert not threading.Event().wait(60)
+        connection.shutdown(socket.SHUT_WR)
+        assert receive_all(connection) == b""

@@ -5,6 +5,7 @@
 namespace scistream::auth {
 namespace {
 
+// Protocol: own-machine
 TEST(Authorizer, LocalOnlyRefusesOthersAndSaysWhatToDo) {
   const LocalOnly authorizer;
   EXPECT_TRUE(authorizer.allow({"127.0.0.1", true}, "req").ok());
@@ -14,6 +15,7 @@ TEST(Authorizer, LocalOnlyRefusesOthersAndSaysWhatToDo) {
   EXPECT_NE(refused.error().message.find("--insecure-no-auth"), std::string::npos);
 }
 
+// Protocol: own-machine
 TEST(Authorizer, AnyoneAllowsEverybody) {
   EXPECT_TRUE(Anyone().allow({"192.0.2.1", false}, "req").ok());
 }

@@ -5,12 +5,14 @@
 namespace scistream {
 namespace {
 
+// Protocol: address-form
 TEST(Endpoint, ParsesNamesAddressesAndBrackets) {
   EXPECT_EQ(*parse_endpoint("localhost:5000"), (Endpoint{"localhost", 5000}));
   EXPECT_EQ(*parse_endpoint("127.0.0.1:1"), (Endpoint{"127.0.0.1", 1}));
   EXPECT_EQ(*parse_endpoint("[::1]:65535"), (Endpoint{"::1", 65535}));
 }
 
+// Protocol: address-form
 TEST(Endpoint, WritesWhatItParses) {
   for (const char* text : {"localhost:5000", "127.0.0.1:1", "[::1]:65535", "[fe80::1%eth0]:7"}) {
     EXPECT_EQ(to_string(*parse_endpoint(text)), text);

@@ -66,6 +66,7 @@ TEST_F(FileTest, AFileOrALinkIsNoPrivateDirectory) {
   EXPECT_FALSE(make_private_directory(directory / "link").ok());
 }
 
+// Protocol: state-folder-locked
 TEST_F(FileTest, ALockNamesItsHolderAndEndsWithIt) {
   {
     const auto lock = DirectoryLock::take(directory, "s2cs");

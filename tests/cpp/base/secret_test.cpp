@@ -33,6 +33,7 @@ TEST(Secret, MovedFromIsEmpty) {
   EXPECT_EQ(b.size(), 4U);
 }
 
+// Protocol: hello-proof
 TEST(Hmac, MatchesAKnownAnswerAndSeparatesParts) {
   const Secret key(std::string_view("key"));
   // Reference: Python, hmac.new(b"key", struct.pack(">Q", 3) + b"abc", "sha256").
@@ -44,6 +45,7 @@ TEST(Hmac, MatchesAKnownAnswerAndSeparatesParts) {
   EXPECT_NE(hmac_sha256(key, ab_c), hmac_sha256(key, a_bc));
 }
 
+// Protocol: random-id
 TEST(Uid, IsARandomVersion4Uuid) {
   const std::regex form("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}");
   std::set<std::string> seen;

@@ -11,6 +11,7 @@ TEST(SessionKey, RolesAreReadInAnyCase) {
   for (const char* text : {"", "PRODUCER", "x"}) EXPECT_FALSE(parse_role(text).ok()) << text;
 }
 
+// Protocol: uid-form, uid-without-dashes
 TEST(SessionKey, IdsOfDeployedClientsAreAccepted) {
   for (const char* uid :
        {"4f8583bc-a4d3-11ee-9fd6-034d1fcbd7c3", "4f8583bca4d311ee9fd6034d1fcbd7c3", "run_7.a"}) {
@@ -18,6 +19,7 @@ TEST(SessionKey, IdsOfDeployedClientsAreAccepted) {
   }
 }
 
+// Protocol: uid-form
 TEST(SessionKey, IdsThatWouldHarmFileNamesOrLogsAreRefused) {
   for (const std::string& uid :
        {std::string(), std::string("../x"), std::string("a/b"), std::string("a b"),

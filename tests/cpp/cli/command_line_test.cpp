@@ -14,11 +14,13 @@ std::vector<std::string> normalize(std::vector<std::string> words) {
   return normalized(static_cast<int>(argv.size()), argv.data(), {"prod-req", "release"});
 }
 
+// Protocol: spellings
 TEST(CommandLine, BothSpellingsOfOptionsAndCommandsAreOne) {
   EXPECT_EQ(normalize({"prod_req", "--num_conn=5", "--server_cert", "my_file"}),
             (std::vector<std::string>{"prod-req", "--num-conn=5", "--server-cert", "my_file"}));
 }
 
+// Protocol: values-untouched
 TEST(CommandLine, ValuesAndOtherPeoplesArgumentsStayAsTheyAre) {
   EXPECT_EQ(normalize({"release", "run_7", "--label=a_b=c_d", "--", "--their_flag", "prod_req"}),
             (std::vector<std::string>{"release", "run_7", "--label=a_b=c_d", "--", "--their_flag",
@@ -39,6 +41,7 @@ TEST(CommandLine, DurationsCarryUnits) {
   }
 }
 
+// Protocol: failure-codes
 TEST(CommandLine, CausesBecomeExitCodes) {
   CLI::App app("test", "test");
   const bool json = false;
@@ -48,6 +51,7 @@ TEST(CommandLine, CausesBecomeExitCodes) {
   EXPECT_EQ(run(app, {}, []() -> Status { throw std::runtime_error("x"); }, {json}), 1);
 }
 
+// Protocol: option-values
 TEST(CommandLine, ASwitchTakesAValueOrNone) {
   for (const auto& [words, expected] :
        std::vector<std::pair<std::vector<std::string>, bool>>{{{}, true},

@@ -19,6 +19,7 @@ SessionRequest for_application(int num_conn = 2) {
   return request;
 }
 
+// Protocol: request-states
 TEST_F(FacilitiesTest, OneRequestSetsUpBothSidesAndPassesEveryStateInOrder) {
   const auto result = request(for_application());
   ASSERT_TRUE(result.ok()) << result.error().message;
@@ -32,6 +33,7 @@ TEST_F(FacilitiesTest, OneRequestSetsUpBothSidesAndPassesEveryStateInOrder) {
   expect_nothing_reserved();
 }
 
+// Protocol: listener-feeds-target
 TEST_F(FacilitiesTest, ListenersFeedTargetsInTurnWhenNumbersDiffer) {
   SessionRequest wanted = for_application(3);
   wanted.prod_app = {{"127.0.0.1", 7001}, {"127.0.0.1", 7002}};
@@ -41,6 +43,7 @@ TEST_F(FacilitiesTest, ListenersFeedTargetsInTurnWhenNumbersDiffer) {
             (std::vector<std::string>{"127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7001"}));
 }
 
+// Protocol: failure-releases-both
 TEST_F(FacilitiesTest, AFailureAtOneFacilityReleasesTheOther) {
   const auto result = request(for_application(101));
   ASSERT_FALSE(result.ok());
@@ -49,6 +52,7 @@ TEST_F(FacilitiesTest, AFailureAtOneFacilityReleasesTheOther) {
   expect_nothing_reserved();
 }
 
+// Protocol: failure-releases-both
 TEST_F(FacilitiesTest, AFacilityThatIsNotThereIsNamedAndTheOtherReleased) {
   const auto result = client->request(prod->endpoint(), {"127.0.2.1", 9}, for_application());
   ASSERT_FALSE(result.ok());
@@ -58,6 +62,7 @@ TEST_F(FacilitiesTest, AFacilityThatIsNotThereIsNamedAndTheOtherReleased) {
   expect_nothing_reserved();
 }
 
+// Protocol: client-gives-up
 TEST_F(FacilitiesTest, AnInterruptBeforeItIsReadyReleasesBothEnds) {
   SessionRequest wanted = for_application();
   wanted.prod_app.clear();  // waits for hellos that never come
@@ -77,6 +82,7 @@ TEST_F(FacilitiesTest, AnInterruptBeforeItIsReadyReleasesBothEnds) {
   expect_nothing_reserved();
 }
 
+// Protocol: holder-unharmed
 TEST_F(FacilitiesTest, AForeignSessionOfTheSameIdIsLeftAlone) {
   SessionRequest wanted = for_application();
   wanted.uid = "shared-name";
@@ -102,6 +108,7 @@ TEST_F(FacilitiesTest, AFailedRepeatLeavesTheEntryOfALiveSessionInTheBook) {
   EXPECT_EQ(client->status("live", both())->size(), 2U);
 }
 
+// Protocol: app-key-one-side
 TEST_F(FacilitiesTest, ApplicationControllersCompleteASessionWithTheirKeys) {
   SessionRequest wanted;
   wanted.uid = random_uid();
@@ -164,6 +171,7 @@ TEST_F(FacilitiesTest, AWatchSeesTheReleaseAndEnds) {
   EXPECT_LE(gone.size(), 2U);
 }
 
+// Protocol: sessions-apart
 TEST_F(FacilitiesTest, ManySessionsAtOnceDoNotNoticeEachOther) {
   std::vector<std::future<Result<client::SessionResult>>> waiting;
   for (int i = 0; i < 40; ++i) {
@@ -184,6 +192,7 @@ TEST_F(FacilitiesTest, ManySessionsAtOnceDoNotNoticeEachOther) {
   expect_nothing_reserved();
 }
 
+// Protocol: untrusted-at-once
 TEST_F(FacilitiesTest, AClientThatTrustsNobodyIsToldSo) {
   client::ClientOptions options = client_options();
   options.roots = cons->certificate();
@@ -194,6 +203,7 @@ TEST_F(FacilitiesTest, AClientThatTrustsNobodyIsToldSo) {
   EXPECT_NE(info.error().message.find("--server_cert"), std::string::npos) << info.error().message;
 }
 
+// Protocol: wrong-channel
 TEST_F(FacilitiesTest, TheWrongKindOfChannelIsNamed) {
   client::ClientOptions options = client_options();
   options.tls = false;

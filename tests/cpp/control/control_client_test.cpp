@@ -45,6 +45,7 @@ class ControlClientTest : public ::testing::Test {
   std::unique_ptr<ControlClient> client;
 };
 
+// Protocol: lost-answer-repeated
 TEST_F(ControlClientTest, ACallMeetsAServerThatComesBack) {
   auto server = server_at(0);
   const Endpoint endpoint = server->endpoint();
@@ -58,6 +59,7 @@ TEST_F(ControlClientTest, ACallMeetsAServerThatComesBack) {
   EXPECT_TRUE(got.ok()) << got.error().message;
 }
 
+// Protocol: refused-at-once
 TEST_F(ControlClientTest, AServerThatWasNeverThereFailsAtOnce) {
   const auto address = net::local_endpoint({"127.0.3.1", 0});
   const auto held = net::bind_tcp(*address);  // bound, not listening: refuses

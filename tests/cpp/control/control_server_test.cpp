@@ -25,6 +25,7 @@ bool listens(const Endpoint& endpoint) {
   return !socket.ok() && socket.error().cause == Cause::already_exists;
 }
 
+// Protocol: control-port-addresses
 TEST(ControlServer, ServesOnEachOfItsAddresses) {
   auto wanted = options();
   wanted.wan_ip = "127.0.4.2";

@@ -5,6 +5,7 @@
 namespace scistream::control {
 namespace {
 
+// Protocol: causes-on-the-wire
 TEST(StatusMap, EveryCauseCrossesTheWireAndBack) {
   for (const Cause cause :
        {Cause::failure, Cause::invalid_argument, Cause::unauthenticated, Cause::permission_denied,
@@ -17,6 +18,7 @@ TEST(StatusMap, EveryCauseCrossesTheWireAndBack) {
   EXPECT_TRUE(to_grpc(Status()).ok());
 }
 
+// Protocol: unknown-is-failure
 TEST(StatusMap, WhatADeployedServerSaysOfAnyFailureIsAFailure) {
   const Error error = from_grpc({grpc::StatusCode::UNKNOWN, "Exception calling application: x"});
   EXPECT_EQ(error.cause, Cause::failure);

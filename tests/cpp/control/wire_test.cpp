@@ -26,6 +26,7 @@ session::Request a_request() {
   return request;
 }
 
+// Protocol: added-request-fields
 TEST(Wire, ARequestArrivesAsItWasSent) {
   const auto sent = a_request();
   const auto got = from_wire(to_wire(sent));
@@ -37,6 +38,7 @@ TEST(Wire, ARequestArrivesAsItWasSent) {
   EXPECT_EQ(got->app_key.view(), sent.app_key.view());
 }
 
+// Protocol: original-fields-suffice, lifetime-max-session
 TEST(Wire, ARequestOfTheOriginalFourFieldsGetsTheDefaultsOfToday) {
   Request message;
   message.set_uid("a");
@@ -51,6 +53,7 @@ TEST(Wire, ARequestOfTheOriginalFourFieldsGetsTheDefaultsOfToday) {
   EXPECT_EQ(request->lifetime.count(), 0);
 }
 
+// Protocol: role-words
 TEST(Wire, ARoleThatIsUnknownIsRefusedInARequestAndIgnoredInAHello) {
   for (const char* role : {"", "prod", "Producer", "CONS "}) {
     Request request;

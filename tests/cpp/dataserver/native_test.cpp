@@ -102,6 +102,7 @@ TEST_F(NativeTest, SaysWhatItIs) {
   EXPECT_EQ(info.sessions, 1U);
 }
 
+// Protocol: wan-refused-early
 TEST_F(NativeTest, ProducerListenersRefuseUntilUpdate) {
   const Target app;
   const auto ports = must(reserve(request(Role::producer, 2))).ports;
@@ -115,6 +116,7 @@ TEST_F(NativeTest, ProducerListenersRefuseUntilUpdate) {
   EXPECT_EQ(receive(client.get(), 5).bytes, "image");
 }
 
+// Protocol: lan-waits-early
 TEST_F(NativeTest, ConsumerListenersHoldUntilUpdate) {
   const Target producer_side;
   const auto ports = must(reserve(request(Role::consumer))).ports;
@@ -181,6 +183,7 @@ TEST_F(NativeTest, ASessionOfTheSameKeyIsAnotherReservation) {
   EXPECT_EQ(must(status()).front().reservation, second.id);
 }
 
+// Protocol: session-key
 TEST_F(NativeTest, RolesOfOneIdAreTwoSessions) {
   const auto producer = must(reserve(request(Role::producer))).ports;
   const auto consumer = must(reserve(request(Role::consumer))).ports;
@@ -190,6 +193,7 @@ TEST_F(NativeTest, RolesOfOneIdAreTwoSessions) {
   EXPECT_EQ(must(status())[0].session.role, Role::consumer);
 }
 
+// Protocol: reserve-failure
 TEST_F(NativeTest, ReserveBeyondTheRangeIsExhaustedAndKeepsNothing) {
   const auto result = reserve(request(Role::producer, 17));
   ASSERT_FALSE(result.ok());
@@ -214,6 +218,7 @@ TEST_F(NativeTest, ReserveWithoutDescriptorsIsExhaustedAndKeepsNothing) {
   EXPECT_TRUE(must(status()).empty());
 }
 
+// Protocol: ports-held-by-others
 TEST_F(NativeTest, SkipsPortsHeldByOthers) {
   const net::Fd other = must(net::bind_tcp(address_of(at(range_.first))));
   const auto ports = must(reserve(request(Role::producer, 15))).ports;
@@ -252,6 +257,7 @@ TEST_F(NativeTest, RefusesRequestsThatCannotWork) {
   EXPECT_EQ(status(SessionKey{"unknown", Role::producer}).error().cause, Cause::not_found);
 }
 
+// Protocol: release-frees-ports
 TEST_F(NativeTest, ReleaseReturnsEveryPort) {
   const Target app;
   const auto ports = must(reserve(request(Role::producer, 16))).ports;
@@ -335,6 +341,7 @@ TEST_F(NativeTest, TwoHundredSessionsLeaveDescriptorsAndThreadsAsTheyWere) {
   EXPECT_LE(open_descriptors("pipe:"), 2 * 2 * 16);
 }
 
+// Protocol: amounts-range
 TEST_F(NativeTest, ASessionMayHave4096Listeners) {
   const Target app;
   ReserveRequest big = request(Role::consumer, max_num_conn);

@@ -28,6 +28,7 @@ class PortPoolTest : public ::testing::Test {
   PortPool pool_;
 };
 
+// Protocol: ports-of-range
 TEST_F(PortPoolTest, GivesEveryPortOfTheRangeOnce) {
   const auto ports = ports_of(must(pool_.take(host_, range_, 8)));
   EXPECT_EQ(std::set<std::uint16_t>(ports.begin(), ports.end()).size(), 8U);
@@ -40,6 +41,7 @@ TEST_F(PortPoolTest, DoesNotReuseAFreshlyFreedPort) {
   EXPECT_EQ(seen.size(), 8U);
 }
 
+// Protocol: ports-held-by-others
 TEST_F(PortPoolTest, SkipsPortsHeldByOthers) {
   const net::Fd other = must(net::bind_tcp(test::address_of({"127.0.0.1", range_.first})));
   const auto ports = ports_of(must(pool_.take(host_, range_, 7)));

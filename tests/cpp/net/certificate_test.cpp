@@ -7,6 +7,7 @@
 namespace scistream::net {
 namespace {
 
+// Protocol: certificate-names
 TEST(Certificate, CoversTheNamesItWasMadeForAndNoOthers) {
   const auto made = make_self_signed({"gw.example.org", "127.0.1.1", "::1"});
   ASSERT_TRUE(made.ok());
@@ -27,6 +28,7 @@ TEST(Certificate, FingerprintIsSha256InPairs) {
   EXPECT_NE(*print, *fingerprint(make_self_signed({"localhost"})->certificate));
 }
 
+// Protocol: certificate-unfit
 TEST(Certificate, AKeyOfAnotherCertificateIsRefused) {
   const auto one = make_self_signed({"localhost"});
   const auto two = make_self_signed({"localhost"});

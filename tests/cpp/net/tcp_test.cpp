@@ -31,6 +31,7 @@ TEST(BindTcp, RefusesConnectionsUntilItListens) {
   EXPECT_EQ(test::connect_error(bound), 0);
 }
 
+// Protocol: port-not-shared
 TEST(BindTcp, KeepsThePortFromEveryoneElse) {
   const Fd socket = must(bind_tcp(must(local_endpoint({"127.0.0.1", 0}))));
   const auto address = must(bound_address(socket.get()));
@@ -153,6 +154,7 @@ TEST(LocalAddresses, AreTheOnesThatCanBeBound) {
   }
 }
 
+// Protocol: wildcard-route
 TEST(RouteSource, IsTheAddressThePeerWouldSee) {
   EXPECT_EQ(must(route_source("127.0.0.1")), "127.0.0.1");
   const auto name = route_source("localhost");

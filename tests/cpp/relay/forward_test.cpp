@@ -23,6 +23,7 @@ class Forward : public RelayFixture, public ::testing::WithParamInterface<const 
   }
 };
 
+// Protocol: data-unchanged
 TEST_P(Forward, SixtyFourMebibytesEachWayArriveUnchanged) {
   constexpr std::size_t size = 64U << 20U;
   const Target target;
@@ -55,6 +56,7 @@ TEST_P(Forward, SixtyFourMebibytesEachWayArriveUnchanged) {
   EXPECT_EQ(counted.errors, 0U);
 }
 
+// Protocol: half-close, clean-end
 TEST_P(Forward, EndOfTheClientsDataLeavesTheOtherWayOpen) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -74,6 +76,7 @@ TEST_P(Forward, EndOfTheClientsDataLeavesTheOtherWayOpen) {
   EXPECT_EQ(relay->snapshot().errors, 0U);
 }
 
+// Protocol: half-close
 TEST_P(Forward, EndOfTheTargetsDataLeavesTheOtherWayOpen) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -104,6 +107,7 @@ TEST_P(Forward, DataAndEndSentBeforeTheTargetAnswersArriveWhole) {
   EXPECT_EQ(received.error, 0);
 }
 
+// Protocol: clean-end, reset-passed-on
 TEST_P(Forward, ResetByTheTargetReachesTheClient) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -125,6 +129,7 @@ TEST_P(Forward, ResetRightAfterTheTargetAnsweredIsNoReasonToDialAgain) {
   }
 }
 
+// Protocol: reset-passed-on
 TEST_P(Forward, ResetByTheClientReachesTheTarget) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
@@ -133,6 +138,7 @@ TEST_P(Forward, ResetByTheClientReachesTheTarget) {
   EXPECT_EQ(receive(stream.target.get()).error, ECONNRESET);
 }
 
+// Protocol: clean-end, reset-passed-on
 TEST_P(Forward, ResetAfterTheEndOfOneWayIsAReset) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});

@@ -28,6 +28,7 @@ TEST_F(RelayProcess, DISABLED_ForwardsUntilKilled) {
   }
 }
 
+// Protocol: kill-is-reset
 TEST_F(RelayProcess, AKillReachesBothSidesAsAReset) {
   const Target target;
   int ends[2];

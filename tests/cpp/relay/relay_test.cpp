@@ -56,6 +56,7 @@ TEST_F(RelayTest, HoldsUntilItHasTargets) {
   EXPECT_EQ(receive(accepted.get(), 5).bytes, "early");
 }
 
+// Protocol: listener-feeds-target
 TEST_F(RelayTest, ListenerFeedsTargetModuloTheirNumber) {
   const Target first;
   const Target second;
@@ -68,6 +69,7 @@ TEST_F(RelayTest, ListenerFeedsTargetModuloTheirNumber) {
   }
 }
 
+// Protocol: extra-targets-ignored
 TEST_F(RelayTest, MoreTargetsThanListenersIsNoError) {
   const Target first;
   const Target unused;
@@ -77,6 +79,7 @@ TEST_F(RelayTest, MoreTargetsThanListenersIsNoError) {
   EXPECT_TRUE(first.accept());
 }
 
+// Protocol: update-again
 TEST_F(RelayTest, RetargetMovesNewConnectionsOnly) {
   const Target before;
   const Target after;
@@ -98,6 +101,7 @@ TEST_F(RelayTest, RefusesAnEmptyListOfTargets) {
   EXPECT_TRUE(stream.target);
 }
 
+// Protocol: late-application
 TEST_F(RelayTest, DialsATargetThatStartsLater) {
   Target target("127.0.0.1", false);
   const auto relay = forward_to({target.endpoint()});
@@ -113,6 +117,7 @@ TEST_F(RelayTest, DialsATargetThatStartsLater) {
   EXPECT_EQ(relay->connections()[0].target, to_string(target.endpoint()));
 }
 
+// Protocol: absent-application
 TEST_F(RelayTest, ResetsTheClientWhenTheDialDeadlinePasses) {
   const Target target("127.0.0.1", false);
   Options options;

@@ -48,6 +48,7 @@ TEST(ClientMachine, WalksTheLifeOfARequest) {
   EXPECT_TRUE(machine.ended());
 }
 
+// Protocol: failure-releases-both
 TEST(ClientMachine, AnyErrorReleasesBothEnds) {
   const std::vector<ClientInput> path{ClientInput::start, ClientInput::producer_answered,
                                       ClientInput::consumer_answered, ClientInput::mapped,

@@ -12,6 +12,7 @@ namespace {
 const SessionKey a{"a", Role::producer};
 const SessionKey b{"b", Role::consumer};
 
+// Protocol: ports-short, rate-explicit
 TEST(Leases, SayHowMuchIsFreeAndLeaseNothingWhenShort) {
   Leases leases(10, 1000);
   ASSERT_TRUE(leases.lease(a, 6, 700).ok());
@@ -26,6 +27,7 @@ TEST(Leases, SayHowMuchIsFreeAndLeaseNothingWhenShort) {
   EXPECT_TRUE(leases.lease(b, 4, 300).ok());
 }
 
+// Protocol: lease-returned-once
 TEST(Leases, ComeBackExactlyOnce) {
   Leases leases(10, 1000);
   ASSERT_TRUE(leases.lease(a, 6, 700).ok());
@@ -36,12 +38,14 @@ TEST(Leases, ComeBackExactlyOnce) {
   EXPECT_EQ(leases.capacity_free(), 1000U);
 }
 
+// Protocol: rate-no-capacity
 TEST(Leases, BandwidthIsUnlimitedWithoutACapacity) {
   Leases leases(10, 0);
   EXPECT_TRUE(leases.lease(a, 1, 9'000'000).ok());
   EXPECT_TRUE(leases.lease(b, 1, 9'000'000).ok());
 }
 
+// Protocol: released-ids-memory
 TEST(ReleasedIds, AreForgottenAfterTenMinutes) {
   ManualScheduler clock;
   ReleasedIds ids(clock);
@@ -56,6 +60,7 @@ TEST(ReleasedIds, AreForgottenAfterTenMinutes) {
   EXPECT_EQ(ids.size(), 0U);
 }
 
+// Protocol: released-ids-memory
 TEST(ReleasedIds, KeepTenThousand) {
   ManualScheduler clock;
   ReleasedIds ids(clock);
@@ -65,6 +70,7 @@ TEST(ReleasedIds, KeepTenThousand) {
   EXPECT_TRUE(ids.contains("10000"));
 }
 
+// Protocol: advertise
 TEST(Addresses, AnnounceTheOutsideNameAndPort) {
   Addresses addresses;
   addresses.ports = {5100, 5200};
@@ -74,6 +80,7 @@ TEST(Addresses, AnnounceTheOutsideNameAndPort) {
             (std::vector<std::string>{"gateway.example:30100", "gateway.example:30107"}));
 }
 
+// Protocol: wildcard-route
 TEST(Addresses, FallBackToTheRouteToTheCaller) {
   Addresses addresses;
   addresses.ports = {5100, 5200};

@@ -14,6 +14,8 @@
 namespace scistream::session {
 namespace {
 
+// Protocol: req-open-until-hello, req-answers-listeners, req-answers-all-addresses
+// Protocol: hello-answers-listeners
 TEST_F(ManagerTest, RequestAnswersWhenHelloHasCome) {
   const auto requested = req(want("a"));
   EXPECT_TRUE(requested->pending());
@@ -27,6 +29,7 @@ TEST_F(ManagerTest, RequestAnswersWhenHelloHasCome) {
   EXPECT_EQ((*greeted->result)->listeners, (*requested->result)->listeners);
 }
 
+// Protocol: extra-targets-ignored, update-answer
 TEST_F(ManagerTest, UpdateWrapsOrCutsTargetsToNumConn) {
   set_up("a");
   const auto wrapped = update(aim("a", {{"h", 1}}));
@@ -36,6 +39,7 @@ TEST_F(ManagerTest, UpdateWrapsOrCutsTargetsToNumConn) {
   EXPECT_EQ((data_server->targets[{"a", Role::producer}].size()), 2U);
 }
 
+// Protocol: hello-before-req
 TEST_F(ManagerTest, HelloBeforeItsRequestIsHeldForIt) {
   const auto early = hello(greet("a"));
   EXPECT_TRUE(early->pending());
@@ -46,12 +50,14 @@ TEST_F(ManagerTest, HelloBeforeItsRequestIsHeldForIt) {
   EXPECT_TRUE(requested->ok());
 }
 
+// Protocol: hello-held-two-seconds
 TEST_F(ManagerTest, HelloWithoutRequestIsNotFoundAfterTwoSeconds) {
   const auto early = hello(greet("a"));
   time.advance(seconds(2));
   EXPECT_EQ(early->cause(), "not_found");
 }
 
+// Protocol: held-hellos-bounded
 TEST_F(ManagerTest, HeldHellosAreBounded) {
   std::vector<std::shared_ptr<Slot<HelloAnswer>>> held;
   for (std::size_t i = 0; i < 1024; ++i) held.push_back(hello(greet("x" + std::to_string(i))));
@@ -59,6 +65,7 @@ TEST_F(ManagerTest, HeldHellosAreBounded) {
   EXPECT_EQ(hello(greet("one-too-many"))->cause(), "not_found");
 }
 
+// Protocol: hello-while-reserving
 TEST_F(ManagerTest, HelloWhileReservingWaitsForTheListeners) {
   data_server->answer_at_once = false;
   const auto requested = req(want("a"));
@@ -70,6 +77,7 @@ TEST_F(ManagerTest, HelloWhileReservingWaitsForTheListeners) {
   EXPECT_TRUE(requested->ok());
 }
 
+// Protocol: req-consumer-no-addresses, hello-producer-addresses, hello-consumer-empty
 TEST_F(ManagerTest, ProducerHelloWithoutAddressesIsRefusedConsumerIsNot) {
   const auto producer = req(want("a", Role::producer));
   EXPECT_EQ(hello(greet("a", {}))->cause(), "invalid_argument");
@@ -80,6 +88,7 @@ TEST_F(ManagerTest, ProducerHelloWithoutAddressesIsRefusedConsumerIsNot) {
   EXPECT_TRUE((*consumer->result)->prod_listeners.empty());
 }
 
+// Protocol: req-consumer-no-addresses, request-role-decides
 TEST_F(ManagerTest, SessionRoleDecidesNotTheRoleInHello) {
   const auto consumer = req(want("a", Role::consumer));
   Hello deployed = greet("a", {"127.0.0.1:9000"});
@@ -89,6 +98,7 @@ TEST_F(ManagerTest, SessionRoleDecidesNotTheRoleInHello) {
   EXPECT_TRUE((*consumer->result)->prod_listeners.empty());
 }
 
+// Protocol: hello-to-waiting
 TEST_F(ManagerTest, HelloGoesFirstToTheRoleThatStillWaits) {
   const auto producer = req(want("a", Role::producer));
   ASSERT_TRUE(hello(greet("a"))->ok());
@@ -99,6 +109,7 @@ TEST_F(ManagerTest, HelloGoesFirstToTheRoleThatStillWaits) {
   EXPECT_TRUE(consumer->ok());
 }
 
+// Protocol: binding-role
 TEST_F(ManagerTest, ABindingRoleNeverReachesTheOtherSession) {
   const auto consumer = req(want("a", Role::consumer));
   Hello ours = greet("a");
@@ -113,6 +124,7 @@ TEST_F(ManagerTest, ABindingRoleNeverReachesTheOtherSession) {
   EXPECT_TRUE(consumer->pending());
 }
 
+// Protocol: update-by-role, update-to-waiting
 TEST_F(ManagerTest, UpdateWithoutRoleWhereBothLiveIsRefused) {
   set_up("a", Role::producer);
   set_up("a", Role::consumer);
@@ -124,6 +136,7 @@ TEST_F(ManagerTest, UpdateWithoutRoleWhereBothLiveIsRefused) {
   EXPECT_EQ((data_server->targets[{"a", Role::producer}].front().host), "127.0.0.1");
 }
 
+// Protocol: same-request
 TEST_F(ManagerTest, TheSameRequestAgainIsTheSameSession) {
   const auto first = req(want("a"));
   const auto second = req(want("a"));
@@ -136,6 +149,7 @@ TEST_F(ManagerTest, TheSameRequestAgainIsTheSameSession) {
   EXPECT_EQ(data_server->held.size(), 1U);
 }
 
+// Protocol: other-values
 TEST_F(ManagerTest, TheSameIdWithOtherValuesAlreadyExists) {
   const auto first = req(want("a"));
   const auto other = req(want("a", Role::producer, 3));
@@ -147,6 +161,7 @@ TEST_F(ManagerTest, TheSameIdWithOtherValuesAlreadyExists) {
   EXPECT_EQ(req(want("a", Role::producer, 3))->cause(), "already_exists");
 }
 
+// Protocol: cancelled-req-frees-id
 TEST_F(ManagerTest, ACancellationThatComesAfterTheNextRequestStillMakesWay) {
   const auto first = req(want("a"));
   const Ticket first_ticket = ticket;
@@ -159,6 +174,7 @@ TEST_F(ManagerTest, ACancellationThatComesAfterTheNextRequestStillMakesWay) {
   EXPECT_EQ((*other->result)->listeners.size(), 3U);
 }
 
+// Protocol: cancelled-req-frees-id
 TEST_F(ManagerTest, ACutRequestDoesNotBlockItsId) {
   const auto first = req(want("a"));
   manager->withdraw(ticket);
@@ -170,6 +186,7 @@ TEST_F(ManagerTest, ACutRequestDoesNotBlockItsId) {
   EXPECT_EQ((*other->result)->listeners.size(), 3U);
 }
 
+// Protocol: cut-request
 TEST_F(ManagerTest, ACutRequestEndsItsSessionUnlessRepeated) {
   req(want("a"));
   manager->withdraw(ticket);
@@ -183,6 +200,7 @@ TEST_F(ManagerTest, ACutRequestEndsItsSessionUnlessRepeated) {
   expect_nothing_reserved();
 }
 
+// Protocol: no-hello
 TEST_F(ManagerTest, NoHelloInTimeEndsTheSession) {
   const auto requested = req(want("a"));
   time.advance(milliseconds(179'999));
@@ -192,6 +210,7 @@ TEST_F(ManagerTest, NoHelloInTimeEndsTheSession) {
   expect_nothing_reserved();
 }
 
+// Protocol: no-update
 TEST_F(ManagerTest, NoUpdateInTimeEndsTheSession) {
   req(want("a"));
   ASSERT_TRUE(hello(greet("a"))->ok());
@@ -199,6 +218,7 @@ TEST_F(ManagerTest, NoUpdateInTimeEndsTheSession) {
   expect_nothing_reserved();
 }
 
+// Protocol: release-both-roles, release-frees-ports, release-repeatable
 TEST_F(ManagerTest, ReleaseReturnsEverythingAndMayBeRepeated) {
   set_up("a", Role::producer);
   set_up("a", Role::consumer);
@@ -208,6 +228,7 @@ TEST_F(ManagerTest, ReleaseReturnsEverythingAndMayBeRepeated) {
   EXPECT_EQ(release("never-heard-of")->cause(), "not_found");
 }
 
+// Protocol: claim
 TEST_F(ManagerTest, AReleaseWithAClaimEndsOnlyWhatItsRequestMade) {
   Request request = want("a");
   request.claim = "mine";
@@ -218,6 +239,7 @@ TEST_F(ManagerTest, AReleaseWithAClaimEndsOnlyWhatItsRequestMade) {
   EXPECT_EQ(requested->cause(), "cancelled");
 }
 
+// Protocol: id-again
 TEST_F(ManagerTest, AnIdMayBeUsedAgainAfterRelease) {
   set_up("a");
   release("a");
@@ -225,6 +247,7 @@ TEST_F(ManagerTest, AnIdMayBeUsedAgainAfterRelease) {
   EXPECT_EQ(list({"a"}).size(), 1U);
 }
 
+// Protocol: req-during-release
 TEST_F(ManagerTest, ARequestDuringTheReleaseFollowsIt) {
   set_up("a");
   data_server->answer_at_once = false;
@@ -240,6 +263,7 @@ TEST_F(ManagerTest, ARequestDuringTheReleaseFollowsIt) {
   EXPECT_TRUE(again->ok());
 }
 
+// Protocol: release-ends-waiting
 TEST_F(ManagerTest, AReleaseDuringTheReservationWaitsForItAndLeavesNothing) {
   data_server->answer_at_once = false;
   const auto requested = req(want("a"));
@@ -253,6 +277,7 @@ TEST_F(ManagerTest, AReleaseDuringTheReservationWaitsForItAndLeavesNothing) {
   expect_nothing_reserved();
 }
 
+// Protocol: ports-short, rate-unmarked
 TEST_F(ManagerTest, ShortPortsAndBandwidthAreRefusedAtOnceAndSayHowMuchIsFree) {
   Request much = want("much");
   much.rate_mbps = 800;
@@ -272,12 +297,14 @@ TEST_F(ManagerTest, ShortPortsAndBandwidthAreRefusedAtOnceAndSayHowMuchIsFree) {
   EXPECT_TRUE(req(fast)->pending());
 }
 
+// Protocol: reserve-failure
 TEST_F(ManagerTest, ADataServerThatRefusesLeavesNothingReserved) {
   data_server->fail_next = Error{Cause::exhausted, "2 listeners wanted, 1 free"};
   EXPECT_EQ(req(want("a"))->cause(), "exhausted");
   expect_nothing_reserved();
 }
 
+// Protocol: update-failed-ends
 TEST_F(ManagerTest, AFailedUpdateEndsTheSession) {
   req(want("a"));
   hello(greet("a"));
@@ -286,12 +313,14 @@ TEST_F(ManagerTest, AFailedUpdateEndsTheSession) {
   expect_nothing_reserved();
 }
 
+// Protocol: update-before-hello
 TEST_F(ManagerTest, UpdateBeforeHelloIsRefusedWithACause) {
   const auto requested = req(want("a"));
   EXPECT_EQ(update(aim("a"))->cause(), "failed_precondition");
   EXPECT_TRUE(requested->pending());
 }
 
+// Protocol: updates-in-order
 TEST_F(ManagerTest, TwoUpdatesAtOnceAreDoneOneAfterTheOther) {
   set_up("a");
   data_server->answer_at_once = false;
@@ -307,6 +336,7 @@ TEST_F(ManagerTest, TwoUpdatesAtOnceAreDoneOneAfterTheOther) {
   EXPECT_EQ((data_server->targets[{"a", Role::producer}].front().host), "two");
 }
 
+// Protocol: hello-nonce-once, hello-unproven
 TEST_F(ManagerTest, ApplicationKeyMustBeProvenAndANonceIsGoodOnce) {
   Request request = want("a");
   request.app_key = Secret::random(key_size);
@@ -342,6 +372,7 @@ TEST_F(ManagerTest, AnEarlyProvenHelloIsAcceptedOnceTheListenersAreThere) {
   EXPECT_TRUE(greeted->ok());
 }
 
+// Protocol: hello-wait-ready
 TEST_F(ManagerTest, HelloThatWaitsForReadyAnswersAfterTheUpdate) {
   req(want("a"));
   Hello waiting = greet("a");
@@ -352,6 +383,7 @@ TEST_F(ManagerTest, HelloThatWaitsForReadyAnswersAfterTheUpdate) {
   EXPECT_TRUE(greeted->ok());
 }
 
+// Protocol: lifetime-for
 TEST_F(ManagerTest, LifetimeEndsASessionThatIsSetUp) {
   Request request = want("a");
   request.lifetime = seconds(60);
@@ -365,6 +397,7 @@ TEST_F(ManagerTest, LifetimeEndsASessionThatIsSetUp) {
   expect_nothing_reserved();
 }
 
+// Protocol: idle-end, quiet-connection-lives
 TEST_F(ManagerTest, ADayWithoutAConnectionEndsASession) {
   set_up("a");
   data_server->counters.connections_active = 1;
@@ -379,6 +412,7 @@ TEST_F(ManagerTest, ADayWithoutAConnectionEndsASession) {
   expect_nothing_reserved();
 }
 
+// Protocol: stop-drains, stop-cuts
 TEST_F(ManagerTest, ShutDownDrainsLiveSessionsAndThenCuts) {
   set_up("a");
   data_server->answer_at_once = false;
@@ -393,6 +427,7 @@ TEST_F(ManagerTest, ShutDownDrainsLiveSessionsAndThenCuts) {
   EXPECT_EQ(data_server->log.back(), "cut a/PROD");
 }
 
+// Protocol: watch
 TEST_F(ManagerTest, WatchTellsEveryStateInOrder) {
   std::vector<std::string> seen;
   const auto watch = manager->watch({"a"}, seconds(1), [&](const SessionEvent& event) {
@@ -430,6 +465,7 @@ TEST_F(ManagerTest, NewsOfAnEarlierSessionDoesNotTouchItsSuccessorOfTheSameId) {
   EXPECT_TRUE(list({"a"}).empty());
 }
 
+// Protocol: data-server-replaced
 TEST_F(ManagerTest, ALostDataServerComesBackWithItsPortsAndTargets) {
   auto second = std::make_shared<ScriptedDataServer>();
   manager = std::make_unique<Manager>(
@@ -464,6 +500,7 @@ class RevivalTest : public ManagerTest {
   Callback<std::shared_ptr<dataserver::DataServer>> revive;
 };
 
+// Protocol: update-waits-for-data-server
 TEST_F(RevivalTest, AnUpdateThatComesMeanwhileWaits) {
   const auto requested = req(want("a"));
   ASSERT_TRUE(hello(greet("a"))->ok());
@@ -478,6 +515,7 @@ TEST_F(RevivalTest, AnUpdateThatComesMeanwhileWaits) {
   EXPECT_EQ((data_server->targets[{"a", Role::producer}].front().port), 7000);
 }
 
+// Protocol: update-waits-for-data-server
 TEST_F(RevivalTest, AnUpdateThatWasUnderWayIsMadeAgain) {
   const auto requested = req(want("a"));
   ASSERT_TRUE(hello(greet("a"))->ok());
@@ -529,6 +567,7 @@ TEST_F(ManagerTest, AReleaseByTheUserCutsWhatDrains) {
   EXPECT_EQ(data_server->log.back(), "cut a/PROD");
 }
 
+// Protocol: restore-limit
 TEST_F(ManagerTest, SessionsEndInErrorWhenTheDataServerStaysAway) {
   manager =
       std::make_unique<Manager>(time, data_server, store, options(), null_logger(),

@@ -4,6 +4,7 @@
 namespace scistream::session {
 namespace {
 
+// Protocol: update-again, control-restart
 TEST_F(ManagerTest, AReadySessionIsFoundAgainAsItWas) {
   auto wanted = want("a", Role::producer, 3);
   wanted.labels = {{"job", "42"}};
@@ -51,6 +52,7 @@ TEST_F(ManagerTest, ASessionThatWaitsForItsHelloIsCompletedByTheClientsRetry) {
   expect_nothing_reserved();
 }
 
+// Protocol: cut-request
 TEST_F(ManagerTest, ASessionWhoseClientDoesNotComeBackIsGoneAfterTenSeconds) {
   (void)req(want("a"));
   restart();
@@ -61,6 +63,7 @@ TEST_F(ManagerTest, ASessionWhoseClientDoesNotComeBackIsGoneAfterTenSeconds) {
   expect_nothing_reserved();
 }
 
+// Protocol: hello-repeated
 TEST_F(ManagerTest, ARequestWhoseHelloHadComeIsAnsweredAfterARestart) {
   const auto lost = req(want("a"));
   (void)hello(greet("a", {"10.0.0.1:1", "10.0.0.1:2"}));
@@ -73,6 +76,7 @@ TEST_F(ManagerTest, ARequestWhoseHelloHadComeIsAnsweredAfterARestart) {
   EXPECT_TRUE(update(aim("a"))->ok());
 }
 
+// Protocol: no-update
 TEST_F(ManagerTest, WithoutItsUpdateASessionEndsAfterARestartAsWell) {
   (void)req(want("a"));
   (void)hello(greet("a"));
@@ -83,6 +87,7 @@ TEST_F(ManagerTest, WithoutItsUpdateASessionEndsAfterARestartAsWell) {
   expect_nothing_reserved();
 }
 
+// Protocol: hello-nonce-once
 TEST_F(ManagerTest, AHelloIsNotTakenTwiceNotEvenByTheNextControlServer) {
   auto wanted = want("a");
   wanted.app_key = Secret::random(key_size);
@@ -134,6 +139,7 @@ TEST_F(ManagerTest, ADrainThatGoesOnAfterARestartIsCutInTheEnd) {
   EXPECT_TRUE(list({"a"}).empty());
 }
 
+// Protocol: keys-wiped
 TEST_F(ManagerTest, KeysAreWipedSoonAfterTheirSession) {
   set_up("a");
   set_up("b");
@@ -144,6 +150,7 @@ TEST_F(ManagerTest, KeysAreWipedSoonAfterTheirSession) {
   EXPECT_EQ(store->tidied, 1) << "once for many";
 }
 
+// Protocol: released-ids-kept
 TEST_F(ManagerTest, ReleasedIdsAreRememberedForTenMinutesInAll) {
   set_up("a");
   ASSERT_TRUE(release("a")->ok());
@@ -154,6 +161,7 @@ TEST_F(ManagerTest, ReleasedIdsAreRememberedForTenMinutesInAll) {
   EXPECT_EQ(release("a")->cause(), "not_found");
 }
 
+// Protocol: both-killed
 TEST_F(ManagerTest, ADataServerThatDiedToGetsEverythingBack) {
   set_up("a");
   const auto held = data_server->held;
@@ -164,6 +172,7 @@ TEST_F(ManagerTest, ADataServerThatDiedToGetsEverythingBack) {
   EXPECT_EQ(data_server->targets, targets);
 }
 
+// Protocol: lifetime-restart
 TEST_F(ManagerTest, ALifetimeIsNotStartedAnew) {
   auto calendar = std::chrono::system_clock::now();
   auto wanted = want("a");

@@ -125,6 +125,7 @@ TYPED_TEST(StoreContract, ForgettingRemembersTheIdAndLeavesTheOtherRole) {
   EXPECT_EQ(contents->released.front().when, at(5));
 }
 
+// Protocol: store-private
 TEST(SqliteStore, IsPrivate) {
   OnDisk disk;
   const auto store = disk.open();
@@ -136,6 +137,7 @@ TEST(SqliteStore, IsPrivate) {
   }
 }
 
+// Protocol: keys-wiped
 TEST(SqliteStore, NoKeyStaysOnDiskOnceTidied) {
   OnDisk disk;
   const auto store = disk.open();
