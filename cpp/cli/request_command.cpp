@@ -204,7 +204,7 @@ Status run_req_file(RequestSettings& settings) {
   settings.req_file.clear();
   if (file->prod) settings.client->prod = *file->prod;
   if (file->cons) settings.client->cons = *file->cons;
-  if (file->release) return release_session(*settings.client, *file->uid);
+  if (file->release) return release_session(*settings.client, *file->uid, false);
   if (file->uid) settings.request.uid = *file->uid;
   if (file->num_conn) settings.request.num_conn = *file->num_conn;
   if (file->rate_mbps) settings.rate = *file->rate_mbps;
@@ -212,7 +212,7 @@ Status run_req_file(RequestSettings& settings) {
   return request_session(settings);
 }
 
-Status release_session(ClientSettings& settings, const std::string& uid) {
+Status release_session(ClientSettings& settings, const std::string& uid, bool drain) {
   if (auto status = check_uid(uid); !status) return status;
   auto options = client_options(settings, Warnings::verbose_only);
   if (!options) return options.error();
@@ -221,7 +221,22 @@ Status release_session(ClientSettings& settings, const std::string& uid) {
   if (!places && places.error().cause != Cause::not_found) return places.error();
   // Without another place scripts in the field mean the control server beside them.
   const std::vector<Endpoint> beside{{"localhost", 5000}};
-  if (auto status = client.release(uid, places ? *places : beside); !status) {
+  const std::vector<Endpoint>& servers = places ? *places : beside;
+  const auto end = [&] {
+    if (!drain) return client.release(uid, servers);
+    block_signals({SIGINT, SIGTERM, SIGHUP});
+    client::Interrupt interrupt;
+    const SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP},
+                              [&interrupt](int) { interrupt.trigger(); });
+    Status drained = client.drain(uid, servers, &interrupt);
+    if (!drained && drained.error().cause == Cause::cancelled) {
+      return Status(Error{Cause::cancelled,
+                          "interrupted; session " + uid +
+                              " ends with its last connection, or at once by another release"});
+    }
+    return drained;
+  };
+  if (auto status = end(); !status) {
     if (!places && status.error().cause == Cause::unavailable) return places.error();
     if (!settings.json) std::printf("Error during release: %s\n", status.error().message.c_str());
     return status;

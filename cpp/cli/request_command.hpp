@@ -29,7 +29,7 @@ Status request_session(RequestSettings& settings);
 Status run_req_file(RequestSettings& settings);
 
 /// Ends a session where it lives, and its key files here. Prints `Release completed`.
-Status release_session(ClientSettings& settings, const std::string& uid);
+Status release_session(ClientSettings& settings, const std::string& uid, bool drain);
 
 /// Shows a session live until it ends or the user interrupts: a table on stdout, or with `--json`
 /// one document a line on `events`.

@@ -194,8 +194,10 @@ int main(int argc, char** argv) {
   requesting->add_option("--cons", client.cons,
                          "Control server of the consumer's facility, HOST:PORT");
   cli::add_request_options(*requesting, request);
-  const CLI::App* releasing =
-      with_uid(app.add_subcommand("release", "End a session at both facilities"));
+  CLI::App* releasing = with_uid(app.add_subcommand("release", "End a session at both facilities"));
+  bool drain = false;
+  releasing->add_flag("--drain", drain,
+                      "Close the listeners only, and wait until the last connection has ended");
   const CLI::App* showing = with_uid(app.add_subcommand("status", "Show a session"));
   const CLI::App* watching =
       with_uid(app.add_subcommand("watch",
@@ -217,7 +219,7 @@ int main(int argc, char** argv) {
                     lines = watching->parsed();
                     if (steps.parsed()) return steps.run();
                     if (requesting->parsed()) return cli::request_session(request);
-                    if (releasing->parsed()) return cli::release_session(client, uid);
+                    if (releasing->parsed()) return cli::release_session(client, uid, drain);
                     if (showing->parsed()) return show_status(client, uid);
                     if (watching->parsed()) return watch(client, uid);
                     if (listing->parsed()) return list_sessions(client);

@@ -198,9 +198,20 @@ Result<T> UserClient::remembered(const BookEntry& entry, SetUp set_up) {
 
 Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& servers) {
   if (auto status = check_uid(uid); !status) return status;
-  const auto answers = ask_all<void>(servers, nullptr, [&](const Endpoint& server, auto done) {
-    return at(server).release(uid, "", done);
-  });
+  return ended(uid, ask_all<void>(servers, nullptr, [&](const Endpoint& server, auto done) {
+                 return at(server).release(uid, "", done);
+               }));
+}
+
+Status UserClient::drain(const std::string& uid, const std::vector<Endpoint>& servers,
+                         Interrupt* interrupt) {
+  if (auto status = check_uid(uid); !status) return status;
+  return ended(uid, ask_all<void>(servers, interrupt, [&](const Endpoint& server, auto done) {
+                 return at(server).drain(uid, done);
+               }));
+}
+
+Status UserClient::ended(const std::string& uid, const std::vector<Status>& answers) {
   Status worst;
   std::size_t unknown = 0;
   for (const Status& answer : answers) {

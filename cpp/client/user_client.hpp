@@ -65,6 +65,10 @@ class UserClient {
   /// Ends a session at these control servers, in parallel; forgets it. Already ended is a success;
   /// `not_found` only if none of them ever knew it.
   Status release(const std::string& uid, const std::vector<Endpoint>& servers);
+  /// As `release`, but closes the listeners only, and returns when the last live connection has
+  /// ended. `interrupt` makes it give up, with `cancelled`; the session ends all the same.
+  Status drain(const std::string& uid, const std::vector<Endpoint>& servers,
+               Interrupt* interrupt = nullptr);
 
   /// The sessions of this id at these servers; `not_found` if none has it.
   /// `errors` gets those of servers that did not answer while others did. `interrupt` makes this,
@@ -102,6 +106,8 @@ class UserClient {
   /// one that was there before stays as it was unless the session takes its place.
   template <class T, class SetUp>
   Result<T> remembered(const BookEntry& entry, SetUp set_up);
+  /// What the answers to a release amount to; forgets the session if it is gone.
+  Status ended(const std::string& uid, const std::vector<Status>& answers);
 
   ClientOptions options_;
   SessionBook book_;

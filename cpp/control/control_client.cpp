@@ -178,6 +178,15 @@ ControlClient::Handle ControlClient::release(const std::string& uid, const std::
                          [](const Response&) -> Status { return {}; });
 }
 
+ControlClient::Handle ControlClient::drain(const std::string& uid, Callback<void> done) {
+  Release request;
+  request.set_uid(uid);
+  request.set_drain(true);
+  const std::function<Release()> same = [request] { return request; };
+  return start<Response>(link_, &Async::release, same, std::chrono::hours(24), Repeat::anywhere,
+                         std::move(done), [](const Response&) -> Status { return {}; });
+}
+
 ControlClient::Handle ControlClient::info(Callback<ServerInfo> done) {
   return start<scistream::ServerInfo>(
       link_, &Async::info, InfoRequest(), std::move(done),

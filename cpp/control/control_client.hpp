@@ -69,6 +69,8 @@ class ControlClient {
   Handle update(const session::UpdateTargets& update, Callback<session::UpdateAnswer> done);
   /// `claim`: of the request whose sessions alone are to end; empty: whatever has the id.
   Handle release(const std::string& uid, const std::string& claim, Callback<void> done);
+  /// Lets live connections run to their end; answered after the last one, within a day.
+  Handle drain(const std::string& uid, Callback<void> done);
   Handle info(Callback<ServerInfo> done);
   Handle status(const std::string& uid, Callback<std::vector<session::SessionView>> done);
   Handle list(const std::vector<std::string>& uids,

@@ -94,7 +94,9 @@ grpc::ServerUnaryReactor* ControlService::update(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* ControlService::release(grpc::CallbackServerContext* context,
                                                   const Release* request, Response*) {
   return serve(authorizer_, *context, "release", [&](UnaryCall* call) {
-    manager_.release(request->uid(), request->claim(),
+    call->greet();
+    const auto how = request->drain() ? dataserver::Ending::drain : dataserver::Ending::cut;
+    manager_.release(request->uid(), request->claim(), how,
                      [call](const Status& status) { call->finish(to_grpc(status)); });
   });
 }

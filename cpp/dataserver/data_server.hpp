@@ -57,6 +57,9 @@ struct Counters {
   std::chrono::milliseconds idle{0};  ///< Since bytes last moved or a connection came or went.
 };
 
+/// What went through in all, where `later` follows on `earlier`.
+[[nodiscard]] Counters operator+(const Counters& earlier, const Counters& later);
+
 /// One live connection of a session.
 struct ConnectionStatus {
   std::uint64_t id = 0;    ///< Unique within the data server.

@@ -184,15 +184,17 @@ void Manager::next_update(const SessionPtr& session) {
   }
 }
 
-void Manager::release(const std::string& uid, const std::string& claim, Callback<void> done) {
+void Manager::release(const std::string& uid, const std::string& claim, dataserver::Ending how,
+                      Callback<void> done) {
   scheduler_.post(
-      [this, alive = std::weak_ptr(alive_), uid, claim, done = std::move(done)]() mutable {
+      [this, alive = std::weak_ptr(alive_), uid, claim, how, done = std::move(done)]() mutable {
         if (alive.expired()) return done(shutting_down());
-        on_release(uid, claim, std::move(done));
+        on_release(uid, claim, how, std::move(done));
       });
 }
 
-void Manager::on_release(const std::string& uid, const std::string& claim, Callback<void> done) {
+void Manager::on_release(const std::string& uid, const std::string& claim, dataserver::Ending how,
+                         Callback<void> done) {
   if (auto status = check_uid(uid); !status) return done(status.error());
   std::vector<SessionPtr> both;
   for (const Role role : {Role::producer, Role::consumer}) {
@@ -218,8 +220,9 @@ void Manager::on_release(const std::string& uid, const std::string& claim, Callb
       successor.waiter.done(reason);
     }
     if (session->machine.state() != State::releasing) {
+      session->ending = how;
       expire(session, reason, Input::release);
-    } else {
+    } else if (how == dataserver::Ending::cut) {
       cut_now(session);
     }
   }

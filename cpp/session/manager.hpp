@@ -70,8 +70,10 @@ class Manager {
   void hello(Hello hello, Callback<HelloAnswer> done);
   void update(UpdateTargets update, Callback<UpdateAnswer> done);
   /// Ends both roles of an id; with a `claim` only what the request that made it ended up with, so
-  /// that a client which gives up cannot end somebody else's session of the same id.
-  void release(const std::string& uid, const std::string& claim, Callback<void> done);
+  /// that a client which gives up cannot end somebody else's session of the same id. Answers when
+  /// they are gone: with `drain` after their last live connection, unless another release cuts it.
+  void release(const std::string& uid, const std::string& claim, dataserver::Ending how,
+               Callback<void> done);
 
   /// The sessions of these ids; unknown ids are left out.
   void list(std::vector<std::string> uids, Callback<std::vector<SessionView>> done);
@@ -108,7 +110,8 @@ class Manager {
   void on_withdraw(Ticket ticket);
   void on_update(UpdateTargets update, Callback<UpdateAnswer> done);
   void next_update(const SessionPtr& session);
-  void on_release(const std::string& uid, const std::string& claim, Callback<void> done);
+  void on_release(const std::string& uid, const std::string& claim, dataserver::Ending how,
+                  Callback<void> done);
   void drain_over();
   void finish_shut_down();
   [[nodiscard]] SessionPtr find(const SessionKey& key) const;

@@ -25,7 +25,7 @@ void Manager::on_data_event(const dataserver::Event& event) {
       const SessionPtr session = find(event.status.session);
       // Of an earlier session of this id, whose end was answered before it was told of.
       if (!session || session->reservation != event.status.reservation) return;
-      session->counters = event.status.counters;
+      session->counters = session->counters_before + event.status.counters;
       if (event.kind == dataserver::Event::Kind::counters) {
         return notify(session, SessionEvent::Kind::counters);
       }
@@ -44,6 +44,12 @@ void Manager::on_data_server_lost(const std::string& detail) {
   if (!attached_) return;
   attached_ = false;
   lost_since_ = scheduler_.now();
+  for (const auto& [key, session] : sessions_) {
+    // Connections in it were reset.
+    session->counters.errors += session->counters.connections_active;
+    session->counters.connections_active = 0;
+    session->counters_before = session->counters;
+  }
   log_->error("the data server is gone: {}; {} sessions", detail, sessions_.size());
   try_revive();
 }
@@ -93,6 +99,9 @@ void Manager::restore(const SessionPtr& session) {
       session->restoring = false;
       call_came_back(session);
       if (status) {
+        // What it counted elsewhere is to survive this process as well.
+        if (session->kept && session->counters_before.connections_total > 0)
+          (void)keep(session, session->machine.phase());
         on_targets_set(session, {});
         return next_update(session);
       }

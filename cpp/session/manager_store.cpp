@@ -25,6 +25,7 @@ StoredSession Manager::record(const Session& session, Phase phase) const {
   stored.draining = session.ending == dataserver::Ending::drain;
   stored.rate_is_leased = session.rate_is_leased;
   stored.reservation = session.reservation;
+  stored.counters_before = session.counters_before;
   stored.ports = session.ports;
   stored.listeners = session.listeners;
   stored.prod_listeners = session.prod_listeners;
@@ -86,6 +87,7 @@ void Manager::resume_session(StoredSession stored) {
   session->kept = true;
   session->rate_is_leased = stored.rate_is_leased;
   session->reservation = stored.reservation;
+  session->counters = session->counters_before = stored.counters_before;
   session->ports = std::move(stored.ports);
   session->listeners = std::move(stored.listeners);
   session->prod_listeners = std::move(stored.prod_listeners);

@@ -20,7 +20,7 @@ void Manager::list(std::vector<std::string> uids, Callback<std::vector<SessionVi
               for (const auto& status : *now) {
                 const auto session = find(status.session);
                 if (session && session->reservation == status.reservation)
-                  session->counters = status.counters;
+                  session->counters = session->counters_before + status.counters;
               }
             }
             std::vector<SessionView> views;

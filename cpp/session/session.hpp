@@ -61,7 +61,8 @@ struct Session {
   std::vector<std::string> listeners;  ///< As announced.
   std::vector<std::string> prod_listeners;
   std::optional<UpdateTargets> targets;  ///< In force, or being set.
-  dataserver::Counters counters;         ///< The last ones heard of.
+  dataserver::Counters counters;         ///< The last ones heard of, with
+  dataserver::Counters counters_before;  ///< those of data servers that have died since.
   bool rate_is_leased = false;
 
   std::vector<RequestWaiter> request_waiters;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "dataserver/data_server.hpp"
 #include "session/types.hpp"
 
 namespace scistream::session {
@@ -19,7 +20,8 @@ struct StoredSession {
   Phase phase = Phase::hello;  ///< hello, update, ready, or ended: its release has begun.
   bool draining = false;       ///< Its release waits for live connections.
   bool rate_is_leased = false;
-  std::uint64_t reservation = 0;  ///< The data server's id for it.
+  std::uint64_t reservation = 0;         ///< The data server's id for it.
+  dataserver::Counters counters_before;  ///< Of data servers that have died.
   std::vector<std::uint16_t> ports;
   std::vector<std::string> listeners;
   std::vector<std::string> prod_listeners;

@@ -52,6 +52,21 @@ Secret secret(const json& hex) {
   return std::move(*key);
 }
 
+std::vector<std::uint64_t> to_numbers(const dataserver::Counters& counters) {
+  return {counters.bytes_to_consumer, counters.bytes_to_producer, counters.connections_total,
+          counters.errors};
+}
+
+dataserver::Counters counters(const std::vector<std::uint64_t>& numbers) {
+  if (numbers.size() != 4) throw std::invalid_argument("its counters are not four numbers");
+  dataserver::Counters counters;
+  counters.bytes_to_consumer = numbers[0];
+  counters.bytes_to_producer = numbers[1];
+  counters.connections_total = numbers[2];
+  counters.errors = numbers[3];
+  return counters;
+}
+
 Phase phase(const std::string& name) {
   for (const Phase each : {Phase::hello, Phase::update, Phase::ready, Phase::ended}) {
     if (to_string(each) == name) return each;
@@ -81,6 +96,7 @@ std::string to_json(const StoredSession& session) {
                 {"draining", session.draining},
                 {"rate_is_leased", session.rate_is_leased},
                 {"reservation", session.reservation},
+                {"counters_before", to_numbers(session.counters_before)},
                 {"ports", session.ports},
                 {"listeners", session.listeners},
                 {"prod_listeners", session.prod_listeners},
@@ -126,6 +142,7 @@ Result<StoredSession> stored_session(std::string_view text) {
     session.draining = document.at("draining").get<bool>();
     session.rate_is_leased = document.at("rate_is_leased").get<bool>();
     session.reservation = whole<std::uint64_t>(document.at("reservation"));
+    session.counters_before = counters(all_whole<std::uint64_t>(document.at("counters_before")));
     session.ports = all_whole<std::uint16_t>(document.at("ports"));
     if (session.ports.size() != static_cast<std::size_t>(request.num_conn))
       return bad("it has " + std::to_string(session.ports.size()) + " ports for " +

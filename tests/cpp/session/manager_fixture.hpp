@@ -90,8 +90,9 @@ class ManagerTest : public ::testing::Test {
   std::shared_ptr<Slot<UpdateAnswer>> update(UpdateTargets message) {
     return ask<UpdateAnswer>([&](auto done) { manager->update(std::move(message), done); });
   }
-  std::shared_ptr<Slot<void>> release(const std::string& uid, const std::string& claim = "") {
-    return ask<void>([&](auto done) { manager->release(uid, claim, done); });
+  std::shared_ptr<Slot<void>> release(const std::string& uid, const std::string& claim = "",
+                                      dataserver::Ending how = dataserver::Ending::cut) {
+    return ask<void>([&](auto done) { manager->release(uid, claim, how, done); });
   }
   Capacity capacity() {
     const auto slot = ask<Capacity>([&](auto done) { manager->capacity(done); });

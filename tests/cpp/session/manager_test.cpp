@@ -16,6 +16,41 @@ namespace {
 
 // Protocol: req-open-until-hello, req-answers-listeners, req-answers-all-addresses
 // Protocol: hello-answers-listeners
+// Protocol: release-drain
+TEST_F(ManagerTest, AReleaseMayWaitForLiveConnections) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  const auto drained = release("a", "", dataserver::Ending::drain);
+  EXPECT_EQ(list({"a"}).front().state, State::releasing);
+  const auto again = release("a", "", dataserver::Ending::drain);
+  ASSERT_EQ(data_server->waiting.size(), 1U) << "a second one waits with it";
+  EXPECT_TRUE(drained->pending());
+  data_server->answer_one();
+  time.run();
+  EXPECT_EQ(data_server->log.back(), "drain a/PROD");
+  EXPECT_TRUE(drained->ok());
+  EXPECT_TRUE(again->ok());
+  data_server->answer_at_once = true;
+  expect_nothing_reserved();
+}
+
+// Protocol: release-drain-cut
+TEST_F(ManagerTest, AnotherReleaseCutsOneThatWaits) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  const auto drained = release("a", "", dataserver::Ending::drain);
+  const auto cut = release("a");
+  ASSERT_EQ(data_server->waiting.size(), 2U);
+  data_server->answer_one(1);
+  time.run();
+  EXPECT_EQ(data_server->log.back(), "cut a/PROD");
+  EXPECT_TRUE(drained->ok());
+  EXPECT_TRUE(cut->ok());
+  data_server->waiting.clear();
+  data_server->answer_at_once = true;
+  expect_nothing_reserved();
+}
+
 TEST_F(ManagerTest, RequestAnswersWhenHelloHasCome) {
   const auto requested = req(want("a"));
   EXPECT_TRUE(requested->pending());
@@ -626,7 +661,7 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
         }
         case 4:
           ++asked;
-          under_test->release(uid, "", count);
+          under_test->release(uid, "", dataserver::Ending::cut, count);
           break;
         case 5: server->answer_one(*rc::gen::inRange<std::size_t>(0, 5)); break;
         case 6: server->answer_one(0, Error{Cause::failure, "injected"}); break;
@@ -644,7 +679,7 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
     kept->fail.reset();
     for (const char* uid : {"a", "b", "c"}) {
       ++asked;
-      under_test->release(uid, "", count);
+      under_test->release(uid, "", dataserver::Ending::cut, count);
     }
     for (int round = 0; round < 50; ++round) {
       clock.run();

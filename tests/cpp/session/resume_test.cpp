@@ -39,6 +39,33 @@ TEST_F(ManagerTest, AReadySessionIsFoundAgainAsItWas) {
   expect_nothing_reserved();
 }
 
+// Protocol: data-server-counters
+TEST_F(ManagerTest, WhatADeadDataServerCountedIsAddedTo) {
+  manager = std::make_unique<Manager>(
+      time, data_server, store, options(), null_logger(),
+      [this](auto done) { done(std::shared_ptr<dataserver::DataServer>(data_server)); });
+  set_up("a");
+  data_server->counters.bytes_to_consumer = 1000;
+  data_server->counters.connections_total = 3;
+  data_server->counters.connections_active = 2;
+  EXPECT_EQ(list({"a"}).front().counters.bytes_to_consumer, 1000U);
+  data_server->die();
+  data_server->counters = {};
+  time.run();
+  data_server->counters.bytes_to_consumer = 50;
+  data_server->counters.connections_total = 1;
+  const auto expect_sum = [this] {
+    const auto now = list({"a"}).front().counters;
+    EXPECT_EQ(now.bytes_to_consumer, 1050U);
+    EXPECT_EQ(now.connections_total, 4U);
+    EXPECT_EQ(now.errors, 2U) << "those that were live were reset";
+    EXPECT_EQ(now.connections_active, 0U);
+  };
+  expect_sum();
+  restart();
+  expect_sum();
+}
+
 TEST_F(ManagerTest, ASessionThatWaitsForItsHelloIsCompletedByTheClientsRetry) {
   (void)req(want("a"));
   restart();
