@@ -233,8 +233,8 @@ class UserClientHandle {
   [[nodiscard]] std::unique_ptr<SessionHandle> request(
       const std::string& prod, const std::string& cons, const std::string& uid, int num_conn,
       std::optional<long long> rate, const std::vector<std::string>& prod_app,
-      std::map<std::string, std::string> labels, double lifetime, double timeout,
-      const py::object& prod_key, const py::object& cons_key, bool wait) const {
+      std::map<std::string, std::string> labels, const std::string& transport, double lifetime,
+      double timeout, const py::object& prod_key, const py::object& cons_key, bool wait) const {
     const Endpoint producer = endpoint_argument("prod", prod);
     const Endpoint consumer = endpoint_argument("cons", cons);
     SessionRequest request;
@@ -245,6 +245,7 @@ class UserClientHandle {
     request.rate_is_explicit = rate.has_value();
     request.prod_app = endpoint_arguments("prod_app", prod_app);
     request.labels = std::move(labels);
+    request.transport = transport;
     request.lifetime = seconds_argument("lifetime", lifetime);
     request.timeout = seconds_argument("timeout", timeout);
     request.prod_app_key = key_argument("prod_key", prod_key);
@@ -316,8 +317,8 @@ void bind_user_client(py::module_& module) {
            py::arg("token"), py::arg("state_dir"))
       .def("request", &UserClientHandle::request, py::arg("prod"), py::arg("cons"), py::kw_only(),
            py::arg("uid"), py::arg("num_conn"), py::arg("rate"), py::arg("prod_app"),
-           py::arg("labels"), py::arg("lifetime"), py::arg("timeout"), py::arg("prod_key"),
-           py::arg("cons_key"), py::arg("wait"))
+           py::arg("labels"), py::arg("transport"), py::arg("lifetime"), py::arg("timeout"),
+           py::arg("prod_key"), py::arg("cons_key"), py::arg("wait"))
       .def("release", &UserClientHandle::release, py::arg("uid"), py::arg("servers"))
       .def("status", &UserClientHandle::status, py::arg("uid"), py::arg("servers"))
       .def("info", &UserClientHandle::info, py::arg("server"))

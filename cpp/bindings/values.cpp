@@ -20,18 +20,18 @@ py::tuple texts(const std::vector<std::string>& list) { return {py::cast(list)};
 
 py::object to_python(const session::SessionView& view) {
   const auto& counters = view.counters;
-  return type("SessionStatus")("uid"_a = view.key.uid, "role"_a = to_string(view.key.role),
-                               "state"_a = to_string(view.state), "phase"_a = to_string(view.phase),
-                               "listeners"_a = texts(view.listeners),
-                               "targets"_a = texts(view.targets), "num_conn"_a = view.num_conn,
-                               "rate"_a = view.rate_mbps, "rate_is_leased"_a = view.rate_is_leased,
-                               "transport"_a = view.transport, "protection"_a = view.protection,
-                               "labels"_a = view.labels, "age"_a = seconds_of(view.age),
-                               "bytes_to_consumer"_a = counters.bytes_to_consumer,
-                               "bytes_to_producer"_a = counters.bytes_to_producer,
-                               "connections_active"_a = counters.connections_active,
-                               "connections_total"_a = counters.connections_total,
-                               "errors"_a = counters.errors, "idle"_a = seconds_of(counters.idle));
+  return type("SessionStatus")(
+      "uid"_a = view.key.uid, "role"_a = to_string(view.key.role),
+      "state"_a = to_string(view.state), "phase"_a = to_string(view.phase),
+      "listeners"_a = texts(view.listeners), "targets"_a = texts(view.targets),
+      "num_conn"_a = view.num_conn, "rate"_a = view.rate_mbps,
+      "rate_is_leased"_a = view.rate_is_leased, "transport"_a = view.transport,
+      "protection"_a = view.protection, "labels"_a = view.labels, "age"_a = seconds_of(view.age),
+      "bytes_to_consumer"_a = counters.bytes_to_consumer,
+      "bytes_to_producer"_a = counters.bytes_to_producer,
+      "connections_active"_a = counters.connections_active,
+      "connections_total"_a = counters.connections_total, "errors"_a = counters.errors,
+      "refused"_a = counters.refused, "idle"_a = seconds_of(counters.idle));
 }
 
 py::object to_python(const control::ServerInfo& info) {

@@ -90,6 +90,11 @@ void add_request_options(CLI::App& app, RequestSettings& settings) {
   settings.rate_option = app.add_option("--rate", settings.rate,
                                         "Mbit/s of payload each way to reserve; 0: best effort")
                              ->capture_default_str();
+  app.add_option("--transport", settings.request.transport,
+                 "Of the bytes between the facilities: tls (encrypted), tcp (plain), or auto: tls, "
+                 "or fail")
+      ->check(CLI::IsMember({"auto", "tls", "tcp"}))
+      ->capture_default_str();
   app.add_option("--prod-app", settings.prod_app,
                  "Where the producer application listens, HOST:PORT,…; without it, wait for the "
                  "app controllers");

@@ -98,6 +98,14 @@ void add_options(CLI::App& app, Settings& settings) {
           "Certificate, PEM [server.crt here if it and server.key exist, else one of its own]"),
       "SERVER_CRT");
   env(app.add_option("--server-key", options.server_key, "Its private key, PEM"), "SERVER_KEY");
+  env(app.add_flag("--require-encryption", options.require_encryption,
+                   "Refuse sessions that are not encrypted between the facilities"),
+      "REQUIRE_ENCRYPTION");
+  env(app.add_option("--ciphersuites", options.ciphersuites,
+                     "Of encrypted sessions, by preference: AES-128-GCM, AES-256-GCM, "
+                     "ChaCha20-Poly1305")
+          ->capture_default_str(),
+      "CIPHERSUITES");
   env(app.add_option("--data-server", settings.data_server,
                      "Use the data server at unix:PATH or HOST:PORT instead of starting one"),
       "DATA_SERVER");

@@ -5,9 +5,11 @@
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/signals.hpp"
+#include "client/trust.hpp"
 #include "control/data_server_host.hpp"
 #include "net/io_threads.hpp"
 #include "relay/relay.hpp"
+#include "relay/tls_link.hpp"
 
 namespace {
 
@@ -21,6 +23,9 @@ Examples:
         on another gateway node, for a control server with a certificate of the same authority
   s2ds relay --listen 0.0.0.0:7000 --target instrument.example.org:7000
         forward one port, without any control server
+  s2ds relay --listen 0.0.0.0:7443 --target 127.0.0.1:7000 --tls server --key-file shared.key
+  s2ds relay --listen 127.0.0.1:7000 --target gateway.example.org:7443 --tls client --key-file shared.key
+        the same port through an encrypted leg; make the key with: openssl rand -hex 32
 
 Exit codes: docs/exit-codes.md.
 )";
@@ -32,6 +37,9 @@ struct Settings {
   std::string orphan_grace;
   std::vector<std::string> listen;
   std::vector<std::string> target;
+  std::string tls;
+  std::filesystem::path key_file;
+  std::string ciphersuites = "AES-128-GCM";
   std::size_t threads = 0;
   bool verbose = false;
 };
@@ -41,6 +49,9 @@ Status serve(Settings& settings) {
                                       ? default_state_directory() / "s2ds"
                                       : std::filesystem::path(settings.state_directory);
   settings.host.threads = settings.threads;
+  auto suites = net::parse_ciphersuites(settings.ciphersuites);
+  if (!suites) return Error{Cause::invalid_argument, "--ciphersuites: " + suites.error().message};
+  settings.host.ciphersuites = std::move(*suites);
   if (!settings.serve_listen.empty()) {
     auto endpoint = parse_endpoint(settings.serve_listen, ZeroPort::allowed);
     if (!endpoint) return endpoint.error();
@@ -64,6 +75,29 @@ Status serve(Settings& settings) {
   return {};
 }
 
+/// How a relay alone crosses the network: plain, or encrypted towards one of its sides.
+Result<relay::TransportPtr> transport_of(const Settings& settings) {
+  if (settings.tls.empty()) {
+    if (!settings.key_file.empty())
+      return Error{Cause::invalid_argument, "--key-file is for --tls client or --tls server"};
+    return relay::tcp_transport(relay::Side::dialled);
+  }
+  if (settings.key_file.empty())
+    return Error{Cause::invalid_argument, "--tls needs --key-file, the same at both relays"};
+  const auto suites = net::parse_ciphersuites(settings.ciphersuites);
+  if (!suites) return Error{Cause::invalid_argument, "--ciphersuites: " + suites.error().message};
+  const auto key = client::read_key_file(settings.key_file);
+  if (!key) return key.error();
+  static const SteadyClock clock;
+  auto keys = std::make_shared<net::KeyRing>(*suites, clock);
+  keys->replace(*key);
+  const bool client = settings.tls == "client";
+  return relay::tls_transport(client ? relay::Side::dialled : relay::Side::accepted,
+                              std::make_shared<net::TlsContext>(
+                                  client ? net::TlsRole::client : net::TlsRole::server, *suites),
+                              std::move(keys));
+}
+
 Status forward(Settings& settings) {
   if (settings.listen.size() != settings.target.size()) {
     return Error{Cause::invalid_argument, std::to_string(settings.listen.size()) +
@@ -79,10 +113,13 @@ Status forward(Settings& settings) {
     if (!target) return target.error();
     pairs.push_back({std::move(*listener), std::move(*target)});
   }
+  auto transport = transport_of(settings);
+  if (!transport) return transport.error();
   cli::block_signals({SIGINT, SIGTERM, SIGHUP});
   net::IoThreads threads(settings.threads == 0 ? std::thread::hardware_concurrency()
                                                : settings.threads);
-  auto relay = relay::Relay::open(threads, pairs, {}, stderr_logger("s2ds", settings.verbose));
+  auto relay = relay::Relay::open(threads, pairs, {}, stderr_logger("s2ds", settings.verbose),
+                                  std::move(*transport));
   if (!relay) return relay.error();
   for (const Endpoint& listener : (*relay)->listeners()) {
     std::printf("s2ds ready on %s\n", to_string(listener).c_str());
@@ -133,6 +170,21 @@ int main(int argc, char** argv) {
   relaying
       ->add_option("--target", settings.target, "HOST:PORT to forward it to; one for each --listen")
       ->required();
+
+  relaying
+      ->add_option("--tls", settings.tls,
+                   "Encrypt with the key of --key-file: client, towards the targets; server, "
+                   "towards those who connect")
+      ->check(CLI::IsMember({"client", "server"}));
+  relaying->add_option("--key-file", settings.key_file,
+                       "64 hexadecimal digits, readable by you alone; the same at both relays");
+  for (CLI::App* command : {serving, relaying}) {
+    command
+        ->add_option("--ciphersuites", settings.ciphersuites,
+                     "By preference: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305")
+        ->envname(env("CIPHERSUITES"))
+        ->capture_default_str();
+  }
 
   const bool json = false;
   return cli::run(app, cli::normalized(argc, argv, {"serve", "relay"}),

@@ -43,10 +43,24 @@ Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directo
   return keys;
 }
 
+std::filesystem::path data_key_path(const std::filesystem::path& state_directory,
+                                    const std::string& uid) {
+  return key_path(state_directory, uid, "data");
+}
+
+Result<Secret> make_data_key(const std::filesystem::path& path) {
+  if (const auto folder = path.parent_path(); folder.filename() == "keys") {
+    if (auto status = make_private_directory(folder); !status) return status.error();
+  }
+  bool made = false;
+  return keep_or_make(path, made);
+}
+
 void forget_session_keys(const std::filesystem::path& state_directory, const std::string& uid) {
   std::error_code ignored;
   std::filesystem::remove(key_path(state_directory, uid, "prod"), ignored);
   std::filesystem::remove(key_path(state_directory, uid, "cons"), ignored);
+  std::filesystem::remove(key_path(state_directory, uid, "data"), ignored);
 }
 
 Status write_session_file(const std::filesystem::path& path, const std::string& uid,

@@ -21,6 +21,11 @@ struct SessionKeys {
 /// mode 0600. Keys that are there already (the same request repeated) are kept.
 Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directory,
                                       const std::string& uid);
+/// `keys/<uid>.data.key`: of an encrypted session whose halves are requested one by one.
+std::filesystem::path data_key_path(const std::filesystem::path& state_directory,
+                                    const std::string& uid);
+/// The key of this file, made if there is none.
+Result<Secret> make_data_key(const std::filesystem::path& path);
 void forget_session_keys(const std::filesystem::path& state_directory, const std::string& uid);
 
 /// What `--session-file` holds: the id, both control servers and the key files, as JSON, 0600.

@@ -60,6 +60,7 @@ nlohmann::json to_json(const session::SessionView& view) {
           {"connections_active", view.counters.connections_active},
           {"connections_total", view.counters.connections_total},
           {"errors", view.counters.errors},
+          {"refused", view.counters.refused},
           {"idle_ms", view.counters.idle.count()}};
 }
 

@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command_line.hpp"
+#include "cli/session_files.hpp"
 #include "cli/signals.hpp"
+#include "client/trust.hpp"
 
 namespace scistream::cli {
 
@@ -85,6 +87,17 @@ void StepCommands::add(CLI::App& app, const char* name, const char* description,
                      : "The facility's control server [localhost:5000]");
   add_switch(own, "--mock", mock_, std::string("Use the id ") + mock_uid);
   own.add_option("--scope", scope_, "Taken for the sake of scripts that name one");
+  own.add_option(
+         "--transport", transport_,
+         "Of the bytes between the facilities: tcp (plain) or tls (encrypted); the same for "
+         "both halves")
+      ->check(CLI::IsMember({"tcp", "tls"}))
+      ->capture_default_str();
+  own.add_option("--data-key-file", data_key_file_,
+                 consumer ? "The key of transport tls, as the producer's half made it [under the "
+                            "session's id in the state folder]"
+                          : "Where to keep the key of transport tls [under the session's id in "
+                            "the state folder]");
   add_duration(own, "--timeout", timeout_, "Give up when it is not set up within this [190s]");
   if (command.says_hello) {
     own.add_option("--remote-ip", remote_ip_, "Host of the application")->capture_default_str();
@@ -99,6 +112,31 @@ void StepCommands::add(CLI::App& app, const char* name, const char* description,
 bool StepCommands::parsed() const {
   return std::any_of(commands_.begin(), commands_.end(),
                      [](const auto& command) { return command->app->parsed(); });
+}
+
+Result<Secret> StepCommands::data_key(Role role) {
+  if (transport_ == "tcp") {
+    if (data_key_file_.empty()) return Secret();
+    return Error{Cause::invalid_argument, "--data-key-file is for --transport tls"};
+  }
+  const auto server = parse_endpoint(client_.s2cs);
+  if (server && !client::keys_may_travel(client_.tls, *server, *server)) {
+    return Error{Cause::failed_precondition,
+                 "the key of an encrypted session does not cross a plaintext control channel off "
+                 "this machine; use TLS for it, or --transport tcp"};
+  }
+  choose_state_directory(client_);
+  const auto path =
+      data_key_file_.empty() ? data_key_path(client_.state_directory, uid_) : data_key_file_;
+  if (role == Role::producer) return make_data_key(path);
+  auto key = client::read_key_file(path);
+  if (!key && key.error().cause == Cause::not_found) {
+    return Error{Cause::not_found,
+                 "there is no data key '" + path.string() +
+                     "': request the producer's half with --transport tls first, or name its key "
+                     "with --data-key-file"};
+  }
+  return key;
 }
 
 Status StepCommands::run() {
@@ -131,6 +169,10 @@ Status StepCommands::run() {
     if (targets->empty()) return Error{Cause::invalid_argument, "PROD_LSTN is empty"};
     request.targets = std::move(*targets);
   }
+  auto key = data_key(command.role);
+  if (!key) return key.error();
+  request.transport = transport_;
+  request.data_key = std::move(*key);
   block_signals({SIGINT, SIGTERM, SIGHUP});
   auto options = client_options(client_, Warnings::verbose_only);
   if (!options) return options.error();

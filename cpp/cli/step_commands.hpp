@@ -33,6 +33,8 @@ class StepCommands {
     bool says_hello = false;
     CLI::Option* rate = nullptr;
   };
+  /// The key of an encrypted session: the producer's half makes it, the consumer's finds it.
+  Result<Secret> data_key(Role role);
   void add(CLI::App& app, const char* name, const char* description, Command command);
 
   ClientSettings& client_;
@@ -45,6 +47,8 @@ class StepCommands {
   int num_conn_ = 5;
   long long rate_ = 10'000;
   bool mock_ = false;
+  std::string transport_ = "tcp";
+  std::filesystem::path data_key_file_;
   std::chrono::milliseconds timeout_{190'000};
 };
 

@@ -27,15 +27,22 @@ Error FacilitySide::named(Error error) const {
 
 void FacilitySide::request(milliseconds timeout, Done done, Fail fail) {
   request_open_ = true;
-  call_ = client_.request(wanted_, timeout,
-                          [this, keep = owner_.lock(), done = std::move(done),
-                           fail = std::move(fail)](Result<session::RequestAnswer> answer) {
-                            request_open_ = false;
-                            hello_timer_.cancel();
-                            if (!answer) return fail(named(answer.error()));
-                            answer_ = std::move(*answer);
-                            done();
-                          });
+  call_ = client_.request(
+      wanted_, timeout,
+      [this, keep = owner_.lock(), done = std::move(done),
+       fail = std::move(fail)](Result<session::RequestAnswer> answer) {
+        request_open_ = false;
+        hello_timer_.cancel();
+        if (!answer) return fail(named(answer.error()));
+        // A server that does not know of transports has one, and says nothing.
+        if (wanted_.transport != "tcp" && answer->transport != wanted_.transport) {
+          return fail(named({Cause::failed_precondition,
+                             "this facility cannot encrypt what goes between the "
+                             "facilities; --transport tcp streams without encryption"}));
+        }
+        answer_ = std::move(*answer);
+        done();
+      });
 }
 
 void FacilitySide::say_hello(std::vector<std::string> listeners, Done taken, Fail fail) {
@@ -72,13 +79,15 @@ void FacilitySide::hello(const std::shared_ptr<const session::Hello>& message, c
       });
 }
 
-void FacilitySide::update(std::vector<Endpoint> targets,
+void FacilitySide::update(std::vector<Endpoint> targets, const Secret& data_key,
                           std::function<void(const session::UpdateAnswer&)> done, Fail fail) {
   session::UpdateTargets update;
   update.uid = wanted_.key.uid;
   update.role = wanted_.key.role;
   update.role_is_binding = true;
   update.targets = std::move(targets);
+  update.transport = wanted_.transport;
+  update.data_key = data_key;
   call_ = client_.update(update, [this, keep = owner_.lock(), done = std::move(done),
                                   fail = std::move(fail)](Result<session::UpdateAnswer> answer) {
     if (!answer) return fail(named(answer.error()));

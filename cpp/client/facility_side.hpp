@@ -30,8 +30,9 @@ class FacilitySide {
   /// its req is said again, from 20 ms on. `taken` may come after the answer to the req.
   void say_hello(std::vector<std::string> listeners, Done taken, Fail fail);
 
-  void update(std::vector<Endpoint> targets, std::function<void(const session::UpdateAnswer&)> done,
-              Fail fail);
+  /// `data_key` is empty for a plain session.
+  void update(std::vector<Endpoint> targets, const Secret& data_key,
+              std::function<void(const session::UpdateAnswer&)> done, Fail fail);
 
   /// Cancels what is open and ends the session at this facility, if it is the one that was
   /// requested here. Whatever the answer: what cannot be reached ends by its own clocks.

@@ -13,6 +13,7 @@ session::Request wanted(const HalfRequest& request) {
   wanted.rate_mbps = request.rate_mbps;
   wanted.rate_is_explicit = request.rate_is_explicit;
   wanted.protocol = "tcp";
+  wanted.transport = request.transport;
   wanted.claim = Secret::random(16).hex();
   return wanted;
 }
@@ -80,7 +81,7 @@ void HalfSession::go_on() {
     }
   }
   side_.update(
-      std::move(targets), [this](const session::UpdateAnswer&) { finish(); },
+      std::move(targets), request_.data_key, [this](const session::UpdateAnswer&) { finish(); },
       [this](Error error) { fail(HalfStep::update, std::move(error)); });
 }
 

@@ -19,6 +19,8 @@ struct HalfRequest {
   int num_conn = 5;
   long long rate_mbps = 10'000;
   bool rate_is_explicit = false;
+  std::string transport = "tcp";  ///< Of the bytes between the facilities: `tcp` or `tls`.
+  Secret data_key;                ///< Of tls; the other half has the same.
   /// What to say in the hello, on behalf of the application; absent: its controller says it.
   std::optional<std::vector<std::string>> hello;
   /// Consumer: the producer facility's listeners. A producer's targets are what its hello named.

@@ -10,9 +10,10 @@ namespace {
 using session::ClientAction;
 using session::ClientInput;
 
-/// A request that leaves the id to us gets one.
-SessionRequest with_uid(SessionRequest request) {
+/// With what a request leaves to us.
+SessionRequest complete(SessionRequest request) {
   if (request.uid.empty()) request.uid = random_uid();
+  if (request.transport == "auto") request.transport = "tls";
   return request;
 }
 
@@ -21,7 +22,8 @@ SessionRequest with_uid(SessionRequest request) {
 SessionRun::SessionRun(Scheduler& scheduler, control::ControlClient& producer,
                        control::ControlClient& consumer, SessionRequest request)
     : scheduler_(scheduler),
-      request_(with_uid(std::move(request))),
+      request_(complete(std::move(request))),
+      data_key_(request_.transport == "tls" ? Secret::random(key_size) : Secret()),
       producer_(scheduler, producer, wanted(Role::producer, producer, consumer)),
       consumer_(scheduler, consumer, wanted(Role::consumer, producer, consumer)) {}
 
@@ -35,6 +37,7 @@ void SessionRun::start(Observe observe, Done done) {
         self->done_ = std::move(done);
         self->started_ = self->scheduler_.now();
         self->result_.uid = self->request_.uid;
+        self->result_.transport = self->request_.transport;
         self->timeout_ = self->scheduler_.after(self->request_.timeout, [self] {
           self->fail({Cause::timeout, "the session was not set up within " +
                                           std::to_string(self->request_.timeout.count() / 1000) +
@@ -108,6 +111,7 @@ session::Request SessionRun::wanted(Role role, const control::ControlClient& pro
   wanted.producer = to_string(producer.access().endpoint);
   wanted.consumer = to_string(consumer.access().endpoint);
   wanted.labels = request_.labels;
+  wanted.transport = request_.transport;
   wanted.lifetime = request_.lifetime;
   wanted.claim = claim_;
   wanted.app_key = role == Role::producer ? request_.prod_app_key : request_.cons_app_key;
@@ -145,7 +149,7 @@ void SessionRun::make_map() {
 void SessionRun::send_update(FacilitySide& side, std::vector<Endpoint> targets) {
   const bool producer = side.role() == Role::producer;
   side.update(
-      std::move(targets),
+      std::move(targets), data_key_,
       [this, producer](const session::UpdateAnswer& answer) {
         if (producer) result_.targets = answer.targets;
         apply(producer ? ClientInput::producer_updated : ClientInput::consumer_updated);

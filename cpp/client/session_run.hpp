@@ -22,6 +22,9 @@ struct SessionRequest {
   std::vector<Endpoint>
       prod_app;  ///< Where the producer application listens; empty: wait for hellos.
   std::map<std::string, std::string> labels;
+  /// Of the bytes between the facilities: `tcp` (plain), `tls`, or `auto`, which is `tls` and fails
+  /// where a facility cannot.
+  std::string transport = "auto";
   std::chrono::milliseconds lifetime{0};  ///< After set-up; 0: until released.
   Secret prod_app_key;                    ///< What the producer's hello must prove; empty: nothing.
   Secret cons_app_key;
@@ -39,7 +42,7 @@ struct SessionResult {
   std::vector<std::string> listeners;       ///< Where the consumer application connects.
   std::vector<std::string> prod_listeners;  ///< The producer facility's WAN listeners.
   std::vector<std::string> targets;         ///< Where the producer application listens.
-  std::string transport = "tcp";
+  std::string transport;                    ///< `tcp` or `tls`.
   std::chrono::microseconds setup{0};
   std::vector<StateChange> states;
 };
@@ -79,6 +82,7 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
   Scheduler& scheduler_;
   SessionRequest request_;
   const std::string claim_ = Secret::random(16).hex();
+  const Secret data_key_;  ///< Of an encrypted session.
   FacilitySide producer_;
   FacilitySide consumer_;
   session::ClientMachine machine_;

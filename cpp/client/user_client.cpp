@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/wait_for.hpp"
+#include "client/trust.hpp"
 
 namespace scistream::client {
 
@@ -161,6 +162,16 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
                                           SessionRequest request, SessionRun::Observe observe,
                                           Interrupt* interrupt) {
   if (request.uid.empty()) request.uid = random_uid();
+  const std::string& transport = request.transport;
+  if (transport != "auto" && transport != "tls" && transport != "tcp") {
+    return Error{Cause::invalid_argument,
+                 "transport '" + transport + "' is not one of: auto, tls, tcp"};
+  }
+  if (transport != "tcp" && !keys_may_travel(options_.tls, prod, cons)) {
+    return Error{Cause::failed_precondition,
+                 "the key of an encrypted session does not cross a plaintext control channel off "
+                 "this machine; use TLS for it, or --transport tcp to stream without encryption"};
+  }
   const BookEntry entry{request.uid, to_string(prod), to_string(cons), seconds_since_1970()};
   return remembered<SessionResult>(entry, [&] {
     const auto run =

@@ -140,7 +140,7 @@ ControlClient::Handle ControlClient::request(const session::Request& request, mi
                          [](const Response& answer) -> Result<session::RequestAnswer> {
                            return session::RequestAnswer{strings(answer.listeners()),
                                                          strings(answer.prod_listeners()),
-                                                         state_of(answer)};
+                                                         state_of(answer), answer.transport()};
                          });
 }
 

@@ -120,6 +120,8 @@ class ControlServer::Impl {
       for (const std::string& kind : kinds) known += (known.empty() ? "" : ", ") + kind;
       return invalid("data server type '" + options_.type + "' is not known; known: " + known);
     }
+    if (const auto suites = net::parse_ciphersuites(options_.ciphersuites); !suites)
+      return invalid("--ciphersuites: " + suites.error().message);
     if (options_.timeout.count() <= 0) return invalid("the timeout must be longer than 0 s");
     return {};
   }
@@ -217,13 +219,14 @@ class ControlServer::Impl {
   Status connect_data_server() {
     switch (options_.data_server_place) {
       case DataServerPlace::inside:
-        data_server_ =
-            std::make_shared<dataserver::NativeDataServer>(dataserver::NativeOptions{}, log_);
-        return {};
+        data_server_ = std::make_shared<dataserver::NativeDataServer>(
+            dataserver::NativeOptions{0, *net::parse_ciphersuites(options_.ciphersuites), {}},
+            log_);
+        return ask_transports();
       case DataServerPlace::process:
         process_ = std::make_unique<DataServerProcess>(
             DataServerLaunch{options_.data_server_executable, state_directory_,
-                             options_.orphan_grace, options_.verbose},
+                             options_.orphan_grace, options_.ciphersuites, options_.verbose},
             log_);
         break;
       case DataServerPlace::remote: break;
@@ -231,6 +234,13 @@ class ControlServer::Impl {
     auto connected = connect_again();
     if (!connected) return connected.error();
     data_server_ = std::move(*connected);
+    return ask_transports();
+  }
+
+  Status ask_transports() {
+    const auto info = ask_info(*data_server_, milliseconds(5'000));
+    if (!info) return info.error();
+    transports_ = info->transports;
     return {};
   }
 
@@ -289,6 +299,8 @@ class ControlServer::Impl {
   Status serve() {
     session::ManagerOptions options;
     options.addresses = served_.sessions;
+    options.transports = transports_;
+    options.require_encryption = options_.require_encryption;
     options.capacity_mbps = options_.capacity_mbps;
     options.timeout = options_.timeout;
     options.max_session = options_.max_session;
@@ -312,7 +324,8 @@ class ControlServer::Impl {
       authorizer_ = std::make_unique<auth::LocalOnly>();
     }
     service_ = std::make_unique<ControlService>(
-        *manager_, *authorizer_, ControlService::Facts{data_server_kinds(), {"tcp"}, options_.tls});
+        *manager_, *authorizer_,
+        ControlService::Facts{data_server_kinds(), transports_, options_.tls});
     auto server = GrpcServer::serve(
         std::move(sockets_),
         server_credentials(options_.tls, {identity_.certificate, identity_.key, ""}),
@@ -339,6 +352,7 @@ class ControlServer::Impl {
   net::AsioScheduler starter_;  ///< Brings a data server back, which takes its time.
   std::unique_ptr<DataServerProcess> process_;
   std::shared_ptr<dataserver::DataServer> data_server_;
+  std::vector<std::string> transports_;  ///< That it can do.
   std::mutex hurry_mutex_;
   std::unique_ptr<session::Manager> manager_;
   std::unique_ptr<auth::Authorizer> authorizer_;

@@ -39,6 +39,9 @@ struct ControlServerOptions {
   std::filesystem::path
       server_crt;  ///< With server_key; empty: the working folder's, else our own.
   std::filesystem::path server_key;
+  bool require_encryption = false;  ///< Refuse sessions that are plain between the facilities.
+  /// Of the data server that is started here, in order of preference.
+  std::string ciphersuites = "AES-128-GCM";
   bool insecure_no_auth = false;  ///< Serve others than this machine without knowing who they are.
   DataServerPlace data_server_place = DataServerPlace::process;
   std::string data_server;               ///< For `remote`: unix:PATH or HOST:PORT.

@@ -36,7 +36,7 @@ class DataServerHost::Impl {
     if (!lock) return lock.error();
     lock_ = std::move(*lock);
     data_server_ = std::make_unique<dataserver::NativeDataServer>(
-        dataserver::NativeOptions{options_.threads, {}}, log_);
+        dataserver::NativeOptions{options_.threads, options_.ciphersuites, {}}, log_);
     service_ = std::make_unique<DataServerService>(*data_server_, authorizer());
     auto server = options_.listen ? listen_tcp() : listen_socket();
     if (!server) return server.error();

@@ -8,6 +8,7 @@
 
 #include "base/endpoint.hpp"
 #include "base/log.hpp"
+#include "net/tls_suite.hpp"
 
 namespace scistream::control {
 
@@ -19,6 +20,7 @@ struct DataServerHostOptions {
   std::filesystem::path certificate;
   std::filesystem::path key;
   std::size_t threads = 0;  ///< That move bytes; 0: one a core.
+  std::vector<net::Ciphersuite> ciphersuites{net::Ciphersuite::aes_128_gcm};
   /// End this long after the control server has gone and the last live connection has ended;
   /// none: serve until told to stop.
   std::optional<std::chrono::seconds> orphan_grace;

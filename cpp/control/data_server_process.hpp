@@ -15,6 +15,7 @@ struct DataServerLaunch {
   std::filesystem::path executable;       ///< Empty: `s2ds` beside this program, else on the PATH.
   std::filesystem::path state_directory;  ///< Where its socket, lock and log live.
   std::chrono::seconds orphan_grace{60};
+  std::string ciphersuites = "AES-128-GCM";
   bool verbose = false;
 };
 

@@ -36,6 +36,7 @@ void counters_to_wire(const dataserver::Counters& counters, Message* message) {
   message->set_connections_active(counters.connections_active);
   message->set_connections_total(counters.connections_total);
   message->set_errors(counters.errors);
+  message->set_refused(counters.refused);
   message->set_idle_ms(count(counters.idle));
 }
 
@@ -47,6 +48,7 @@ dataserver::Counters counters_from_wire(const Message& message) {
   counters.connections_active = message.connections_active();
   counters.connections_total = message.connections_total();
   counters.errors = message.errors();
+  counters.refused = message.refused();
   counters.idle = time(message.idle_ms());
   return counters;
 }

@@ -9,6 +9,7 @@ Counters operator+(const Counters& earlier, const Counters& later) {
   sum.connections_active += earlier.connections_active;
   sum.connections_total += earlier.connections_total;
   sum.errors += earlier.errors;
+  sum.refused += earlier.refused;
   return sum;
 }
 

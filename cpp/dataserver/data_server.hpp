@@ -53,7 +53,8 @@ struct Counters {
   std::uint64_t bytes_to_producer = 0;  ///< The other way.
   std::uint64_t connections_active = 0;
   std::uint64_t connections_total = 0;
-  std::uint64_t errors = 0;  ///< Connections that did not end cleanly, failed dials included.
+  std::uint64_t errors = 0;   ///< Connections that did not end cleanly, failed dials included.
+  std::uint64_t refused = 0;  ///< Peers without the session's key; errors as well.
   std::chrono::milliseconds idle{0};  ///< Since bytes last moved or a connection came or went.
 };
 

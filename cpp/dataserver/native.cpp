@@ -21,12 +21,12 @@ std::size_t thread_count(const NativeOptions& options) {
 NativeDataServer::NativeDataServer(NativeOptions options, Logger log)
     : own_threads_(std::make_unique<net::IoThreads>(thread_count(options))),
       bookkeeping_(1, "sci-s2ds"),
-      sessions_(std::make_unique<Sessions>(bookkeeping_.at(0), *own_threads_,
-                                           std::move(options.relay), std::move(log))) {}
+      sessions_(std::make_unique<Sessions>(bookkeeping_.at(0), *own_threads_, std::move(options),
+                                           std::move(log))) {}
 
 NativeDataServer::NativeDataServer(net::IoThreads& threads, NativeOptions options, Logger log)
     : bookkeeping_(1, "sci-s2ds"),
-      sessions_(std::make_unique<Sessions>(bookkeeping_.at(0), threads, std::move(options.relay),
+      sessions_(std::make_unique<Sessions>(bookkeeping_.at(0), threads, std::move(options),
                                            std::move(log))) {}
 
 NativeDataServer::~NativeDataServer() {

@@ -2,10 +2,12 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 #include "base/log.hpp"
 #include "dataserver/data_server.hpp"
 #include "net/io_threads.hpp"
+#include "net/tls_suite.hpp"
 #include "relay/options.hpp"
 
 namespace scistream::dataserver {
@@ -13,6 +15,8 @@ namespace scistream::dataserver {
 struct NativeOptions {
   /// Threads that move bytes, if the data server makes its own; 0 is one a core.
   std::size_t io_threads = 0;
+  /// Of encrypted sessions, in order of preference; not empty.
+  std::vector<net::Ciphersuite> ciphersuites{net::Ciphersuite::aes_128_gcm};
   relay::Options relay;
 };
 

@@ -11,7 +11,8 @@ namespace scistream::dataserver {
 
 namespace {
 
-constexpr const char* plain_tcp = "tcp";
+constexpr const char* tcp = "tcp";
+constexpr const char* tls = "tls";
 
 relay::Options with_ids(relay::Options options) {
   // One source for all relays: connection ids are unique within the data server.
@@ -51,25 +52,29 @@ Status check(const UpdateRequest& request) {
     return Error{Cause::invalid_argument, "session " + to_string(request.session) + ": " + why};
   };
   if (request.targets.empty()) return refuse("the list of targets is empty");
-  if (request.transport != plain_tcp) {
-    return refuse("transport '" + request.transport + "' is not one of: " + plain_tcp);
-  }
+  if (request.transport != tcp && request.transport != tls)
+    return refuse("transport '" + request.transport + "' is not one of: tcp, tls");
+  if (request.transport == tls && request.data_key.size() != key_size)
+    return refuse("transport tls needs a data key of " + std::to_string(key_size) + " bytes");
   return {};
 }
 
 }  // namespace
 
 NativeDataServer::Sessions::Sessions(boost::asio::io_context& bookkeeping, net::IoThreads& threads,
-                                     relay::Options options, Logger log)
+                                     NativeOptions options, Logger log)
     : bookkeeping_(bookkeeping),
       threads_(threads),
-      options_(with_ids(std::move(options))),
+      options_(with_ids(std::move(options.relay))),
+      suites_(std::move(options.ciphersuites)),
+      tls_client_(std::make_shared<net::TlsContext>(net::TlsRole::client, suites_)),
+      tls_server_(std::make_shared<net::TlsContext>(net::TlsRole::server, suites_)),
       log_(std::move(log)),
       watchers_(bookkeeping, [this] { return describe_all(); }) {}
 
 void NativeDataServer::Sessions::info(const Callback<Info>& done) {
   if (shut_down_) return done(ending());
-  done(Info{"Native", std::string(version()), {plain_tcp}, sessions_.size()});
+  done(Info{"Native", std::string(version()), {tcp, tls}, sessions_.size()});
 }
 
 void NativeDataServer::Sessions::reserve(const ReserveRequest& request,
@@ -135,7 +140,8 @@ void NativeDataServer::Sessions::update(const UpdateRequest& request, const Call
   if (const Status taken = session.machine.apply(Input::update); !taken) return done(taken);
   announce(entry, {});
 
-  if (const Status forwarding = session.relay->retarget(request.targets); !forwarding) {
+  if (const Status forwarding = session.relay->retarget(request.targets, transport(entry, request));
+      !forwarding) {
     const Error& why = forwarding.error();
     log_->error("session {}: {}", to_string(request.session), why.message);
     start_release(entry, Ending::cut, why.message);
@@ -146,6 +152,18 @@ void NativeDataServer::Sessions::update(const UpdateRequest& request, const Call
   apply(entry, Input::updated);
   log_->info("session {}: forwarding to {}", to_string(entry.first), to_string(session.targets));
   done({});
+}
+
+relay::TransportPtr NativeDataServer::Sessions::transport(Entry& entry,
+                                                          const UpdateRequest& request) {
+  auto& [key, session] = entry;
+  // The producer's side is connected to over the WAN, the consumer's connects.
+  const auto far = key.role == Role::producer ? relay::Side::accepted : relay::Side::dialled;
+  if (request.transport == tcp) return relay::tcp_transport(far);
+  if (!session.keys) session.keys = std::make_shared<net::KeyRing>(suites_, clock_);
+  session.keys->replace(request.data_key);
+  return relay::tls_transport(far, far == relay::Side::accepted ? tls_server_ : tls_client_,
+                              session.keys);
 }
 
 void NativeDataServer::Sessions::release(const SessionKey& key, Ending how, Callback<void> done) {
@@ -163,6 +181,7 @@ void NativeDataServer::Sessions::start_release(Entry& entry, Ending how, const s
   const bool again = session.machine.state() == State::releasing;
   if (again && how == Ending::drain) return;
   if (!again) apply(entry, Input::release, why);
+  if (session.keys) session.keys->clear();
   if (!session.relay) {
     released(key);
     return;
@@ -244,8 +263,13 @@ SessionStatus NativeDataServer::Sessions::describe(const Entry& entry, bool conn
   if (!session.relay) return status;
   // In both roles the producer is behind the target: of the producer's session it is the target.
   const relay::Snapshot now = session.relay->snapshot();
-  status.counters = {now.bytes_to_client,   now.bytes_to_target, now.connections_active,
-                     now.connections_total, now.errors,          now.idle};
+  status.counters = {now.bytes_to_client,
+                     now.bytes_to_target,
+                     now.connections_active,
+                     now.connections_total,
+                     now.errors,
+                     now.refused,
+                     now.idle};
   if (!connections) return status;
   for (relay::ConnectionSnapshot& c : session.relay->connections()) {
     status.connections.push_back({c.id, session.ports[c.listener], std::move(c.peer),

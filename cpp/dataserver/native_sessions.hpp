@@ -12,6 +12,7 @@
 #include "dataserver/port_pool.hpp"
 #include "dataserver/watchers.hpp"
 #include "relay/relay.hpp"
+#include "relay/tls_link.hpp"
 
 namespace scistream::dataserver {
 
@@ -19,7 +20,7 @@ namespace scistream::dataserver {
 /// thread of `bookkeeping`; the machine of each session decides, this acts.
 class NativeDataServer::Sessions {
  public:
-  Sessions(boost::asio::io_context& bookkeeping, net::IoThreads& threads, relay::Options options,
+  Sessions(boost::asio::io_context& bookkeeping, net::IoThreads& threads, NativeOptions options,
            Logger log);
 
   void info(const Callback<Info>& done);
@@ -40,12 +41,15 @@ class NativeDataServer::Sessions {
     std::vector<std::uint16_t> ports;
     std::vector<Endpoint> targets;
     std::string transport;
+    std::shared_ptr<net::KeyRing> keys;  ///< Of an encrypted session.
     std::unique_ptr<relay::Relay> relay;
     std::vector<Callback<void>> releasing;
   };
   using Entry = std::map<SessionKey, Session>::value_type;
 
   Result<std::unique_ptr<relay::Relay>> make_relay(const ReserveRequest& request);
+  /// How the connections of a session cross the WAN from now on.
+  relay::TransportPtr transport(Entry& entry, const UpdateRequest& request);
   void start_release(Entry& entry, Ending ending, const std::string& why);
   void released(const SessionKey& key);
   void apply(Entry& entry, Input input, const std::string& detail = {});
@@ -57,6 +61,10 @@ class NativeDataServer::Sessions {
   boost::asio::io_context& bookkeeping_;
   net::IoThreads& threads_;
   const relay::Options options_;
+  const std::vector<net::Ciphersuite> suites_;
+  const std::shared_ptr<const net::TlsContext> tls_client_;
+  const std::shared_ptr<const net::TlsContext> tls_server_;
+  SteadyClock clock_;
   const Logger log_;
   PortPool ports_;
   std::map<SessionKey, Session> sessions_;

@@ -48,6 +48,7 @@ Ticket Manager::request(Request request, Callback<RequestAnswer> done) {
 void Manager::on_request(Request request, RequestWaiter waiter) {
   if (shutting_down_) return waiter.done(shutting_down());
   if (auto status = validate(request); !status) return waiter.done(status.error());
+  if (auto status = check_transport(request.transport); !status) return waiter.done(status.error());
   const SessionPtr session = find(request.key);
   if (!session) return begin(std::move(request), std::move(waiter));
 
@@ -70,6 +71,21 @@ void Manager::on_request(Request request, RequestWaiter waiter) {
       scheduler_.after(options_.cancel_grace, [this, session, ticket, exists] {
         if (session->machine.state() != State::releasing) drop_successor(session, ticket, exists);
       });
+}
+
+Status Manager::check_transport(const std::string& transport) const {
+  const auto& known = options_.transports;
+  if (std::find(known.begin(), known.end(), transport) == known.end()) {
+    return Error{Cause::failed_precondition,
+                 "this facility's data server cannot do transport '" + transport +
+                     "' between the facilities; --transport tcp streams without encryption"};
+  }
+  if (options_.require_encryption && transport == "tcp") {
+    return Error{Cause::failed_precondition,
+                 "this facility refuses sessions that are not encrypted between the facilities; "
+                 "use --transport tls"};
+  }
+  return {};
 }
 
 void Manager::make_way(const SessionPtr& session) {
@@ -110,8 +126,8 @@ void Manager::begin(Request request, RequestWaiter waiter) {
 
 void Manager::join(const SessionPtr& session, RequestWaiter waiter) {
   if (!session->waits_for_hello()) {
-    return waiter.done(
-        RequestAnswer{session->listeners, session->prod_listeners, session->machine.state()});
+    return waiter.done(RequestAnswer{session->listeners, session->prod_listeners,
+                                     session->machine.state(), session->request.transport});
   }
   session->client_timer.cancel();
   tickets_[waiter.ticket] = session->request.key;
@@ -162,12 +178,21 @@ void Manager::on_update(UpdateTargets update, Callback<UpdateAnswer> done) {
                       "an update names 1 to " + std::to_string(max_addresses) + " targets, not " +
                           std::to_string(update.targets.size())});
   }
-  if (!update.data_key.empty() && update.data_key.size() != key_size) {
-    return done(
-        Error{Cause::invalid_argument, "a data key has " + std::to_string(key_size) + " bytes"});
-  }
   const auto session = route(update.uid, update.role, update.role_is_binding, false);
   if (!session) return done(session.error());
+  const std::string& requested = (*session)->request.transport;
+  if (update.transport != requested) {
+    return done(Error{Cause::invalid_argument,
+                      "session " + update.uid + " was requested with transport " + requested +
+                          ", and its update says '" + update.transport.substr(0, 32) + "'"});
+  }
+  const std::size_t wanted = requested == "tls" ? key_size : 0;
+  if (update.data_key.size() != wanted) {
+    return done(Error{Cause::invalid_argument, "the data key of a session with transport " +
+                                                   requested + " has " + std::to_string(wanted) +
+                                                   " bytes, not " +
+                                                   std::to_string(update.data_key.size())});
+  }
   (*session)->updates.push_back({std::move(update), std::move(done)});
   if ((*session)->updates.size() == 1) next_update(*session);
 }

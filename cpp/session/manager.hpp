@@ -20,6 +20,8 @@ namespace scistream::session {
 
 struct ManagerOptions {
   Addresses addresses;
+  std::vector<std::string> transports{"tcp"};     ///< What the data server can do.
+  bool require_encryption = false;                ///< Sessions that are not encrypted are refused.
   std::uint64_t capacity_mbps = 0;                ///< Bandwidth that can be leased; 0: unlimited.
   std::chrono::milliseconds timeout{180'000};     ///< For hello after req, and update after hello.
   std::chrono::milliseconds client_loss{10'000};  ///< A cut req must be repeated within this.
@@ -101,6 +103,7 @@ class Manager {
 
   // manager.cpp: from a req to its release
   void on_request(Request request, RequestWaiter waiter);
+  [[nodiscard]] Status check_transport(const std::string& transport) const;
   void begin(Request request, RequestWaiter waiter);
   void join(const SessionPtr& session, RequestWaiter waiter);
   /// Ends a session nobody waits for, for the sake of its successors.

@@ -47,8 +47,8 @@ void Manager::act(const SessionPtr& session, Action action) {
       session->client_timer.cancel();
       for (RequestWaiter& waiter : std::exchange(session->request_waiters, {})) {
         tickets_.erase(waiter.ticket);
-        waiter.done(
-            RequestAnswer{session->listeners, session->prod_listeners, session->machine.state()});
+        waiter.done(RequestAnswer{session->listeners, session->prod_listeners,
+                                  session->machine.state(), session->request.transport});
       }
       return;
     case Action::await_update: return await(session, "update");

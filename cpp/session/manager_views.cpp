@@ -74,7 +74,7 @@ SessionView Manager::view(const Session& session) const {
   } else {
     view.transport = session.request.transport;
   }
-  view.protection = "none";  // of the one transport there is, tcp
+  view.protection = view.transport == "tls" ? "encrypted" : "none";
   view.num_conn = session.request.num_conn;
   view.rate_mbps = session.request.rate_mbps;
   view.rate_is_leased = session.rate_is_leased;

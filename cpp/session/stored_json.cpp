@@ -54,16 +54,17 @@ Secret secret(const json& hex) {
 
 std::vector<std::uint64_t> to_numbers(const dataserver::Counters& counters) {
   return {counters.bytes_to_consumer, counters.bytes_to_producer, counters.connections_total,
-          counters.errors};
+          counters.errors, counters.refused};
 }
 
 dataserver::Counters counters(const std::vector<std::uint64_t>& numbers) {
-  if (numbers.size() != 4) throw std::invalid_argument("its counters are not four numbers");
+  if (numbers.size() != 5) throw std::invalid_argument("its counters are not five numbers");
   dataserver::Counters counters;
   counters.bytes_to_consumer = numbers[0];
   counters.bytes_to_producer = numbers[1];
   counters.connections_total = numbers[2];
   counters.errors = numbers[3];
+  counters.refused = numbers[4];
   return counters;
 }
 

@@ -23,8 +23,9 @@ Status validate(const Request& request) {
   if (!request.protocol.empty() && request.protocol != "tcp") {
     return invalid("protocol '" + request.protocol.substr(0, 32) + "' is not known; use tcp");
   }
-  if (request.transport != "tcp") {
-    return invalid("transport '" + request.transport.substr(0, 32) + "' is not known; use tcp");
+  if (request.transport != "tcp" && request.transport != "tls") {
+    return invalid("transport '" + request.transport.substr(0, 32) +
+                   "' is not known; use tcp or tls");
   }
   if (!request.app_key.empty() && request.app_key.size() != key_size) {
     return invalid("an application key has " + std::to_string(key_size) + " bytes, not " +

@@ -54,6 +54,7 @@ struct RequestAnswer {
   std::vector<std::string> listeners;
   std::vector<std::string> prod_listeners;  ///< The hello's addresses; empty for a consumer.
   State state = State::idle;
+  std::string transport;  ///< As agreed; empty: of a server that knows only tcp.
 };
 
 /// Hello, as the control server understands it.
@@ -85,8 +86,8 @@ struct UpdateTargets {
   std::optional<Role> role;  ///< Advisory unless binding.
   bool role_is_binding = false;
   std::vector<Endpoint> targets;
-  std::string transport = "tcp";
-  Secret data_key;
+  std::string transport = "tcp";  ///< The one that was requested.
+  Secret data_key;                ///< Empty for tcp, `key_size` bytes for tls.
 };
 
 struct UpdateAnswer {

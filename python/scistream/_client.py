@@ -66,6 +66,7 @@ class UserClient(Live):
         rate: int | None = None,
         prod_app: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
+        transport: str = "auto",
         lifetime: float = 0.0,
         uid: str = "",
         timeout: float = 190.0,
@@ -83,6 +84,8 @@ class UserClient(Live):
             prod_app: Where the producer application listens, `host:port` each. Without it the
                 session waits for the application controllers of both sides to say hello.
             labels: Such as job or experiment.
+            transport: Of the bytes between the facilities: "tls" (encrypted), "tcp" (plain), or
+                "auto", which is "tls" and fails where a facility cannot.
             lifetime: Seconds after set-up at which the session ends by itself; 0 is never.
             uid: The session's id; empty is a random one.
             timeout: Seconds that the set-up may take.
@@ -110,6 +113,7 @@ class UserClient(Live):
             rate=rate,
             prod_app=texts("prod_app", prod_app),
             labels=dict(labels or {}),
+            transport=transport,
             lifetime=lifetime,
             timeout=timeout,
             prod_key=prod_key,

@@ -57,6 +57,7 @@ class UserClient:
         rate: int | None,
         prod_app: Sequence[str],
         labels: Mapping[str, str],
+        transport: str,
         lifetime: float,
         timeout: float,
         prod_key: bytes | str | None,

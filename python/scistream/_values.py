@@ -49,6 +49,8 @@ class SessionStatus:
     connections_total: int
     errors: int
     """Connections that did not end cleanly."""
+    refused: int
+    """Peers that had not the session's key; errors as well."""
     idle: float
     """Seconds since bytes last moved or a connection came or went."""
 

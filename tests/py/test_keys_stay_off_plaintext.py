@@ -52,6 +52,7 @@ def test_a_client_makes_none_for_a_facility_elsewhere(tmp_path: Path) -> None:
             done = place.run(
                 *(BIN / "s2uc", "request", "--json", "--ssl=False", "--state-dir", state),
                 *("--prod", prod, "--cons", cons, "--prod-app", "127.0.0.1:9"),
+                *("--transport", "auto" if made else "tcp"),
             )
             assert done.rc == 0, done.err
             assert ("prod_key_file" in done.json) == made

@@ -16,6 +16,8 @@ from applications import Application, application, connect, digest, fetch, paylo
 from deployed_peer import MESSAGES, DeployedServer, Peer, deployed_server
 from facility import LIMIT, Client, Facility
 
+PLAIN = ["--transport", "tcp"]
+
 MOCK = "4f8583bc-a4d3-11ee-9fd6-034d1fcbd7c3"
 
 
@@ -61,7 +63,7 @@ def test_a_session_between_two_of_them(tmp_path: Path) -> None:
     user = Client(tmp_path)
     with deployed() as prod, deployed() as cons, application(sends(data)) as app:
         places = ["--prod", prod.endpoint, "--cons", cons.endpoint, "--ssl=False"]
-        done = user.s2uc("request", "--json", *places, "--prod-app", app.endpoint)
+        done = user.s2uc("request", "--json", *places, *PLAIN, "--prod-app", app.endpoint)
         assert done.rc == 0, done.err
         document = done.json
         assert document["listeners"] == [cons.address]
@@ -89,7 +91,7 @@ def test_a_session_between_one_of_them_and_ours(tmp_path: Path) -> None:
             (theirs.endpoint, ours.endpoint),
         ):
             places = ["--prod", prod, "--cons", cons]
-            done = user.s2uc("request", "--json", *places, "--prod-app", app.endpoint)
+            done = user.s2uc("request", "--json", *places, *PLAIN, "--prod-app", app.endpoint)
             assert done.rc == 0, done.err
             assert digest(fetch(done.json["listeners"][0])) == digest(data)
             assert user.s2uc("release", done.json["uid"], *places).rc == 0
@@ -103,7 +105,7 @@ def test_a_failure_there_releases_here(tmp_path: Path) -> None:
         theirs._hellos["taken"] = None
         places = ["--prod", ours.endpoint, "--cons", theirs.endpoint]
         done = user.s2uc(
-            "request", "--json", *places, "--prod-app", "127.0.0.1:9", "--uid", "taken"
+            "request", "--json", *places, *PLAIN, "--prod-app", "127.0.0.1:9", "--uid", "taken"
         )
         assert done.rc == 1, done.err
         assert theirs.endpoint in done.json["error"]["message"]
@@ -117,7 +119,7 @@ def expect_failure(
     """Our half is released, theirs was asked to; the message."""
     user = Client(tmp_path, ours)
     places = ["--prod", ours.endpoint, "--cons", theirs.endpoint]
-    done = user.s2uc("request", "--json", *places, "--prod-app", "127.0.0.1:9", *flags)
+    done = user.s2uc("request", "--json", *places, *PLAIN, "--prod-app", "127.0.0.1:9", *flags)
     assert done.rc == code, done.err
     assert done.seconds < 15  # retries and the release end after 5 s each
     assert ours.taken == []
@@ -189,7 +191,7 @@ def test_a_hello_that_overtakes_its_request_is_said_again(tmp_path: Path) -> Non
         theirs.before["hello"] = after
         user = Client(tmp_path, ours)
         places = ["--prod", theirs.endpoint, "--cons", ours.endpoint]
-        done = user.s2uc("request", "--json", *places, "--prod-app", "127.0.0.1:9")
+        done = user.s2uc("request", "--json", *places, *PLAIN, "--prod-app", "127.0.0.1:9")
         assert done.rc == 0, done.err
         assert theirs.rpcs.index("hello") < theirs.rpcs.index("req")
         assert theirs.rpcs.count("hello") >= 2
@@ -240,3 +242,18 @@ def test_it_is_not_pinged(tmp_path: Path) -> None:
         channel.close()
         assert user.s2uc("release", MOCK, *where).rc == 0
         theirs._hello(MESSAGES["Hello"](uid="restless", prod_listeners=["127.0.0.1:9"]), None)
+
+
+# Protocol: transport-auto
+@pytest.mark.parametrize("transport", [[], ["--transport", "auto"], ["--transport", "tls"]])
+def test_one_that_cannot_encrypt_is_named(tmp_path: Path, transport: list[str]) -> None:
+    """Nobody streams in clear by accident; what to say instead is said."""
+    with deployed() as server, Facility(tmp_path, tls=False) as ours:
+        user = Client(tmp_path, ours)
+        places = ["--prod", server.endpoint, "--cons", ours.endpoint]
+        done = user.s2uc("request", "--json", *places, *transport, "--prod-app", "127.0.0.1:9")
+        assert done.rc == 10
+        assert server.endpoint in done.err
+        assert "--transport tcp" in done.err
+        assert "release" in server.rpcs
+        assert user.leased(ours) == 0

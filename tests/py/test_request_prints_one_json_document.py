@@ -21,7 +21,7 @@ def test_a_success_has_the_documented_keys(pair: Pair, echo_app: Application) ->
     with pair.user.session("--prod-app", echo_app.endpoint, "--num-conn", 2) as document:
         assert document.keys() >= DOCUMENTED
         assert uuid.UUID(document["uid"]).version == 4
-        assert document["transport"] == "tcp"
+        assert document["transport"] == "tls"
         assert 0 < document["setup_ms"] < 10_000
         for facility, listeners in (
             (pair.cons, document["listeners"]),

@@ -30,6 +30,7 @@ SESSION_KEYS = {
     "connections_active",
     "connections_total",
     "errors",
+    "refused",
 }
 
 
@@ -42,7 +43,7 @@ def test_status_shows_both_sides(pair: Pair, echo_app: Application) -> None:
             assert session.keys() >= SESSION_KEYS
             assert (session["uid"], session["role"]) == (document["uid"], role)
             assert (session["state"], session["phase"]) == ("idle", "ready")
-            assert session["protection"] == "none"
+            assert (session["transport"], session["protection"]) == ("tls", "encrypted")
             assert session["bytes_to_producer"] == session["bytes_to_consumer"] == 5
             assert (session["connections_active"], session["connections_total"]) == (0, 1)
             assert session["errors"] == 0
@@ -258,7 +259,7 @@ def test_info_shows_what_is_left(pair: Pair, echo_app: Application) -> None:
         assert facts["ports_free"] == 45
         assert facts["sessions"] == 1
         assert facts["data_server_kinds"] == ["Native"]
-        assert facts["transports"] == ["tcp"]
+        assert facts["transports"] == ["tcp", "tls"]
         assert facts["capacity_mbps"] == 0
         text = pair.user.s2uc("info", "--s2cs", pair.prod.endpoint).out
         assert "45 of 48 free" in text

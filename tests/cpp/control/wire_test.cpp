@@ -143,7 +143,7 @@ TEST(Wire, WhatADataServerTellsArrivesWhole) {
   sent.status.ports = {5100, 5101};
   sent.status.targets = {{"10.0.0.9", 7000}};
   sent.status.transport = "tcp";
-  sent.status.counters = {1, 2, 3, 4, 5, milliseconds(6)};
+  sent.status.counters = {1, 2, 3, 4, 5, 7, milliseconds(6)};
   sent.status.connections = {{7, 5100, "127.0.0.1:1", "10.0.0.9:7000", 8, 9, milliseconds(10)}};
   DataEvent message;
   to_wire(sent, &message);

@@ -89,8 +89,8 @@ class NativeTest : public ::testing::Test {
   static Endpoint at(std::uint16_t port) { return {"127.0.0.1", port}; }
 
   const PortRange range_ = free_range(16);
-  std::unique_ptr<NativeDataServer> server_ =
-      std::make_unique<NativeDataServer>(NativeOptions{2, {}}, null_logger());
+  std::unique_ptr<NativeDataServer> server_ = std::make_unique<NativeDataServer>(
+      NativeOptions{2, {net::Ciphersuite::aes_128_gcm}, {}}, null_logger());
 };
 
 TEST_F(NativeTest, SaysWhatItIs) {
@@ -98,7 +98,7 @@ TEST_F(NativeTest, SaysWhatItIs) {
   const Info info = must(wait_for<Info>([&](auto done) { server_->info(done); }));
   EXPECT_EQ(info.kind, "Native");
   EXPECT_FALSE(info.version.empty());
-  EXPECT_EQ(info.transports, std::vector<std::string>{"tcp"});
+  EXPECT_EQ(info.transports, (std::vector<std::string>{"tcp", "tls"}));
   EXPECT_EQ(info.sessions, 1U);
 }
 
@@ -128,6 +128,56 @@ TEST_F(NativeTest, ConsumerListenersHoldUntilUpdate) {
   EXPECT_EQ(receive(accepted.get(), 5).bytes, "early");
   send_all(accepted.get(), "image");
   EXPECT_EQ(receive(client.get(), 5).bytes, "image");
+}
+
+// Protocol: transport-tls, data-key-refused
+TEST_F(NativeTest, BothSidesOfAnEncryptedSessionProveItsKey) {
+  const Target app;
+  const Secret key = Secret::random(key_size);
+  const auto prod = must(reserve(request(Role::producer))).ports.at(0);
+  const auto cons = must(reserve(request(Role::consumer))).ports.at(0);
+  must(update({{"session", Role::producer}, {app.endpoint()}, "tls", key}));
+  must(update({{"session", Role::consumer}, {at(prod)}, "tls", key}));
+  const net::Fd client = connect_to(at(cons));
+  const net::Fd accepted = app.accept();
+  ASSERT_TRUE(accepted);
+  send_all(accepted.get(), "image");
+  EXPECT_EQ(receive(client.get(), 5).bytes, "image");
+
+  const net::Fd stranger = connect_to(at(prod));
+  send_all(stranger.get(), "let me in, please: I know the port and the id");
+  EXPECT_NE(receive(stranger.get()).bytes, "image");
+  const auto refused = [&] {
+    return must(status(SessionKey{"session", Role::producer})).front().counters.refused == 1;
+  };
+  EXPECT_TRUE(eventually(refused));
+  EXPECT_FALSE(app.accept(std::chrono::milliseconds(0)));
+}
+
+// Protocol: data-key-replaced
+TEST_F(NativeTest, AnotherUpdateReplacesTheKey) {
+  const Target app;
+  const Secret first = Secret::random(key_size);
+  const Secret second = Secret::random(key_size);
+  const auto prod = must(reserve(request(Role::producer))).ports.at(0);
+  const auto cons = must(reserve(request(Role::consumer))).ports.at(0);
+  const auto echoes = [&] {
+    const net::Fd client = connect_to(at(cons));
+    const net::Fd accepted = app.accept();
+    if (!accepted) return false;
+    send_all(accepted.get(), "image");
+    return receive(client.get(), 5).bytes == "image";
+  };
+  const auto set = [&](Role role, const Endpoint& target, const Secret& key) {
+    must(update({{"session", role}, {target}, "tls", key}));
+  };
+  set(Role::producer, app.endpoint(), first);
+  set(Role::consumer, at(prod), first);
+  EXPECT_TRUE(echoes());
+  set(Role::producer, app.endpoint(), second);
+  EXPECT_TRUE(echoes()) << "the other facility has not been told yet";
+  set(Role::consumer, at(prod), second);
+  EXPECT_TRUE(echoes());
 }
 
 TEST_F(NativeTest, CountsBytesTowardsConsumerAndProducer) {
@@ -249,9 +299,14 @@ TEST_F(NativeTest, RefusesRequestsThatCannotWork) {
   must(reserve(request()));
   EXPECT_EQ(update({{"session", Role::producer}, {}, "tcp", {}}).error().cause,
             Cause::invalid_argument);
-  const Status tls = update({{"session", Role::producer}, {at(1)}, "tls", {}});
-  EXPECT_EQ(tls.error().cause, Cause::invalid_argument);
-  EXPECT_NE(tls.error().message.find("'tls'"), std::string::npos);
+  const Status udp = update({{"session", Role::producer}, {at(1)}, "udp", {}});
+  EXPECT_EQ(udp.error().cause, Cause::invalid_argument);
+  EXPECT_NE(udp.error().message.find("'udp'"), std::string::npos);
+  for (const std::size_t size : {0U, 16U, 33U}) {
+    const Status tls = update({{"session", Role::producer}, {at(1)}, "tls", Secret::random(size)});
+    EXPECT_EQ(tls.error().cause, Cause::invalid_argument);
+    EXPECT_NE(tls.error().message.find("32 bytes"), std::string::npos);
+  }
   EXPECT_EQ(update({{"unknown", Role::producer}, {at(1)}, "tcp", {}}).error().cause,
             Cause::not_found);
   EXPECT_EQ(status(SessionKey{"unknown", Role::producer}).error().cause, Cause::not_found);

@@ -300,6 +300,7 @@ class HandClock final : public Clock {
   time_point now_ = time_point(std::chrono::hours(1));
 };
 
+// Protocol: data-key-identity
 TEST(KeyRing, IdentitiesNameAKeyAndShowNothing) {
   const Secret key = Secret::random(key_size);
   const auto first = pre_shared_key(key, Ciphersuite::aes_128_gcm);
@@ -312,6 +313,7 @@ TEST(KeyRing, IdentitiesNameAKeyAndShowNothing) {
   EXPECT_EQ(other_hash.key.size(), 48U);
 }
 
+// Protocol: data-key-replaced
 TEST(KeyRing, TheKeyBeforeIsValidForAMinute) {
   HandClock clock;
   KeyRing ring(every_suite, clock);
@@ -347,6 +349,7 @@ TEST(KeyRing, TheKeyBeforeIsDroppedOnceThePeerHasTheNext) {
   EXPECT_FALSE(ring.find(old_psk.identity));
 }
 
+// Protocol: data-key-released
 TEST(KeyRing, AReleasedKeyOpensNothing) {
   HandClock clock;
   KeyRing ring(every_suite, clock);

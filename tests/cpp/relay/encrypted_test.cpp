@@ -29,6 +29,7 @@ class Encrypted : public RelayFixture {
   const Secret key = Secret::random(key_size);
 };
 
+// Protocol: data-key-refused, transport-tls
 TEST_F(Encrypted, AnotherKeyIsRefusedBeforeTheApplicationHearsOfIt) {
   const Target target;
   const auto prod = producer(target, ring_of(key));
@@ -52,6 +53,7 @@ TEST_F(Encrypted, PlainBytesAreRefused) {
   EXPECT_FALSE(target.accept(0ms));
 }
 
+// Protocol: transport-tls
 TEST_F(Encrypted, AServerWithoutTheKeyGetsNoByte) {
   const Target impostor;  // takes connections and says nothing that proves anything
   Options options;
@@ -68,6 +70,7 @@ TEST_F(Encrypted, AServerWithoutTheKeyGetsNoByte) {
   EXPECT_EQ(seen.bytes.find("payload"), std::string::npos);
 }
 
+// Protocol: data-key-released
 TEST_F(Encrypted, AReleasedKeyOpensNothingAndCutsNothing) {
   const Target target;
   const auto keys = ring_of(key);
@@ -81,6 +84,7 @@ TEST_F(Encrypted, AReleasedKeyOpensNothingAndCutsNothing) {
   EXPECT_EQ(receive(live.target.get(), 7).bytes, "goes on");
 }
 
+// Protocol: data-key-replaced
 TEST_F(Encrypted, AKeyIsReplacedOnOneSideAfterTheOther) {
   const Target target;
   for (const bool producer_first : {true, false}) {
@@ -134,6 +138,7 @@ class Wire {
   Endpoint far_;
 };
 
+// Protocol: data-truncated
 TEST_F(Encrypted, AConnectionThatIsCutDoesNotLookLikeTheEndOfTheData) {
   const Target target;
   const auto prod = producer(target, ring_of(key));
@@ -154,6 +159,7 @@ TEST_F(Encrypted, AConnectionThatIsCutDoesNotLookLikeTheEndOfTheData) {
   EXPECT_EQ(receive(app.get()).error, ECONNRESET);
 }
 
+// Protocol: data-truncated
 TEST_F(Encrypted, AChangedByteEndsTheConnectionAndIsNotHandedOn) {
   const Target target;
   const auto prod = producer(target, ring_of(key));
@@ -180,6 +186,7 @@ TEST_F(Encrypted, AChangedByteEndsTheConnectionAndIsNotHandedOn) {
   network.join();
 }
 
+// Protocol: data-key-silent
 TEST_F(Encrypted, SilentPeersGiveWayToThoseThatProveThemselves) {
   const Target target;
   Options options;
@@ -193,6 +200,7 @@ TEST_F(Encrypted, SilentPeersGiveWayToThoseThatProveThemselves) {
   EXPECT_EQ(prod->snapshot().connections_total, 1U);
 }
 
+// Protocol: data-key-silent
 TEST_F(Encrypted, WhoSaysNothingIsResetAfterTheDeadline) {
   const Target target;
   Options options;
@@ -245,6 +253,7 @@ TEST_F(Encrypted, TwoThousandIdleConnectionsHoldNoBuffers) {
   EXPECT_EQ(two->connections().size(), 2100U);
 }
 
+// Protocol: data-key-throttled
 TEST(HandshakeGate, WhoFailsOftenWaits) {
   HandshakeGate gate(8);
   const Clock::time_point start(std::chrono::hours(1));
@@ -255,6 +264,7 @@ TEST(HandshakeGate, WhoFailsOftenWaits) {
   EXPECT_TRUE(gate.admits("192.0.2.1", start + 300ms));
 }
 
+// Protocol: data-key-refused
 TEST(HandshakeGate, FailuresAreSpokenOfOnceASecond) {
   HandshakeGate gate(8);
   const Clock::time_point start(std::chrono::hours(1));

@@ -16,6 +16,61 @@ namespace {
 
 // Protocol: req-open-until-hello, req-answers-listeners, req-answers-all-addresses
 // Protocol: hello-answers-listeners
+// Protocol: transport-requested, data-key-size
+TEST_F(ManagerTest, AnUpdateBringsWhatWasRequestedAndAKeyThatFits) {
+  auto encrypting = options();
+  encrypting.transports = {"tcp", "tls"};
+  manager = std::make_unique<Manager>(time, data_server, store, encrypting, null_logger());
+  auto wanted = want("a");
+  wanted.transport = "tls";
+  const auto requested = req(wanted);
+  ASSERT_TRUE(hello(greet("a"))->ok());
+  ASSERT_TRUE(requested->ok());
+  EXPECT_EQ((*requested->result)->transport, "tls");
+  auto targets = aim("a");
+  EXPECT_EQ(update(targets)->cause(), "invalid_argument") << "plain";
+  targets.transport = "tls";
+  for (const std::size_t size : {0U, 31U, 33U}) {
+    targets.data_key = Secret::random(size);
+    EXPECT_EQ(update(targets)->cause(), "invalid_argument") << size;
+  }
+  targets.data_key = Secret::random(key_size);
+  EXPECT_TRUE(update(targets)->ok());
+  EXPECT_EQ(list({"a"}).front().protection, "encrypted");
+  ASSERT_TRUE(release("a")->ok());
+
+  (void)req(want("b"));
+  (void)hello(greet("b"));
+  auto plain = aim("b");
+  plain.data_key = Secret::random(key_size);
+  EXPECT_EQ(update(plain)->cause(), "invalid_argument") << "a key that protects nothing";
+  EXPECT_TRUE(release("b")->ok());
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, ATransportTheDataServerCannotDoIsRefused) {
+  auto wanted = want("a");
+  wanted.transport = "tls";
+  EXPECT_EQ(req(wanted)->cause(), "failed_precondition");
+  wanted.transport = "carrier pigeon";
+  EXPECT_EQ(req(wanted)->cause(), "invalid_argument");
+  expect_nothing_reserved();
+}
+
+// Protocol: require-encryption
+TEST_F(ManagerTest, PlainSessionsMayBeRefused) {
+  auto strict = options();
+  strict.transports = {"tcp", "tls"};
+  strict.require_encryption = true;
+  manager = std::make_unique<Manager>(time, data_server, store, strict, null_logger());
+  EXPECT_EQ(req(want("a"))->cause(), "failed_precondition");
+  auto wanted = want("a");
+  wanted.transport = "tls";
+  EXPECT_TRUE(req(wanted)->pending());
+  EXPECT_TRUE(release("a")->ok());
+  expect_nothing_reserved();
+}
+
 // Protocol: release-drain
 TEST_F(ManagerTest, AReleaseMayWaitForLiveConnections) {
   set_up("a");
