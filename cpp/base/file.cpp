@@ -45,6 +45,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t mos
   for (;;) {
     const ssize_t got = ::read(file.value, chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EISDIR)
+      return Error{Cause::invalid_argument, what + ": it is a folder"};
     if (got < 0) return errno_error(what, errno);
     if (got == 0) return content;
     content.append(chunk.data(), static_cast<std::size_t>(got));

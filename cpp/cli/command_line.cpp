@@ -79,6 +79,30 @@ void read_environment_once(CLI::App& app, const std::vector<std::string>& argume
 
 }  // namespace
 
+namespace {
+
+/// An empty value is a shell variable that was not set, more often than not.
+Status check_no_empty_value(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    const bool takes_value = option->get_type_size() != 0;
+    const bool of_old_scripts = option->check_lname("scope");
+    if (!takes_value || of_old_scripts || option->count() == 0) continue;
+    for (const std::string& value : option->results()) {
+      if (value.empty()) {
+        return Error{
+            Cause::invalid_argument,
+            option->get_name() + " was given an empty value; leave it out, or give it one"};
+      }
+    }
+  }
+  for (const CLI::App* command : app.get_subcommands()) {
+    if (auto status = check_no_empty_value(*command); !status) return status;
+  }
+  return {};
+}
+
+}  // namespace
+
 int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
         const Reporting& reporting) {
   Status status;
@@ -89,7 +113,8 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
     read_environment_once(app, arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(std::move(arguments));
-    status = body();
+    status = check_no_empty_value(app);
+    if (status) status = body();
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
     return 0;

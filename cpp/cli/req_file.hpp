@@ -16,6 +16,7 @@ struct ReqFile {
   std::optional<std::string> prod;
   std::optional<std::string> cons;
   std::optional<std::string> prod_app;
+  std::optional<std::string> transport;
   std::optional<int> num_conn;
   std::optional<long long> rate_mbps;
 };

@@ -214,6 +214,7 @@ Status run_req_file(RequestSettings& settings) {
   if (file->num_conn) settings.request.num_conn = *file->num_conn;
   if (file->rate_mbps) settings.rate = *file->rate_mbps;
   if (file->prod_app) settings.prod_app = *file->prod_app;
+  if (file->transport) settings.request.transport = *file->transport;
   return request_session(settings);
 }
 

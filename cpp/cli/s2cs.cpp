@@ -33,6 +33,7 @@ struct Settings {
   control::ControlServerOptions options;
   std::string port = "5000";
   std::string ports = "5100-5200";
+  std::string capacity = "0";
   std::string data_server;
   milliseconds drain{30'000};
   milliseconds orphan_grace{60'000};
@@ -69,8 +70,7 @@ void add_options(CLI::App& app, Settings& settings) {
   env(cli::add_duration(app, "--timeout", options.timeout,
                         "How long hello may take after req, and update after hello [180s]"),
       "TIMEOUT");
-  env(app.add_option("--capacity", options.capacity_mbps, "Mbit/s that can be leased; 0: unlimited")
-          ->check(CLI::NonNegativeNumber)
+  env(app.add_option("--capacity", settings.capacity, "Mbit/s that can be leased; 0: unlimited")
           ->capture_default_str(),
       "CAPACITY");
   env(cli::add_duration(app, "--max-session", options.max_session,
@@ -133,6 +133,10 @@ Status complete(Settings& settings) {
   const auto port = parse_number("--port", settings.port, 0, 65535);
   if (!port) return port.error();
   options.port = static_cast<std::uint16_t>(*port);
+  constexpr long long most_capacity = 1'000'000'000;  // a petabit a second
+  const auto capacity = parse_number("--capacity", settings.capacity, 0, most_capacity);
+  if (!capacity) return capacity.error();
+  options.capacity_mbps = static_cast<std::uint64_t>(*capacity);
   const auto range = parse_port_range(settings.ports);
   if (!range) return Error{Cause::invalid_argument, "--port-range: " + range.error().message};
   options.port_range = *range;

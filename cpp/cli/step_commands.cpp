@@ -35,7 +35,7 @@ void say(const std::string& line) {
 Result<std::vector<std::string>> addresses(const std::string& host, const std::string& ports) {
   std::vector<std::string> all;
   std::size_t begin = 0;
-  while (begin < ports.size()) {
+  while (!ports.empty() && begin <= ports.size()) {
     const auto end = std::min(ports.find(',', begin), ports.size());
     const auto port = parse_number("port", ports.substr(begin, end - begin), 1, 65535);
     if (!port) return Error{Cause::invalid_argument, "--receiver-ports: " + port.error().message};

@@ -17,6 +17,9 @@ using std::chrono::milliseconds;
 using Async = class Control::Stub::async;
 using LinkPtr = std::shared_ptr<ServerLink>;
 
+/// Nobody watches a terminal for longer.
+constexpr std::chrono::hours longest_drain{24};
+
 template <class Answer, class T, class Query, class Convert>
 ControlClient::Handle start(const LinkPtr& link,
                             void (Async::*method)(grpc::ClientContext*, const Query*, Answer*,
@@ -56,6 +59,27 @@ Result<std::vector<session::SessionView>> views_of(const SessionList& answer) {
   for (const Session& message : answer.sessions()) views.push_back(from_wire(message));
   return views;
 }
+
+/// Two calls, one after the other.
+class DrainCall final : public Call {
+ public:
+  void cancel() override {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    if (now) now->cancel();
+  }
+  template <class Next>
+  void go_on(Next next) {
+    const std::lock_guard lock(mutex_);
+    now = next();
+    if (cancelled_) now->cancel();
+  }
+  ControlClient::Handle now;
+
+ private:
+  std::mutex mutex_;
+  bool cancelled_ = false;
+};
 
 /// One open watch; owns itself until gRPC is done with it.
 class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Call {
@@ -179,12 +203,30 @@ ControlClient::Handle ControlClient::release(const std::string& uid, const std::
 }
 
 ControlClient::Handle ControlClient::drain(const std::string& uid, Callback<void> done) {
-  Release request;
-  request.set_uid(uid);
-  request.set_drain(true);
-  const std::function<Release()> same = [request] { return request; };
-  return start<Response>(link_, &Async::release, same, std::chrono::hours(24), Repeat::anywhere,
-                         std::move(done), [](const Response&) -> Status { return {}; });
+  auto call = std::make_shared<DrainCall>();
+  // Asked as a call, which is repeated as any other and notes who answers.
+  call->now = info(
+      [link = link_, call, uid, done = std::move(done)](const Result<ServerInfo>& answer) mutable {
+        const bool unknown_call = !answer && answer.error().cause != Cause::unavailable &&
+                                  answer.error().cause != Cause::cancelled &&
+                                  answer.error().cause != Cause::timeout;
+        if (!answer && !unknown_call) return done(answer.error());
+        if (!link->ours) {
+          return done(Error{Cause::failed_precondition,
+                            to_string(link->access.endpoint) +
+                                " cannot wait for live connections: it is a server of another "
+                                "version; a release without --drain cuts them"});
+        }
+        Release request;
+        request.set_uid(uid);
+        request.set_drain(true);
+        const std::function<Release()> same = [request] { return request; };
+        call->go_on([&] {
+          return start<Response>(link, &Async::release, same, longest_drain, Repeat::anywhere,
+                                 std::move(done), [](const Response&) -> Status { return {}; });
+        });
+      });
+  return call;
 }
 
 ControlClient::Handle ControlClient::info(Callback<ServerInfo> done) {

@@ -64,7 +64,11 @@ class ControlServer::Impl {
   }
 
   void stop(milliseconds drain) {
-    if (manager_) (void)wait_for<void>([&](auto done) { manager_->shut_down(drain, done); });
+    // A data server that hangs holds nobody up for longer.
+    if (manager_) {
+      (void)wait_for<void>([&](auto done) { manager_->shut_down(drain, done); },
+                           drain + milliseconds(5'000));
+    }
     if (server_) server_->stop(milliseconds(1'000));
     server_.reset();
     sockets_.clear();

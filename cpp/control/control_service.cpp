@@ -97,8 +97,11 @@ grpc::ServerUnaryReactor* ControlService::release(grpc::CallbackServerContext* c
   return serve(authorizer_, *context, "release", [&](UnaryCall* call) {
     call->greet();
     const auto how = request->drain() ? dataserver::Ending::drain : dataserver::Ending::cut;
-    manager_.release(request->uid(), request->claim(), how,
-                     [call](const Status& status) { call->finish(to_grpc(status)); });
+    const auto cancel = call->cancel();
+    const session::Ticket ticket =
+        manager_.release(request->uid(), request->claim(), how,
+                         [call](const Status& status) { call->finish(to_grpc(status)); });
+    cancel->set([this, ticket] { manager_.withdraw(ticket); });
   });
 }
 

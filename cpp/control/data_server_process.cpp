@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <fstream>
 #include <string_view>
 
 #include "base/file.hpp"
@@ -35,6 +36,18 @@ std::string find_executable(const std::filesystem::path& given) {
   return !error && std::filesystem::exists(beside, error) ? beside.string() : "s2ds";
 }
 
+/// With the last thing that it had to say.
+Error did_not_start(const char* how, const std::string& log_path) {
+  std::string last;
+  std::ifstream log(log_path);
+  for (std::string line; std::getline(log, line);) {
+    if (!line.empty()) last = line;
+  }
+  const auto quote = last.empty() ? std::string() : ": '" + last + "'";
+  return {Cause::unavailable,
+          std::string("the data server did not start") + how + quote + "; see " + log_path};
+}
+
 /// The line a data server prints when it serves, read from its stdout.
 Status wait_until_ready(int output, const std::string& log_path) {
   const auto deadline = steady_clock::now() + start_limit;
@@ -44,13 +57,11 @@ Status wait_until_ready(int output, const std::string& log_path) {
     pollfd entry{output, POLLIN, 0};
     const int ready = left <= 0 ? 0 : ::poll(&entry, 1, static_cast<int>(left));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0)
-      return Error{Cause::unavailable, "the data server did not start in time; see " + log_path};
+    if (ready <= 0) return did_not_start(" in time", log_path);
     std::array<char, 256> chunk{};
     const ssize_t got = ::read(output, chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0)
-      return Error{Cause::unavailable, "the data server did not start; see " + log_path};
+    if (got <= 0) return did_not_start("", log_path);
     text.append(chunk.data(), static_cast<std::size_t>(got));
   }
   if (!text.starts_with("s2ds ready on ")) {
@@ -108,6 +119,10 @@ Status DataServerProcess::launch() {
   let_go();
   const std::string executable = find_executable(launch_.executable);
   const std::string log_path = launch_.state_directory / "s2ds.log";
+  if (const net::Fd log(::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+      !log) {
+    return errno_error("cannot write the data server's log '" + log_path + "'", errno);
+  }
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("cannot make a pipe", errno);
   net::Fd output(ends[0]);
@@ -162,15 +177,15 @@ Status DataServerProcess::launch() {
   }
   process_ = std::move(*process);
   log_->info("data server started, pid {}", pid);
+  if (auto status = wait_until_ready(output.get(), log_path); !status) {
+    end();
+    return status;
+  }
+  // Not before: another one may hold the folder, and its record is not to be touched.
   if (const auto kept = write_private_file(record(), net::process_identity(pid)); !kept) {
     log_->warn(
-        "{}; a control server started after this one is killed would not end this data "
-        "server",
+        "{}; a control server started after this one is killed would not end this data server",
         kept.error().message);
-  }
-  if (auto status = wait_until_ready(output.get(), log_path); !status) {
-    stop();
-    return status;
   }
   return {};
 }
@@ -185,6 +200,12 @@ void DataServerProcess::adopt() {
 
 void DataServerProcess::stop() {
   if (!process_) return;
+  end();
+  std::error_code ignored;
+  std::filesystem::remove(record(), ignored);
+}
+
+void DataServerProcess::end() {
   process_.signal(SIGTERM);
   if (!process_.ends_within(stop_limit)) {
     log_->warn("the data server, pid {}, does not end; killing it", process_.pid());
@@ -192,8 +213,6 @@ void DataServerProcess::stop() {
     (void)process_.ends_within(stop_limit);
   }
   let_go();
-  std::error_code ignored;
-  std::filesystem::remove(record(), ignored);
 }
 
 void DataServerProcess::let_go() {

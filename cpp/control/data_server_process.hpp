@@ -40,6 +40,7 @@ class DataServerProcess {
   Status launch();
   /// Takes over what a control server before this one started and left behind.
   void adopt();
+  void end();
   void let_go();
   [[nodiscard]] std::filesystem::path record() const;
 

@@ -111,7 +111,7 @@ class RetryingCall final : public Call,
       link_->outage.over();
       return finish(std::move(error));
     }
-    if (attempt.heard && link_->scheduler.now() - attempt.started > retry_window) {
+    if (attempt.heard && link_->scheduler.now() - attempt.started > peace) {
       // It had waited in peace: this is another outage than the last.
       link_->outage.over();
       failing_since_ = {};
@@ -167,6 +167,7 @@ class RetryingCall final : public Call,
   static constexpr milliseconds first_backoff{20};
   static constexpr milliseconds longest_backoff{500};
   static constexpr milliseconds retry_window{5'000};
+  static constexpr milliseconds peace{1'000};
   Clock::time_point failing_since_{};
   milliseconds backoff_ = first_backoff;
   Scheduler::Timer timer_;

@@ -53,13 +53,14 @@ class Binder {
                        host + "'; use a loopback address, or --insecure-no-auth to serve anyone"};
     }
     if (wildcard && !serves_anyone_) {
+      const std::string loopback = host == "::" ? "::1" : "127.0.0.1";
       if (!std::exchange(said_loopback_, true)) {
         log_->warn(
-            "serving this machine only (127.0.0.1), not {}: there is no way to tell who calls; "
+            "serving this machine only ({}), not {}: there is no way to tell who calls; "
             "--insecure-no-auth serves anyone",
-            host.empty() ? "every address" : host);
+            loopback, host.empty() ? "every address" : host);
       }
-      return std::string(host == "::" ? "::1" : "127.0.0.1");
+      return loopback;
     }
     if (wildcard || net::is_local_address(host))
       return host.empty() ? std::string("0.0.0.0") : host;

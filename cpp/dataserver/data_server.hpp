@@ -29,8 +29,8 @@ struct ReserveRequest {
 
 /// What a session holds at the data server.
 struct Reservation {
-  /// Never given twice by one data server: tells a session from an earlier one of the same key,
-  /// of which events may still be under way.
+  /// Never given twice, by whatever data server: tells a session from an earlier one of the same
+  /// key, of which events may still be under way, and from one of another data server's.
   std::uint64_t id = 0;
   std::vector<std::uint16_t> ports;  ///< One a listener, in listener order.
 };

@@ -20,6 +20,13 @@ relay::Options with_ids(relay::Options options) {
   return options;
 }
 
+/// So that no two data servers give the same id to their reservations.
+std::uint64_t random_start() {
+  std::uint64_t start = 0;
+  for (const std::uint8_t byte : Secret::random(6).bytes()) start = start << 8U | byte;
+  return start << 15U;
+}
+
 Error ending() { return {Cause::unavailable, "the data server is ending"}; }
 
 Error no_session(const SessionKey& key) {
@@ -70,6 +77,7 @@ NativeDataServer::Sessions::Sessions(boost::asio::io_context& bookkeeping, net::
       tls_client_(std::make_shared<net::TlsContext>(net::TlsRole::client, suites_)),
       tls_server_(std::make_shared<net::TlsContext>(net::TlsRole::server, suites_)),
       log_(std::move(log)),
+      last_reservation_(random_start()),
       watchers_(bookkeeping, [this] { return describe_all(); }) {}
 
 void NativeDataServer::Sessions::info(const Callback<Info>& done) {

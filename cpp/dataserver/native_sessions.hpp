@@ -68,7 +68,7 @@ class NativeDataServer::Sessions {
   const Logger log_;
   PortPool ports_;
   std::map<SessionKey, Session> sessions_;
-  std::uint64_t last_reservation_ = 0;
+  std::uint64_t last_reservation_;
   Watchers watchers_;
   std::function<void()> shut_down_;
 };

@@ -60,6 +60,8 @@ class Machine {
   static Machine resumed(Phase phase) noexcept;
 
   [[nodiscard]] State state() const noexcept { return state_; }
+  /// It has been set up, and may be ending since.
+  [[nodiscard]] bool was_ready() const noexcept { return phase_ == Phase::ready; }
   [[nodiscard]] Phase phase() const noexcept { return phase_; }
 
   [[nodiscard]] Result<std::vector<Action>> apply(Input input);

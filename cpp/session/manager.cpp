@@ -30,7 +30,9 @@ Manager::~Manager() {
     for (auto& waiter : session->ready_waiters) waiter.done(gone);
     for (auto& waiter : session->updates) waiter.done(gone);
     for (auto& successor : std::exchange(session->successors, {})) successor.waiter.done(gone);
-    for (auto& waiter : session->release_waiters) waiter(gone);
+    for (auto& waiter : session->release_waiters) {
+      if (const auto done = std::exchange(waiter->done, nullptr)) done(gone);
+    }
   }
   for (auto& waiter : shut_down_waiters_) waiter(gone);
 }
@@ -142,7 +144,19 @@ void Manager::withdraw(Ticket ticket) {
 
 void Manager::on_withdraw(Ticket ticket) {
   const auto found = tickets_.find(ticket);
-  if (found == tickets_.end()) return;
+  if (found == tickets_.end()) {
+    std::shared_ptr<PendingRelease> release;
+    for (const auto& [key, session] : sessions_) {
+      auto& waiters = session->release_waiters;
+      const auto waiter = std::find_if(waiters.begin(), waiters.end(),
+                                       [&](const auto& w) { return w->ticket == ticket; });
+      if (waiter == waiters.end()) continue;
+      release = *waiter;
+      waiters.erase(waiter);
+    }
+    if (release) release->done(Error{Cause::cancelled, "the client does not wait any more"});
+    return;
+  }
   const SessionPtr session = find(found->second);
   tickets_.erase(found);
   if (!session) return;
@@ -209,17 +223,19 @@ void Manager::next_update(const SessionPtr& session) {
   }
 }
 
-void Manager::release(const std::string& uid, const std::string& claim, dataserver::Ending how,
-                      Callback<void> done) {
-  scheduler_.post(
-      [this, alive = std::weak_ptr(alive_), uid, claim, how, done = std::move(done)]() mutable {
-        if (alive.expired()) return done(shutting_down());
-        on_release(uid, claim, how, std::move(done));
-      });
+Ticket Manager::release(const std::string& uid, const std::string& claim, dataserver::Ending how,
+                        Callback<void> done) {
+  const Ticket ticket = next_ticket_++;
+  scheduler_.post([this, alive = std::weak_ptr(alive_), uid, claim, how, ticket,
+                   done = std::move(done)]() mutable {
+    if (alive.expired()) return done(shutting_down());
+    on_release(uid, claim, how, ticket, std::move(done));
+  });
+  return ticket;
 }
 
 void Manager::on_release(const std::string& uid, const std::string& claim, dataserver::Ending how,
-                         Callback<void> done) {
+                         Ticket ticket, Callback<void> done) {
   if (auto status = check_uid(uid); !status) return done(status.error());
   std::vector<SessionPtr> both;
   for (const Role role : {Role::producer, Role::consumer}) {
@@ -232,20 +248,26 @@ void Manager::on_release(const std::string& uid, const std::string& claim, datas
     return done(Error{Cause::not_found, "no session has the id " + uid});
   }
   // One answer when the last of them has ended.
-  auto left = std::make_shared<std::size_t>(both.size());
-  for (const SessionPtr& session : both) {
-    session->release_waiters.emplace_back([left, done](const Status& status) {
-      if (--*left == 0) done(status);
-    });
-  }
+  const auto pending =
+      std::make_shared<PendingRelease>(PendingRelease{ticket, both.size(), std::move(done)});
+  for (const SessionPtr& session : both) session->release_waiters.push_back(pending);
   const Error reason{Cause::cancelled, "the session was released"};
   for (const SessionPtr& session : both) {
-    for (auto& successor : std::exchange(session->successors, {})) {
+    // Requests of others, which wait for this one's end, are not what a claim names.
+    std::list<Successor> dropped;
+    for (auto successor = session->successors.begin(); successor != session->successors.end();) {
+      const auto next = std::next(successor);
+      if (claim.empty() || successor->request.claim == claim)
+        dropped.splice(dropped.end(), session->successors, successor);
+      successor = next;
+    }
+    for (Successor& successor : dropped) {
       tickets_.erase(successor.waiter.ticket);
       successor.waiter.done(reason);
     }
     if (session->machine.state() != State::releasing) {
       session->ending = how;
+      session->drain_is_users = how == dataserver::Ending::drain;
       expire(session, reason, Input::release);
     } else if (how == dataserver::Ending::cut) {
       cut_now(session);

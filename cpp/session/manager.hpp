@@ -34,7 +34,7 @@ struct ManagerOptions {
   std::chrono::milliseconds max_session{0};                      ///< After set-up; 0: none.
   std::chrono::milliseconds restore_window{5'000};  ///< For a lost data server to come back.
   std::chrono::milliseconds counters_period{250};
-  /// A release that waits for live connections does so this long under the next control server.
+  /// A shut-down that waited for live connections does so this long under the next control server.
   std::chrono::milliseconds resumed_drain{30'000};
   std::chrono::milliseconds tidy_after{1'000};  ///< For the store to wipe what it has forgotten.
   /// The calendar, for what the store keeps; may be set while it runs, in either direction.
@@ -67,15 +67,16 @@ class Manager {
 
   /// Answers when the session's hello has come, or with why it ended before.
   Ticket request(Request request, Callback<RequestAnswer> done);
-  /// The caller of `request` is gone: its callback is called with `cancelled`.
+  /// The caller of `request` or `release` is gone: its callback is called with `cancelled`.
   void withdraw(Ticket ticket);
   void hello(Hello hello, Callback<HelloAnswer> done);
   void update(UpdateTargets update, Callback<UpdateAnswer> done);
   /// Ends both roles of an id; with a `claim` only what the request that made it ended up with, so
   /// that a client which gives up cannot end somebody else's session of the same id. Answers when
   /// they are gone: with `drain` after their last live connection, unless another release cuts it.
-  void release(const std::string& uid, const std::string& claim, dataserver::Ending how,
-               Callback<void> done);
+  /// `withdraw` makes nobody wait any more; the session ends all the same.
+  Ticket release(const std::string& uid, const std::string& claim, dataserver::Ending how,
+                 Callback<void> done);
 
   /// The sessions of these ids; unknown ids are left out.
   void list(std::vector<std::string> uids, Callback<std::vector<SessionView>> done);
@@ -114,7 +115,7 @@ class Manager {
   void on_update(UpdateTargets update, Callback<UpdateAnswer> done);
   void next_update(const SessionPtr& session);
   void on_release(const std::string& uid, const std::string& claim, dataserver::Ending how,
-                  Callback<void> done);
+                  Ticket ticket, Callback<void> done);
   void drain_over();
   void finish_shut_down();
   [[nodiscard]] SessionPtr find(const SessionKey& key) const;
@@ -151,6 +152,7 @@ class Manager {
   void cut_now(const SessionPtr& session);
   void become_ready(const SessionPtr& session);
   void start_lifetime(const SessionPtr& session);
+  void limit_lifetime(const SessionPtr& session);
   void check_idle(const SessionPtr& session);
   void end(const SessionPtr& session);
   void notify(const SessionPtr& session, SessionEvent::Kind kind);
@@ -168,6 +170,12 @@ class Manager {
   void on_data_server_lost(const std::string& detail);
   void try_revive();
   void restore(const SessionPtr& session);
+  void restore_all();
+  /// Ends what a data server that was silent still has, and nobody here any more; then restores the
+  /// others.
+  void settle(const std::vector<dataserver::SessionStatus>& there);
+  /// Counts what another data server will not.
+  static void keep_counters(Session& session);
   void when_attached(std::function<void()> work);
   /// Whether the data server of `generation`, whose call ended with `status`, is gone and another
   /// one may take its place. The news of its loss may come after the failure of its calls.

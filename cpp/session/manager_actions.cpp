@@ -9,8 +9,9 @@ namespace scistream::session {
 
 namespace {
 
-/// Attempts to release at a data server that does not answer, 0.5 s apart at first.
-constexpr int release_attempts = 5;
+/// Between attempts to release at a data server that does not answer.
+constexpr std::chrono::milliseconds release_again{500};
+constexpr std::chrono::milliseconds release_again_at_most{5'000};
 
 }  // namespace
 
@@ -205,6 +206,15 @@ void Manager::become_ready(const SessionPtr& session) {
 }
 
 void Manager::start_lifetime(const SessionPtr& session) {
+  limit_lifetime(session);
+  if (options_.idle_limit.count() > 0) {
+    session->idle_timer =
+        scheduler_.after(options_.idle_limit, [this, session] { check_idle(session); });
+  }
+}
+
+/// Holds while live connections are waited for as well.
+void Manager::limit_lifetime(const SessionPtr& session) {
   auto lifetime = session->request.lifetime;
   if (options_.max_session.count() > 0 &&
       (lifetime.count() == 0 || lifetime > options_.max_session)) {
@@ -216,12 +226,9 @@ void Manager::start_lifetime(const SessionPtr& session) {
     // A calendar that was set makes it neither longer nor negative.
     const auto left = std::clamp(lifetime - gone, std::chrono::milliseconds(0), lifetime);
     session->lifetime_timer = scheduler_.after(left, [this, session] {
+      if (session->machine.state() == State::releasing) return cut_now(session);
       expire(session, {Cause::timeout, "the session's lifetime is over"});
     });
-  }
-  if (options_.idle_limit.count() > 0) {
-    session->idle_timer =
-        scheduler_.after(options_.idle_limit, [this, session] { check_idle(session); });
   }
 }
 
@@ -248,7 +255,9 @@ void Manager::check_idle(const SessionPtr& session) {
 
 void Manager::release_listeners(const SessionPtr& session) {
   log_->info("session {}: ending: {}", to_string(session->request.key), session->reason.message);
+  const bool was_ready = session->machine.was_ready();
   session->cancel_timers();
+  if (was_ready && session->ending == dataserver::Ending::drain) limit_lifetime(session);
   // First, so that nobody brings back what is half released.
   const bool was_reserved = session->kept && !session->ports.empty();
   if (const Status kept = was_reserved ? keep(session, Phase::ended) : Status(); !kept) {
@@ -279,17 +288,17 @@ void Manager::call_release(const SessionPtr& session, int attempt) {
         scheduler.post([this, alive, session, attempt, generation, status = std::move(status)] {
           if (alive.expired() || session->machine.state() != State::releasing) return;
           const bool same_data_server = attached_ && generation == data_server_generation_;
-          if (status || !same_data_server || attempt + 1 >= release_attempts) {
-            // A data server that is gone holds nothing any more.
-            if (!status && same_data_server) {
-              log_->error("session {}: the data server does not release it: {}",
-                          to_string(session->request.key), status.error().message);
-            }
+          // One that is gone holds nothing any more, or is told when it is back.
+          if (status || !same_data_server) {
             (void)apply(session, Input::released);
             return;
           }
+          if (attempt == 0) {
+            log_->error("session {}: the data server does not release it: {}; trying again",
+                        to_string(session->request.key), status.error().message);
+          }
           session->phase_timer =
-              scheduler_.after(std::chrono::milliseconds(500) * (attempt + 1),
+              scheduler_.after(std::min(release_again * (attempt + 1), release_again_at_most),
                                [this, session, attempt] { call_release(session, attempt + 1); });
         });
       });
@@ -303,7 +312,9 @@ void Manager::end(const SessionPtr& session) {
   notify(session, SessionEvent::Kind::gone);
   sessions_.erase(key);
   session->targets.reset();
-  for (auto& waiter : std::exchange(session->release_waiters, {})) waiter({});
+  for (auto& waiter : std::exchange(session->release_waiters, {})) {
+    if (--waiter->left == 0) waiter->done({});
+  }
   for (Successor& successor : std::exchange(session->successors, {})) {
     tickets_.erase(successor.waiter.ticket);
     on_request(std::move(successor.request), std::move(successor.waiter));

@@ -44,12 +44,6 @@ void Manager::on_data_server_lost(const std::string& detail) {
   if (!attached_) return;
   attached_ = false;
   lost_since_ = scheduler_.now();
-  for (const auto& [key, session] : sessions_) {
-    // Connections in it were reset.
-    session->counters.errors += session->counters.connections_active;
-    session->counters.connections_active = 0;
-    session->counters_before = session->counters;
-  }
   log_->error("the data server is gone: {}; {} sessions", detail, sessions_.size());
   try_revive();
 }
@@ -72,9 +66,16 @@ void Manager::try_revive() {
         data_server_ = *again;
         attach();
         log_->info("the data server is back; restoring {} sessions", sessions_.size());
-        const auto sessions = sessions_;
-        for (const auto& [key, session] : sessions) restore(session);
-        for (auto& work : std::exchange(when_attached_, {})) work();
+        // It may have been silent only, and know nothing of what ended here meanwhile.
+        data_server_->status(
+            std::nullopt,
+            [this, &scheduler = scheduler_, alive, generation = data_server_generation_](
+                Result<std::vector<dataserver::SessionStatus>> there) {
+              scheduler.post([this, alive, generation, there = std::move(there)] {
+                if (alive.expired() || !attached_ || generation != data_server_generation_) return;
+                settle(there ? *there : std::vector<dataserver::SessionStatus>{});
+              });
+            });
         return;
       }
       if (scheduler_.now() - lost_since_ >= options_.restore_window) give_up(again.error().message);
@@ -82,6 +83,40 @@ void Manager::try_revive() {
       revive_timer_ = scheduler_.after(std::chrono::milliseconds(200), [this] { try_revive(); });
     });
   });
+}
+
+void Manager::settle(const std::vector<dataserver::SessionStatus>& there) {
+  const auto left = std::make_shared<std::size_t>(1);
+  const auto done = [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),
+                     generation = data_server_generation_, left] {
+    scheduler.post([this, alive, generation, left] {
+      if (alive.expired() || --*left > 0) return;
+      if (attached_ && generation == data_server_generation_) restore_all();
+    });
+  };
+  for (const auto& status : there) {
+    const SessionPtr session = find(status.session);
+    if (session && (session->ports.empty() || session->reservation == status.reservation)) continue;
+    log_->warn("session {}: the data server still has it, and it has ended: ending it there",
+               to_string(status.session));
+    ++*left;
+    data_server_->release(status.session, dataserver::Ending::cut,
+                          [done](const Status&) { done(); });
+  }
+  done();
+}
+
+void Manager::restore_all() {
+  const auto sessions = sessions_;
+  for (const auto& [key, session] : sessions) restore(session);
+  for (auto& work : std::exchange(when_attached_, {})) work();
+}
+
+void Manager::keep_counters(Session& session) {
+  // Connections in it were reset.
+  session.counters.errors += session.counters.connections_active;
+  session.counters.connections_active = 0;
+  session.counters_before = session.counters;
 }
 
 void Manager::restore(const SessionPtr& session) {
@@ -124,6 +159,8 @@ void Manager::restore(const SessionPtr& session) {
     if (!reservation) return finish(reservation.error());
     scheduler.post([this, alive, session, finish, id = reservation->id] {
       if (alive.expired()) return;
+      // Another one than before: a new data server, whose counters begin at nothing.
+      if (id != session->reservation) keep_counters(*session);
       session->reservation = id;
       if (!session->targets) return finish({});
       data_server_->update(update_request(*session), finish);

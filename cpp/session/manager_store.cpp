@@ -23,6 +23,7 @@ StoredSession Manager::record(const Session& session, Phase phase) const {
   stored.request = session.request;
   stored.phase = phase;
   stored.draining = session.ending == dataserver::Ending::drain;
+  stored.drain_is_users = session.drain_is_users;
   stored.rate_is_leased = session.rate_is_leased;
   stored.reservation = session.reservation;
   stored.counters_before = session.counters_before;
@@ -95,14 +96,17 @@ void Manager::resume_session(StoredSession stored) {
   session->nonces = std::move(stored.nonces);
   session->ready_since = stored.ready_since;
   if (stored.draining) session->ending = dataserver::Ending::drain;
+  session->drain_is_users = stored.drain_is_users;
   const auto mbps =
       session->rate_is_leased ? static_cast<std::uint64_t>(session->request.rate_mbps) : 0;
   leases_.resume(key, session->request.num_conn, mbps);
   sessions_[key] = session;
   if (ended) {
     expire(session, {Cause::unavailable, "its release goes on"});
-    session->lifetime_timer =
-        scheduler_.after(options_.resumed_drain, [this, session] { cut_now(session); });
+    if (!session->drain_is_users) {
+      session->lifetime_timer =
+          scheduler_.after(options_.resumed_drain, [this, session] { cut_now(session); });
+    }
     return;
   }
   log_->info("session {}: found again, {}", to_string(key), to_string(stored.phase));

@@ -28,6 +28,13 @@ struct HelloWaiter {
   Callback<HelloAnswer> done;
 };
 
+/// One waiting `release`, of one or both roles of an id.
+struct PendingRelease {
+  Ticket ticket = 0;
+  std::size_t left = 0;  ///< Roles that have not ended yet.
+  Callback<void> done;
+};
+
 struct UpdateWaiter {
   UpdateTargets update;
   Callback<UpdateAnswer> done;
@@ -69,7 +76,7 @@ struct Session {
   std::deque<HelloWaiter> early_hellos;  ///< Came while the listeners are being reserved.
   std::vector<HelloWaiter> ready_waiters;
   std::deque<UpdateWaiter> updates;  ///< The first one is being set, the others follow.
-  std::vector<Callback<void>> release_waiters;
+  std::vector<std::shared_ptr<PendingRelease>> release_waiters;
   std::list<Successor> successors;
   std::set<std::string> nonces;  ///< Of accepted hellos.
 
@@ -77,7 +84,8 @@ struct Session {
   bool restoring = false;          ///< Being given back to a data server that was restarted.
   bool release_when_idle = false;  ///< Release as soon as that call has come back.
   dataserver::Ending ending = dataserver::Ending::cut;
-  Error reason;  ///< Why it ends.
+  bool drain_is_users = false;  ///< It drains because its user wants to, however long that takes.
+  Error reason;                 ///< Why it ends.
 
   Scheduler::Timer phase_timer;   ///< For hello, then for the first update.
   Scheduler::Timer client_timer;  ///< After the last waiting `req` was cut.

@@ -17,8 +17,9 @@ namespace scistream::session {
 /// data key are in it: whoever keeps it, keeps it as private as these.
 struct StoredSession {
   Request request;
-  Phase phase = Phase::hello;  ///< hello, update, ready, or ended: its release has begun.
-  bool draining = false;       ///< Its release waits for live connections.
+  Phase phase = Phase::hello;   ///< hello, update, ready, or ended: its release has begun.
+  bool draining = false;        ///< Its release waits for live connections.
+  bool drain_is_users = false;  ///< Because its user wants to.
   bool rate_is_leased = false;
   std::uint64_t reservation = 0;         ///< The data server's id for it.
   dataserver::Counters counters_before;  ///< Of data servers that have died.

@@ -95,6 +95,7 @@ std::string to_json(const StoredSession& session) {
                 {"caller_host", request.caller_host},
                 {"phase", to_string(session.phase)},
                 {"draining", session.draining},
+                {"drain_is_users", session.drain_is_users},
                 {"rate_is_leased", session.rate_is_leased},
                 {"reservation", session.reservation},
                 {"counters_before", to_numbers(session.counters_before)},
@@ -141,9 +142,11 @@ Result<StoredSession> stored_session(std::string_view text) {
     if (const auto valid = validate(request); !valid) return bad(valid.error().message);
     session.phase = phase(document.at("phase").get<std::string>());
     session.draining = document.at("draining").get<bool>();
+    session.drain_is_users = document.value("drain_is_users", false);
     session.rate_is_leased = document.at("rate_is_leased").get<bool>();
     session.reservation = whole<std::uint64_t>(document.at("reservation"));
-    session.counters_before = counters(all_whole<std::uint64_t>(document.at("counters_before")));
+    if (document.contains("counters_before"))
+      session.counters_before = counters(all_whole<std::uint64_t>(document.at("counters_before")));
     session.ports = all_whole<std::uint16_t>(document.at("ports"));
     if (session.ports.size() != static_cast<std::size_t>(request.num_conn))
       return bad("it has " + std::to_string(session.ports.size()) + " ports for " +

@@ -14,8 +14,6 @@
 namespace scistream::session {
 namespace {
 
-// Protocol: req-open-until-hello, req-answers-listeners, req-answers-all-addresses
-// Protocol: hello-answers-listeners
 // Protocol: transport-requested, data-key-size
 TEST_F(ManagerTest, AnUpdateBringsWhatWasRequestedAndAKeyThatFits) {
   auto encrypting = options();
@@ -89,6 +87,78 @@ TEST_F(ManagerTest, AReleaseMayWaitForLiveConnections) {
   expect_nothing_reserved();
 }
 
+// Protocol: release-drain, lifetime-max-session
+TEST_F(ManagerTest, ALifetimeEndsASessionThatWaitsForLiveConnectionsAsWell) {
+  auto limited = options();
+  limited.max_session = seconds(60);
+  manager = std::make_unique<Manager>(time, data_server, store, limited, null_logger());
+  set_up("a");
+  data_server->answer_at_once = false;
+  const auto drained = release("a", "", dataserver::Ending::drain);
+  time.advance(seconds(59));
+  ASSERT_EQ(data_server->waiting.size(), 1U);
+  time.advance(seconds(2));
+  ASSERT_EQ(data_server->waiting.size(), 2U);
+  data_server->answer_one(1);
+  time.run();
+  EXPECT_EQ(data_server->log.back(), "cut a/PROD");
+  EXPECT_TRUE(drained->ok());
+}
+
+// Protocol: release-drain
+TEST_F(ManagerTest, WhoDoesNotWaitForADrainAnyMoreIsForgotten) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  auto slot = std::make_shared<Slot<void>>();
+  const Ticket ticket =
+      manager->release("a", "", dataserver::Ending::drain,
+                       [slot](const Status& status) { slot->callback()(status); });
+  time.run();
+  manager->withdraw(ticket);
+  time.run();
+  EXPECT_EQ(slot->cause(), "cancelled");
+  data_server->answer_one();
+  time.run();
+  EXPECT_EQ(slot->calls, 1);
+  data_server->answer_at_once = true;
+  expect_nothing_reserved();
+}
+
+// Protocol: claim
+TEST_F(ManagerTest, AReleaseWithAClaimLeavesTheRequestsOfOthersWaiting) {
+  auto mine = want("a", Role::producer, 2);
+  mine.claim = "mine";
+  const auto first = req(mine);
+  auto theirs = want("a", Role::producer, 3);
+  theirs.claim = "theirs";
+  const auto second = req(theirs);
+  EXPECT_TRUE(second->pending()) << "it waits for the verdict";
+  EXPECT_TRUE(release("a", "mine")->ok());
+  EXPECT_EQ(first->cause(), "cancelled");
+  EXPECT_TRUE(second->pending()) << "and has the id now";
+  EXPECT_TRUE(hello(greet("a"))->ok());
+  ASSERT_TRUE(second->ok());
+  EXPECT_EQ((*second->result)->listeners.size(), 3U);
+  EXPECT_TRUE(release("a", "theirs")->ok());
+  expect_nothing_reserved();
+}
+
+TEST_F(ManagerTest, AReleaseGoesOnUntilTheDataServerHasHeardOfIt) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  const auto released = release("a");
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    ASSERT_TRUE(data_server->answer_one(0, Error{Cause::timeout, "no answer"}));
+    time.advance(seconds(5));
+    EXPECT_EQ(list({"a"}).front().state, State::releasing);
+  }
+  data_server->answer_at_once = true;
+  data_server->answer_one();
+  time.run();
+  EXPECT_TRUE(released->ok());
+  expect_nothing_reserved();
+}
+
 // Protocol: release-drain-cut
 TEST_F(ManagerTest, AnotherReleaseCutsOneThatWaits) {
   set_up("a");
@@ -106,6 +176,8 @@ TEST_F(ManagerTest, AnotherReleaseCutsOneThatWaits) {
   expect_nothing_reserved();
 }
 
+// Protocol: req-open-until-hello, req-answers-listeners, req-answers-all-addresses
+// Protocol: hello-answers-listeners
 TEST_F(ManagerTest, RequestAnswersWhenHelloHasCome) {
   const auto requested = req(want("a"));
   EXPECT_TRUE(requested->pending());

@@ -39,6 +39,44 @@ TEST_F(ManagerTest, AReadySessionIsFoundAgainAsItWas) {
   expect_nothing_reserved();
 }
 
+// Protocol: release-drain
+TEST_F(ManagerTest, AUsersDrainGoesOnUnderTheNextControlServerForAsLongAsItTakes) {
+  set_up("a");
+  data_server->answer_at_once = false;
+  (void)release("a", "", dataserver::Ending::drain);
+  data_server->waiting.clear();  // killed while it waits
+  restart();
+  time.advance(std::chrono::hours(10));
+  ASSERT_EQ(data_server->waiting.size(), 1U) << "nobody cuts it";
+  data_server->answer_one();
+  time.run();
+  EXPECT_EQ(data_server->log.back(), "drain a/PROD");
+  EXPECT_TRUE(list({"a"}).empty());
+}
+
+// Protocol: data-server-silent
+TEST_F(ManagerTest, WhatEndedWhileTheDataServerWasSilentIsEndedThereWhenItIsBack) {
+  manager = std::make_unique<Manager>(
+      time, data_server, store, options(), null_logger(),
+      [this](auto done) { done(std::shared_ptr<dataserver::DataServer>(data_server)); });
+  set_up("a");
+  set_up("b");
+  data_server->counters.bytes_to_consumer = 1000;
+  EXPECT_EQ(list({"b"}).front().counters.bytes_to_consumer, 1000U);
+  data_server->answer_at_once = false;
+  const auto released = release("a");
+  dataserver::Event lost;
+  lost.kind = dataserver::Event::Kind::lost;
+  data_server->observe(lost);  // it keeps what it has
+  data_server->answer_one(0, Error{Cause::unavailable, "watchdog"});
+  data_server->answer_at_once = true;
+  time.run();
+  EXPECT_TRUE(released->ok());
+  EXPECT_FALSE(data_server->held.contains({"a", Role::producer})) << "its listeners are gone";
+  EXPECT_TRUE(data_server->held.contains({"b", Role::producer}));
+  EXPECT_EQ(list({"b"}).front().counters.bytes_to_consumer, 1000U) << "and not counted twice";
+}
+
 // Protocol: data-server-counters
 TEST_F(ManagerTest, WhatADeadDataServerCountedIsAddedTo) {
   manager = std::make_unique<Manager>(

@@ -39,6 +39,12 @@ class ScriptedDataServer final : public dataserver::DataServer {
     answer([this, request, done = std::move(done)](const std::optional<Error>& error) {
       log.push_back("reserve " + to_string(request.session));
       if (error) return done(*error);
+      if (held.contains(request.session)) {
+        const auto& present = held[request.session];
+        if (present.size() != static_cast<std::size_t>(request.num_conn))
+          return done(Error{Cause::already_exists, "another number of listeners"});
+        return done(dataserver::Reservation{reservations[request.session], present});
+      }
       std::vector<std::uint16_t> ports = request.exact_ports;
       for (std::uint16_t port = request.ports.first;
            ports.size() < static_cast<std::size_t>(request.num_conn) && port <= request.ports.last;
