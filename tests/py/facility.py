@@ -298,10 +298,14 @@ class Facility:
         self.port = 0
         self.command = self._start()
 
-    def _start(self) -> Command:
-        command = Command(
+    def try_start(self) -> Command:
+        """A control server that may fail to start."""
+        return Command(
             BIN / "s2cs", *self.flags, "--port", self.port, cwd=self.folder, env=self.env
         )
+
+    def _start(self) -> Command:
+        command = self.try_start()
         try:
             ready = command.line(r"^s2cs ready on (\S+):(\d+)$")
         except BaseException:

@@ -143,6 +143,7 @@ TEST_F(ManagerTest, AReleaseWithAClaimLeavesTheRequestsOfOthersWaiting) {
   expect_nothing_reserved();
 }
 
+// Protocol: release-repeated-inside
 TEST_F(ManagerTest, AReleaseGoesOnUntilTheDataServerHasHeardOfIt) {
   set_up("a");
   data_server->answer_at_once = false;
