@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import peers
 import places
 from places import Pair, Place
 from stage import Failed, Stage
@@ -120,7 +121,7 @@ def throughput(stage: Stage, effort: Effort, ways: list[Place], yardstick: str) 
                     "way": way.name,
                     "gb_per_s": round(statistics.median(speed[way.name]), 3),
                     "cpu_s_per_gb": round(statistics.median(cpu[way.name]), 3),
-                    f"ratio_to_{yardstick.lower()}": round(statistics.median(ratios), 3),
+                    f"ratio_to_{yardstick.split()[0].lower()}": round(statistics.median(ratios), 3),
                 }
             )
     return rows
@@ -137,8 +138,25 @@ def single_relays(stage: Stage, folder: Path) -> list[Place]:
 def plain(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
     """Throughput of one relay."""
     ways = single_relays(stage, folder)
-    peer = "HAProxy" if any(way.name == "HAProxy" for way in ways) else "direct"
-    return throughput(stage, effort, ways, peer)
+    return throughput(stage, effort, ways, yardstick_of(ways, "HAProxy"))
+
+
+def encrypted_ways(stage: Stage, folder: Path) -> list[Place]:
+    """Two relays with an encrypted leg between them: ours, and those of peers."""
+    target = places.sink(stage)
+    ways = [*peers.encrypted_chains(stage, target, folder), peers.our_chain(stage, target, folder)]
+    return [Place("direct", target), *ways]
+
+
+def yardstick_of(ways: list[Place], wanted: str) -> str:
+    """The peer to compare with, or the direct connection where it is not installed."""
+    return wanted if any(way.name == wanted for way in ways) else "direct"
+
+
+def encrypted(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
+    """Throughput of two relays with TLS between them."""
+    ways = encrypted_ways(stage, folder)
+    return throughput(stage, effort, ways, yardstick_of(ways, "HAProxy TLS 1.3"))
 
 
 def latency(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
@@ -190,6 +208,7 @@ def load(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
 MEASUREMENTS = {
     "setup": setup,
     "plain": plain,
+    "encrypted": encrypted,
     "latency": latency,
     "session": session,
     "load": load,

@@ -58,6 +58,13 @@ class Place:
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def free_port() -> int:
+    """A port for a program that cannot take any free one itself."""
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def drive(stage: Stage, *arguments: str) -> dict[str, Any]:
     """Runs the load generator; its result."""
     words = [str(LOAD), *arguments]

@@ -25,7 +25,7 @@ struct Options {
   /// and need privileges.
   std::size_t pipe_bytes = 1U << 20U;
   /// Bytes one direction forwards before the other connections of its thread get their turn.
-  std::size_t turn_bytes = 4U << 20U;
+  std::size_t turn_bytes = 512U << 10U;
   /// Where connection ids come from; several relays that share it never give the same one twice.
   /// The relay makes its own if this is empty.
   std::shared_ptr<std::atomic<std::uint64_t>> ids;

@@ -14,8 +14,10 @@ ssize_t PipeTransit::fill(int source) noexcept {
   assert(empty());
   if (!pipe_) pipe_ = pool_.acquire(capacity_);
   if (!pipe_) return fill_by_copy(source);
-  const ssize_t taken = ::splice(source, nullptr, pipe_->in.get(), nullptr, pipe_->capacity,
-                                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  // What several directions have in their pipes has to fit the cache.
+  const std::size_t batch = pool_.in_use() > 1 ? pipe_->capacity / 2 : pipe_->capacity;
+  const ssize_t taken =
+      ::splice(source, nullptr, pipe_->in.get(), nullptr, batch, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (taken > 0) {
     size_ = static_cast<std::size_t>(taken);
     in_buffer_ = false;
@@ -61,7 +63,10 @@ void PipeTransit::rest() noexcept {
 
 void PipeTransit::discard() noexcept {
   // A pipe with bytes in it is closed, not given back: they belong to a dead connection.
-  if (!empty()) pipe_.reset();
+  if (!empty() && pipe_) {
+    pipe_.reset();
+    pool_.lost();
+  }
   size_ = 0;
   rest();
 }

@@ -15,16 +15,17 @@ constexpr ssize_t worth_another_read = 64 << 10;
 
 }  // namespace
 
-Pump::Pump(Socket& source, Socket& destination, Direction direction,
-           std::unique_ptr<Transit> transit, const Options& options, Traffic& connection,
-           Traffic& relay)
+Pump::Pump(boost::asio::io_context& context, Socket& source, Socket& destination,
+           Direction direction, std::unique_ptr<Transit> transit, const Options& options,
+           Traffic& connection, Traffic& relay)
     : source_(source),
       destination_(destination),
       direction_(direction),
       turn_bytes_(options.turn_bytes),
       connection_(connection),
       relay_(relay),
-      transit_(std::move(transit)) {}
+      transit_(std::move(transit)),
+      batching_(context, transit_->batch()) {}
 
 void Pump::start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done) {
   owner_ = std::move(owner);
@@ -35,12 +36,16 @@ void Pump::start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done) {
 
 void Pump::stop() noexcept {
   running_ = false;
+  batching_.stop();
   transit_->discard();
 }
 
 void Pump::wait_source() {
+  batching_.begin_wait(source_.native_handle());
   source_.async_wait(Socket::wait_read, [this, keep = owner_.lock()](error_code ec) {
-    if (!ec && running_) turn(true);
+    if (ec || !running_) return;
+    batching_.end_wait();
+    turn(true);
   });
 }
 
@@ -96,6 +101,7 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
     if (taken < 0 && errno == EINTR) continue;
     if (taken < 0 && errno != EAGAIN) return PumpEnd::source_failed;
     source_ready = false;
+    batching_.came(static_cast<std::size_t>(taken));
     source_empty = taken < worth_another_read && !transit_->has_more();
   }
   transit_->rest();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "relay/batching.hpp"
 #include "relay/counters.hpp"
 #include "relay/options.hpp"
 #include "relay/transit.hpp"
@@ -29,8 +30,9 @@ class Pump {
  public:
   using Socket = boost::asio::ip::tcp::socket;
 
-  Pump(Socket& source, Socket& destination, Direction direction, std::unique_ptr<Transit> transit,
-       const Options& options, Traffic& connection, Traffic& relay);
+  Pump(boost::asio::io_context& context, Socket& source, Socket& destination, Direction direction,
+       std::unique_ptr<Transit> transit, const Options& options, Traffic& connection,
+       Traffic& relay);
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;
 
@@ -55,6 +57,7 @@ class Pump {
   Traffic& connection_;
   Traffic& relay_;
   const std::unique_ptr<Transit> transit_;
+  Batching batching_;
   std::weak_ptr<void> owner_;
   std::function<void(PumpEnd)> done_;
   bool running_ = false;

@@ -83,8 +83,10 @@ void SocketLink::carry(tcp::socket& near) {
   const bool accepted = far_side_ == Side::accepted;
   const auto outwards = accepted ? Direction::to_client : Direction::to_target;
   const auto inwards = accepted ? Direction::to_target : Direction::to_client;
-  out_.emplace(near, far_, outwards, outbound(), setup_.options, setup_.connection, setup_.relay);
-  in_.emplace(far_, near, inwards, inbound(), setup_.options, setup_.connection, setup_.relay);
+  out_.emplace(setup_.context, near, far_, outwards, outbound(), setup_.options, setup_.connection,
+               setup_.relay);
+  in_.emplace(setup_.context, far_, near, inwards, inbound(), setup_.options, setup_.connection,
+              setup_.relay);
   out_->start(owner_, [this, outwards](PumpEnd how) { ended(outwards, how); });
   in_->start(owner_, [this, inwards](PumpEnd how) { ended(inwards, how); });
 }

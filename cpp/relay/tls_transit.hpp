@@ -26,6 +26,7 @@ class SealingTransit final : public Transit {
   SealingTransit& operator=(const SealingTransit&) = delete;
 
   [[nodiscard]] bool empty() const noexcept override { return size_ == 0; }
+  [[nodiscard]] std::size_t batch() const noexcept override { return 256U << 10U; }
   ssize_t fill(int source) override;
   void finish() override;
   ssize_t drain(int destination) noexcept override;
@@ -56,6 +57,7 @@ class OpeningTransit final : public Transit {
   OpeningTransit& operator=(const OpeningTransit&) = delete;
 
   [[nodiscard]] bool empty() const noexcept override { return piece_ == pieces_.size(); }
+  [[nodiscard]] std::size_t batch() const noexcept override { return 256U << 10U; }
   ssize_t fill(int source) override;
   [[nodiscard]] bool has_more() const noexcept override { return closed_; }
   ssize_t drain(int destination) noexcept override;

@@ -17,6 +17,9 @@ class Transit {
 
   [[nodiscard]] virtual bool empty() const noexcept = 0;
 
+  /// Bytes worth waiting for where many come; 0 where it makes no difference.
+  [[nodiscard]] virtual std::size_t batch() const noexcept { return 0; }
+
   /// Takes what the socket has, up to a batch: bytes taken from it, 0 at the end of the stream, or
   /// -1 and errno. Only when empty(); may leave it empty, when what came is not a whole.
   virtual ssize_t fill(int source) = 0;

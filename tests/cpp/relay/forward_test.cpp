@@ -246,6 +246,23 @@ TEST_P(Forward, ManySmallSegmentsArriveInOrder) {
   EXPECT_TRUE(received.bytes == sent);
 }
 
+TEST_P(Forward, TheEndOfABurstIsNotHeldBack) {
+  // Bulk is read in batches; what is too little for one has to come out all the same, with nothing
+  // behind it.
+  const Target target;
+  const auto relay = forward_to({target.endpoint()});
+  Stream stream = stream_through(*relay, target);
+  for (std::size_t burst = 1; burst <= 12; ++burst) {
+    const std::string sent = pattern((3U << 20U) + burst * 7919, burst);
+    std::thread sender([&] { send_all(stream.client.get(), sent); });
+    const Received received = receive(stream.target.get(), sent.size());
+    sender.join();
+    ASSERT_TRUE(received.bytes == sent) << burst;
+    send_all(stream.target.get(), "thanks");
+    ASSERT_EQ(receive(stream.client.get(), 6).bytes, "thanks");
+  }
+}
+
 TEST_P(Forward, UrgentDataStaysInTheStream) {
   const Target target;
   const auto relay = forward_to({target.endpoint()});
