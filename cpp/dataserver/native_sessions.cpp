@@ -23,7 +23,8 @@ relay::Options with_ids(relay::Options options) {
 /// So that no two data servers give the same id to their reservations.
 std::uint64_t random_start() {
   std::uint64_t start = 0;
-  for (const std::uint8_t byte : Secret::random(6).bytes()) start = start << 8U | byte;
+  const Secret random = Secret::random(6);
+  for (const std::uint8_t byte : random.bytes()) start = start << 8U | byte;
   return start << 15U;
 }
 

@@ -209,6 +209,11 @@ TlsHandshake::Wants TlsHandshake::fail(int result) {
     return Wants::failed;
   }
   const unsigned long code = ERR_peek_last_error();
+  if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    ERR_clear_error();
+    state.error = "the peer closed the connection";
+    return Wants::failed;
+  }
   if (code == 0) {
     state.error = result == 0 || failed == 0 ? "the peer closed the connection"
                                              : std::string(std::strerror(failed));

@@ -40,6 +40,7 @@ class TlsContext {
 /// One handshake on a connected, non-blocking socket, by OpenSSL; what follows it is ours (see
 /// RecordWriter and RecordReader), so that records need not be copied. Afterwards the socket stands
 /// exactly behind the peer's last handshake message. Not thread-safe; `context` must outlive it.
+/// OpenSSL writes as to a file: SIGPIPE must be ignored or blocked, as on the I/O threads.
 class TlsHandshake {
  public:
   /// The client's end, with the key that it offers.

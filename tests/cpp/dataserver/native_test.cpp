@@ -234,6 +234,13 @@ TEST_F(NativeTest, ASessionOfTheSameKeyIsAnotherReservation) {
 }
 
 // Protocol: session-key
+TEST_F(NativeTest, AnotherDataServersReservationIsAnother) {
+  const auto first = must(reserve(request())).id;
+  server_ = std::make_unique<NativeDataServer>(
+      NativeOptions{1, {net::Ciphersuite::aes_128_gcm}, {}}, null_logger());
+  EXPECT_NE(must(reserve(request())).id, first);
+}
+
 TEST_F(NativeTest, RolesOfOneIdAreTwoSessions) {
   const auto producer = must(reserve(request(Role::producer))).ports;
   const auto consumer = must(reserve(request(Role::consumer))).ports;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -362,6 +363,8 @@ TEST(KeyRing, AReleasedKeyOpensNothing) {
 
 class Handshake : public ::testing::TestWithParam<Ciphersuite> {
  protected:
+  void SetUp() override { std::signal(SIGPIPE, SIG_IGN); }
+
   TwoEnds ends;
   SteadyClock clock;
   TlsContext client_context{TlsRole::client, {GetParam()}};
