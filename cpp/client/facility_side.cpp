@@ -63,16 +63,13 @@ void FacilitySide::hello(const std::shared_ptr<const session::Hello>& message, c
         if (!request_open_) return;
         // A deployed server reports a hello that overtook its req as UNKNOWN; ours as not found.
         const Cause cause = answer.error().cause;
-        if (cause == Cause::unauthenticated) {
-          // Not our session: the answer to the request says so in a moment.
-          hello_timer_ =
-              scheduler_.after(verdict_limit, [this, keep, fail, error = named(answer.error())] {
-                if (request_open_) fail(error);
-              });
-          return;
-        }
-        if (cause != Cause::not_found && cause != Cause::failure)
-          return fail(named(answer.error()));
+        const bool refused = cause == Cause::unauthenticated;
+        if (refused && !refused_since_) refused_since_ = scheduler_.now();
+        // Somebody else's session of the same id, which may make way for ours: the answer to the
+        // request says so in a moment, or another hello is taken.
+        const bool final_refusal = refused && scheduler_.now() - *refused_since_ >= verdict_limit;
+        const bool may_change = refused || cause == Cause::not_found || cause == Cause::failure;
+        if (final_refusal || !may_change) return fail(named(answer.error()));
         hello_timer_ = scheduler_.after(
             hello_backoff_, [this, keep, message, taken, fail] { hello(message, taken, fail); });
         hello_backoff_ = std::min(hello_backoff_ * 2, longest_hello_backoff);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,7 @@ class FacilitySide {
   control::ControlClient::Handle call_;
   session::RequestAnswer answer_;
   std::chrono::milliseconds hello_backoff_{20};
+  std::optional<Clock::time_point> refused_since_;  ///< Hellos that lack the session's key.
   Scheduler::Timer hello_timer_;
 };
 

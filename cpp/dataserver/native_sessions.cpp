@@ -190,7 +190,8 @@ void NativeDataServer::Sessions::start_release(Entry& entry, Ending how, const s
   const bool again = session.machine.state() == State::releasing;
   if (again && how == Ending::drain) return;
   if (!again) apply(entry, Input::release, why);
-  if (session.keys) session.keys->clear();
+  // Who is being let in while it drains is waited for as well.
+  if (session.keys && how == Ending::cut) session.keys->clear();
   if (!session.relay) {
     released(key);
     return;
@@ -211,6 +212,7 @@ void NativeDataServer::Sessions::released(const SessionKey& key) {
   if (found == sessions_.end() || !found->second.machine.apply(Input::released)) return;
   const SessionStatus last = describe(*found, false);
   const std::vector<Callback<void>> waiting = std::move(found->second.releasing);
+  if (found->second.keys) found->second.keys->clear();
   sessions_.erase(found);
   log_->info("session {}: released, {} bytes to the consumer, {} to the producer", to_string(key),
              last.counters.bytes_to_consumer, last.counters.bytes_to_producer);

@@ -100,6 +100,7 @@ struct TlsHandshake::State {
       state.key_is_unknown = true;
       return 1;  // no session: without a certificate it ends as it should
     }
+    state.key_is_unknown = false;  // of several that it names, one is known
     auto made = session_of(ssl, *state.key);
     if (!made) return 0;
     *session = made.release();

@@ -76,10 +76,19 @@ std::optional<PreSharedKey> KeyRing::find(std::string_view identity) const {
 
 void KeyRing::used(std::string_view identity) {
   const std::lock_guard lock(mutex_);
-  const bool present = std::any_of(present_.begin(), present_.end(), [&](const PreSharedKey& key) {
+  const auto found = std::find_if(present_.begin(), present_.end(), [&](const PreSharedKey& key) {
     return key.identity == identity;
   });
-  if (present) previous_.clear();
+  if (found == present_.end()) return;
+  std::rotate(present_.begin(), found, found + 1);
+  previous_.clear();
+}
+
+std::vector<PreSharedKey> KeyRing::offers() const {
+  const std::lock_guard lock(mutex_);
+  Generation all = present_;
+  if (previous_is_valid()) all.insert(all.end(), previous_.begin(), previous_.end());
+  return all;
 }
 
 }  // namespace scistream::net

@@ -42,12 +42,15 @@ class KeyRing {
 
   /// To connect with: the present key; nothing if there is none.
   [[nodiscard]] std::optional<PreSharedKey> present() const;
-  /// To connect with where the peer does not know the present one yet.
+  /// The one before, while it is valid.
   [[nodiscard]] std::optional<PreSharedKey> previous() const;
+  /// To connect with, one after the other until the peer knows it: it may accept suites of another
+  /// hash only, or have the key before still.
+  [[nodiscard]] std::vector<PreSharedKey> offers() const;
   /// The key of an identity that a peer names, if it is valid.
   [[nodiscard]] std::optional<PreSharedKey> find(std::string_view identity) const;
-  /// A connection was made with this identity: once that is the present key's, the peer has it, and
-  /// the one before is dropped.
+  /// A connection was made with this identity, which is offered first from now on. Once it is the
+  /// present key's, the peer has that, and the one before is dropped.
   void used(std::string_view identity);
 
   [[nodiscard]] const std::vector<Ciphersuite>& suites() const noexcept { return suites_; }

@@ -180,10 +180,12 @@ RecordReader::Batch RecordReader::read(std::span<std::uint8_t> bytes, std::vecto
 
     if (!message_.empty() && type != ContentType::handshake)
       return fail(Alert::unexpected_message, "a TLS message is interrupted");
-    if (size > 0) {
+    if (size == 0 && type != ContentType::application_data)
+      return fail(Alert::unexpected_message, "an empty TLS message");
+    if (size > 0 && type == ContentType::application_data) {
       empty_records_ = 0;
-    } else if (type != ContentType::application_data || ++empty_records_ > most_empty_records) {
-      return fail(Alert::unexpected_message, "empty TLS records");
+    } else if (++empty_records_ > most_empty_records) {
+      return fail(Alert::unexpected_message, "too many TLS records without content");
     }
     switch (type) {
       case ContentType::application_data:
@@ -205,7 +207,7 @@ void RecordReader::on_alert(std::span<const std::uint8_t> content, Batch& batch)
     return;
   }
   batch.stream = Stream::failed;
-  batch.alert = Alert::close_notify;
+  batch.alert = content.size() == 2 ? Alert::close_notify : Alert::decode_error;
   batch.why = content.size() == 2 ? "the peer ended it with TLS alert " + std::to_string(content[1])
                                   : "a malformed TLS alert";
 }

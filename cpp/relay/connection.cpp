@@ -30,7 +30,11 @@ Link::Events Connection::link_events() {
   events.opened = [this](const std::string& error) { link_opened(error); };
   events.retrying = [this](const std::string& error) { retrying(error); };
   events.ended = [this](Direction direction, PumpEnd how) { pumped(direction, how); };
-  events.broken = [this] { end(ConnectionEnd::reset); };
+  events.broken = [this] {
+    const bool proving =
+        transport_->asks_for_proof() && !record_->admitted.load(std::memory_order_relaxed);
+    end(proving ? ConnectionEnd::refused : ConnectionEnd::reset, "it reset the connection");
+  };
   return events;
 }
 
@@ -55,7 +59,9 @@ void Connection::start() {
 }
 
 void Connection::make_room() {
-  if (!record_->admitted.load(std::memory_order_relaxed)) end(ConnectionEnd::silent);
+  if (record_->admitted.load(std::memory_order_relaxed)) return;
+  end(link_->has_begun() ? ConnectionEnd::refused : ConnectionEnd::silent,
+      "it took long, and others waited");
 }
 
 void Connection::admit() {
@@ -69,7 +75,9 @@ void Connection::link_opened(const std::string& error) {
     return carry();
   }
   if (!error.empty())
-    return end(link_->is_late() ? ConnectionEnd::silent : ConnectionEnd::refused, error);
+    return end(
+        link_->is_late() && !link_->has_begun() ? ConnectionEnd::silent : ConnectionEnd::refused,
+        error);
   admit();
   near_dialer_.start(
       weak_from_this(), [this](const std::string& why) { retrying(why); },

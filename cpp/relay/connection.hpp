@@ -17,11 +17,12 @@
 namespace scistream::relay {
 
 /// What is known about one live connection. Shared by the connection and whoever takes snapshots;
-/// the first four are set before it is shared, the rest is atomic.
+/// the first five are set before it is shared, the rest is atomic.
 struct ConnectionRecord {
   std::uint64_t id = 0;
   std::size_t listener = 0;  ///< Index of the listener it came in by.
   std::string peer;
+  std::string address;  ///< Of the peer, as the gate knows it.
   std::string target;
   std::atomic<bool> admitted{false};  ///< Its peer may use it.
   std::atomic<bool> dialled{false};

@@ -72,6 +72,7 @@ void Pump::turn(bool source_ready) {
 std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
   const int source = source_.native_handle();
   bool source_empty = false;
+  std::size_t taken_in_turn = 0;  // more than is moved, where what comes is not content
   for (;;) {
     switch (drain(moved)) {
       case Drained::all: break;
@@ -79,7 +80,7 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
       case Drained::blocked: wait_destination(); return std::nullopt;
     }
     if (finishing_) return PumpEnd::finished;
-    if (moved >= turn_bytes_) {
+    if (moved >= turn_bytes_ || taken_in_turn >= turn_bytes_) {
       // The others of this thread first. Through the queue, so the reactor is asked in between.
       boost::asio::post(source_.get_executor(), [this, keep = owner_.lock()] {
         if (running_) turn(false);
@@ -101,7 +102,10 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
     if (taken < 0 && errno == EINTR) continue;
     if (taken < 0 && errno != EAGAIN) return PumpEnd::source_failed;
     source_ready = false;
-    batching_.came(static_cast<std::size_t>(taken));
+    if (taken > 0) {
+      taken_in_turn += static_cast<std::size_t>(taken);
+      batching_.came(static_cast<std::size_t>(taken));
+    }
     source_empty = taken < worth_another_read && !transit_->has_more();
   }
   transit_->rest();

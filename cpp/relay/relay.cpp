@@ -41,9 +41,8 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   };
 
   void accepted(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer);
-  void admitted(std::uint64_t id);
+  void admitted(const ConnectionRecord& record);
   void ended(const ConnectionRecord& record, ConnectionEnd how, const std::string& why);
-  void refused(const std::string& peer, const std::string& why);
   void close_listeners();
   void reset_connections();
   void finish_if_idle();
@@ -140,6 +139,7 @@ void Relay::Core::accepted(std::size_t listener, net::Fd client, const net::tcp:
   record->id = options_.ids->fetch_add(1, std::memory_order_relaxed) + 1;
   record->listener = listener;
   record->peer = to_string(net::to_endpoint(peer));
+  record->address = gate_address(peer.address());
 
   boost::asio::io_context& context = threads_.next();
   std::shared_ptr<Connection> connection;
@@ -147,19 +147,19 @@ void Relay::Core::accepted(std::size_t listener, net::Fd client, const net::tcp:
   {
     const std::lock_guard lock(mutex_);
     if (transport_->asks_for_proof()) {
-      if (!gate_.admits(peer.address().to_string(), std::chrono::steady_clock::now())) {
+      if (!gate_.admits(record->address, std::chrono::steady_clock::now())) {
         counters_.refused.fetch_add(1, std::memory_order_relaxed);
         counters_.errors.fetch_add(1, std::memory_order_relaxed);
         return;
       }
-      if (const auto first = gate_.begin(record->id)) {
+      if (const auto first = gate_.begin(record->id, record->address)) {
         if (const auto found = live_.find(*first); found != live_.end()) makes_room = found->second;
       }
     }
     const Endpoint& target = targets_[listener % targets_.size()];
     record->target = to_string(target);
     Connection::Events events;
-    events.admitted = [self = shared_from_this(), id = record->id] { self->admitted(id); };
+    events.admitted = [self = shared_from_this(), record] { self->admitted(*record); };
     events.ended = [self = shared_from_this(), record](ConnectionEnd how, const std::string& why) {
       self->ended(*record, how, why);
     };
@@ -174,12 +174,14 @@ void Relay::Core::accepted(std::size_t listener, net::Fd client, const net::tcp:
   });
 }
 
-void Relay::Core::admitted(std::uint64_t id) {
+void Relay::Core::admitted(const ConnectionRecord& record) {
   counters_.active.fetch_add(1, std::memory_order_relaxed);
   counters_.total.fetch_add(1, std::memory_order_relaxed);
   counters_.traffic.touch();
   const std::lock_guard lock(mutex_);
-  gate_.end(id);
+  if (!transport_->asks_for_proof()) return;
+  gate_.end(record.id);
+  gate_.succeeded(record.address);
 }
 
 void Relay::Core::ended(const ConnectionRecord& record, ConnectionEnd how, const std::string& why) {
@@ -191,23 +193,21 @@ void Relay::Core::ended(const ConnectionRecord& record, ConnectionEnd how, const
   } else if (how == ConnectionEnd::refused || how == ConnectionEnd::silent) {
     counters_.refused.fetch_add(1, std::memory_order_relaxed);
   }
-  const std::lock_guard lock(mutex_);
-  if (!admitted) gate_.end(record.id);
-  if (how == ConnectionEnd::refused) refused(record.peer, why);
-  live_.erase(record.id);
-  if (closing_ && live_.empty()) {
-    boost::asio::post(home_, [self = shared_from_this()] { self->finish_if_idle(); });
+  HandshakeGate::Report report;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!admitted) gate_.end(record.id);
+    if (how == ConnectionEnd::refused)
+      report = gate_.failed(record.address, std::chrono::steady_clock::now());
+    live_.erase(record.id);
+    if (closing_ && live_.empty()) {
+      boost::asio::post(home_, [self = shared_from_this()] { self->finish_if_idle(); });
+    }
   }
-}
-
-/// Under the mutex.
-void Relay::Core::refused(const std::string& peer, const std::string& why) {
-  const std::string address = peer.substr(0, peer.rfind(':'));
-  const auto report = gate_.failed(address, std::chrono::steady_clock::now());
   if (!report.say) return;
   const std::string more =
       report.unsaid == 0 ? "" : " (and " + std::to_string(report.unsaid) + " more from there)";
-  log_->warn("{} was refused: {}{}", peer, why, more);
+  log_->warn("{} was refused: {}{}", record.peer, why, more);
 }
 
 void Relay::Core::close(bool cut, Callback done) {

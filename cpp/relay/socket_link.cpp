@@ -54,6 +54,10 @@ void SocketLink::dial(const Endpoint& target, std::weak_ptr<void> owner, Events 
 void SocketLink::dial_again() {
   error_code ignored;
   far_.close(ignored);
+  if (dialer_) {
+    dialer_->stop();
+    old_dialers_.push_back(std::move(dialer_));
+  }
   dialer_ = std::make_unique<Dialer>(setup_.context, target_, setup_.options);
   dialer_->start(
       owner_,
@@ -70,7 +74,7 @@ void SocketLink::dial_again() {
 
 void SocketLink::watch_for_reset() {
   relay::watch_for_reset(far_, owner(), [this] {
-    if (!closed_) events_.broken();
+    if (!closed_) broken();
   });
 }
 

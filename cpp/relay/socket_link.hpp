@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "relay/dialer.hpp"
 #include "relay/transport.hpp"
@@ -29,6 +30,8 @@ class SocketLink : public Link {
   virtual std::unique_ptr<Transit> inbound();
   /// A pump has failed.
   virtual void failing(PumpEnd) {}
+  /// The peer has reset the connection.
+  virtual void broken() { events_.broken(); }
 
   void opened(const std::string& error);
   /// Drops the far socket and dials anew.
@@ -48,6 +51,7 @@ class SocketLink : public Link {
   Events events_;
   Endpoint target_;
   std::unique_ptr<Dialer> dialer_;
+  std::vector<std::unique_ptr<Dialer>> old_dialers_;  ///< Their handlers may be queued still.
   std::optional<Pump> out_;
   std::optional<Pump> in_;
   bool closed_ = false;

@@ -18,8 +18,8 @@ TlsLink::TlsLink(const LinkSetup& setup, Side far_side,
 
 void TlsLink::secure() {
   deadline_.expires_after(setup_.options.handshake_deadline);
-  deadline_.async_wait([this, keep = owner()](error_code ec) {
-    if (ec || is_closed() || writer_) return;
+  deadline_.async_wait([this, keep = owner(), attempt = ++secured_](error_code ec) {
+    if (ec || is_closed() || writer_ || attempt != secured_) return;
     late_ = true;
     opened("the TLS handshake did not end within " +
            std::to_string(setup_.options.handshake_deadline.count()) + " ms");
@@ -37,9 +37,9 @@ void TlsLink::start_handshake() {
         [keys = keys_](std::string_view identity) { return keys->find(identity); });
     return step();
   }
-  auto key = tried_previous_ ? keys_->previous() : keys_->present();
-  if (!key) return opened("the session has no key");
-  handshake_ = net::TlsHandshake::client(*context_, socket, std::move(*key));
+  if (offers_.empty()) offers_ = keys_->offers();
+  if (offers_.empty()) return opened("the session has no key");
+  handshake_ = net::TlsHandshake::client(*context_, socket, offers_[attempt_]);
   step();
 }
 
@@ -61,20 +61,32 @@ void TlsLink::step() {
     case net::TlsHandshake::Wants::done: return done();
     case net::TlsHandshake::Wants::failed: break;
   }
-  const std::string error = handshake_->error();
   polite_ = far_side_ == Side::accepted && handshake_->key_is_unknown();
+  failed(std::string(handshake_->error()));
+}
+
+/// A server that refuses may reset the connection before what it says of it is read.
+void TlsLink::broken() {
+  if (far_side_ == Side::dialled && handshake_) return failed("the peer reset the connection");
+  SocketLink::broken();
+}
+
+void TlsLink::failed(const std::string& error) {
   handshake_.reset();
   deadline_.cancel();
-  if (far_side_ == Side::dialled && keys_->previous() && !std::exchange(tried_previous_, true)) {
-    // Its facility has not heard of the new key yet.
-    return dial_again();
-  }
+  // Its facility may not have heard of the new key yet, or accept another hash.
+  if (far_side_ == Side::dialled && ++attempt_ < offers_.size()) return dial_again();
   opened(error);
 }
 
 void TlsLink::done() {
   deadline_.cancel();
+  if (!keys_->find(handshake_->identity())) {
+    handshake_.reset();
+    return opened("the key was replaced or released meanwhile");
+  }
   keys_->used(handshake_->identity());
+  offers_.clear();
   auto keys = handshake_->take_keys();
   writer_.emplace(std::move(keys.sending));
   reader_.emplace(std::move(keys.receiving));
@@ -122,7 +134,9 @@ class TlsTransport final : public Transport {
       : far_side_(far_side), context_(std::move(context)), keys_(std::move(keys)) {}
   [[nodiscard]] std::string_view name() const noexcept override { return "tls"; }
   [[nodiscard]] Side far_side() const noexcept override { return far_side_; }
-  [[nodiscard]] bool asks_for_proof() const noexcept override { return true; }
+  [[nodiscard]] bool asks_for_proof() const noexcept override {
+    return far_side_ == Side::accepted;
+  }
   [[nodiscard]] std::unique_ptr<Link> link(const LinkSetup& setup) const override {
     return std::make_unique<TlsLink>(setup, far_side_, context_, keys_);
   }

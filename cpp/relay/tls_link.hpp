@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "net/tls_handshake.hpp"
 #include "net/tls_keys.hpp"
@@ -25,6 +26,7 @@ class TlsLink final : public SocketLink {
           std::shared_ptr<net::KeyRing> keys);
 
   [[nodiscard]] bool is_late() const override { return late_; }
+  [[nodiscard]] bool has_begun() const override { return handshake_.has_value(); }
   [[nodiscard]] std::string why() const override;
   void close(bool clean) noexcept override;
 
@@ -33,17 +35,22 @@ class TlsLink final : public SocketLink {
   std::unique_ptr<Transit> outbound() override;
   std::unique_ptr<Transit> inbound() override;
   void failing(PumpEnd how) override;
+  void broken() override;
 
   void start_handshake();
   void step();
   void wait(tcp::socket::wait_type what);
   void done();
+  /// The handshake has failed: tries the next key, if there is one.
+  void failed(const std::string& error);
 
   const std::shared_ptr<const net::TlsContext> context_;
   const std::shared_ptr<net::KeyRing> keys_;
   boost::asio::steady_timer deadline_;
   std::optional<net::TlsHandshake> handshake_;
-  bool tried_previous_ = false;
+  std::vector<net::PreSharedKey> offers_;  ///< Of the end that connects, from the first attempt on.
+  std::size_t attempt_ = 0;
+  std::size_t secured_ = 0;  ///< Tells the deadline of this attempt from one that ended just now.
   bool late_ = false;
   bool polite_ = false;  ///< The peer speaks TLS and is to hear why it is refused.
 

@@ -23,6 +23,8 @@ static_assert(headroom + slots * tls::most_record <= BufferPool::size);
 
 /// Moving less than this costs less than another piece of a vector.
 constexpr std::size_t small_piece = 2048;
+/// That may be kept room for while nothing comes.
+constexpr std::size_t few_pieces = 64;
 
 ssize_t out_of_memory() noexcept {
   errno = ENOMEM;
@@ -164,6 +166,9 @@ ssize_t OpeningTransit::drain(int destination) noexcept {
 
 void OpeningTransit::rest() noexcept {
   assert(empty());
+  if (pieces_.capacity() > few_pieces) std::vector<iovec>().swap(pieces_);
+  pieces_.clear();
+  piece_ = 0;
   // A record of which a part has come stays where it is.
   if (have_ > consumed_) return;
   have_ = consumed_ = 0;

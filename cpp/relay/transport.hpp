@@ -50,6 +50,8 @@ class Link {
 
   /// It was not opened because its peer took too long.
   [[nodiscard]] virtual bool is_late() const { return false; }
+  /// Its peer has made this end work for its proof.
+  [[nodiscard]] virtual bool has_begun() const { return false; }
   /// Why it failed, where the socket does not say; empty otherwise.
   [[nodiscard]] virtual std::string why() const { return {}; }
 

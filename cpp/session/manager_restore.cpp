@@ -96,7 +96,10 @@ void Manager::settle(const std::vector<dataserver::SessionStatus>& there) {
   };
   for (const auto& status : there) {
     const SessionPtr session = find(status.session);
-    if (session && (session->ports.empty() || session->reservation == status.reservation)) continue;
+    // One that is being reserved has no targets there; one that has them ended before.
+    const bool being_reserved = session && session->ports.empty() && status.targets.empty();
+    const bool ours = session && session->reservation == status.reservation;
+    if (being_reserved || ours) continue;
     log_->warn("session {}: the data server still has it, and it has ended: ending it there",
                to_string(status.session));
     ++*left;

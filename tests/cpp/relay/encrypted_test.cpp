@@ -35,10 +35,10 @@ TEST_F(Encrypted, AnotherKeyIsRefusedBeforeTheApplicationHearsOfIt) {
   const auto prod = producer(target, ring_of(key));
   const auto cons = consumer(*prod, ring_of(Secret::random(key_size)));
   const net::Fd client = connect_to(cons->listeners().at(0));
-  send_all(client.get(), "secret");
   EXPECT_EQ(receive(client.get()).error, ECONNRESET);
-  EXPECT_TRUE(eventually([&] { return prod->snapshot().refused == 1; }));
-  EXPECT_EQ(prod->snapshot().errors, 1U);
+  // Once for each hash that it offers.
+  EXPECT_TRUE(eventually([&] { return prod->snapshot().refused == 2; }));
+  EXPECT_EQ(prod->snapshot().errors, 2U);
   EXPECT_EQ(prod->snapshot().connections_total, 0U);
   EXPECT_FALSE(target.accept(0ms)) << "the application was dialled";
 }
@@ -102,6 +102,46 @@ TEST_F(Encrypted, AKeyIsReplacedOnOneSideAfterTheOther) {
     const net::Fd client = connect_to(late->listeners().at(0));
     EXPECT_EQ(receive(client.get()).error, ECONNRESET) << "the old key is gone";
   }
+}
+
+TEST_F(Encrypted, FacilitiesThatShareASuiteMeet) {
+  using net::Ciphersuite;
+  const std::vector<std::vector<Ciphersuite>> lists{
+      {Ciphersuite::aes_128_gcm},
+      {Ciphersuite::aes_256_gcm},
+      {Ciphersuite::aes_256_gcm, Ciphersuite::aes_128_gcm},
+      {Ciphersuite::chacha20_poly1305, Ciphersuite::aes_256_gcm}};
+  static const SteadyClock clock;
+  const auto ring = [&](const std::vector<Ciphersuite>& suites) {
+    auto keys = std::make_shared<net::KeyRing>(suites, clock);
+    keys->replace(key);
+    return keys;
+  };
+  const Target target;
+  for (const auto& ours : lists) {
+    for (const auto& theirs : lists) {
+      const bool meet =
+          std::find_first_of(ours.begin(), ours.end(), theirs.begin(), theirs.end()) != ours.end();
+      const auto prod = producer(target, ring(theirs));
+      const auto cons = consumer(*prod, ring(ours));
+      if (meet) {
+        EXPECT_TRUE(echoes(*cons, target));
+        EXPECT_TRUE(echoes(*cons, target)) << "and at once the second time";
+      } else {
+        const net::Fd client = connect_to(cons->listeners().at(0));
+        EXPECT_EQ(receive(client.get()).error, ECONNRESET);
+      }
+    }
+  }
+}
+
+TEST_F(Encrypted, WhoResetsAHalfMadeHandshakeIsCounted) {
+  const Target target;
+  const auto prod = producer(target, ring_of(key));
+  net::Fd stranger = connect_to(prod->listeners().at(0));
+  send_all(stranger.get(), std::string("\x16\x03\x01\x00", 4));
+  reset(stranger);
+  EXPECT_TRUE(eventually([&] { return prod->snapshot().refused == 1; }));
 }
 
 /// Forwards, byte by byte as told, between the two relays: the network as an attacker has it.
@@ -277,6 +317,24 @@ TEST(HandshakeGate, FailuresAreSpokenOfOnceASecond) {
   EXPECT_EQ(later.unsaid, 2U);
 }
 
+TEST(HandshakeGate, WhoHasTheKeyIsForgiven) {
+  HandshakeGate gate(8);
+  const Clock::time_point start(std::chrono::hours(1));
+  for (int i = 0; i < 20; ++i) (void)gate.failed("192.0.2.1", start);
+  gate.succeeded("192.0.2.1");
+  EXPECT_TRUE(gate.admits("192.0.2.1", start));
+}
+
+TEST(HandshakeGate, KnowsAPeerByWhatItCannotChange) {
+  const auto of = [](const char* text) {
+    return gate_address(boost::asio::ip::make_address(text));
+  };
+  EXPECT_EQ(of("192.0.2.1"), "192.0.2.1");
+  EXPECT_EQ(of("::ffff:192.0.2.1"), "192.0.2.1");
+  EXPECT_EQ(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::99"));
+  EXPECT_NE(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+}
+
 TEST(HandshakeGate, ForgetsWhomItHasNotSeenForLongest) {
   HandshakeGate gate(8);
   const Clock::time_point start(std::chrono::hours(1));
@@ -286,13 +344,13 @@ TEST(HandshakeGate, ForgetsWhomItHasNotSeenForLongest) {
   EXPECT_TRUE(gate.admits("first", start + 1ms));
 }
 
-TEST(HandshakeGate, TheFirstMakesRoomWhenThereAreTooMany) {
+TEST(HandshakeGate, TheFirstOfTheBusiestAddressMakesRoom) {
   HandshakeGate gate(2);
-  EXPECT_EQ(gate.begin(1), std::nullopt);
-  EXPECT_EQ(gate.begin(2), std::nullopt);
+  EXPECT_EQ(gate.begin(1, "a"), std::nullopt);
+  EXPECT_EQ(gate.begin(2, "b"), std::nullopt);
   gate.end(1);
-  EXPECT_EQ(gate.begin(3), std::nullopt);
-  EXPECT_EQ(gate.begin(4), 2U);
+  EXPECT_EQ(gate.begin(3, "b"), std::nullopt);
+  EXPECT_EQ(gate.begin(4, "c"), 2U);
 }
 
 }  // namespace

@@ -77,6 +77,33 @@ TEST_F(ManagerTest, WhatEndedWhileTheDataServerWasSilentIsEndedThereWhenItIsBack
   EXPECT_EQ(list({"b"}).front().counters.bytes_to_consumer, 1000U) << "and not counted twice";
 }
 
+// Protocol: data-server-silent, data-key-released
+TEST_F(ManagerTest, TheSameIdRequestedMeanwhileIsNotGivenWhatItsPredecessorHad) {
+  bool back = false;
+  manager = std::make_unique<Manager>(time, data_server, store, options(), null_logger(),
+                                      [this, &back](auto done) {
+                                        if (!back) return done(Error{Cause::unavailable, "away"});
+                                        done(std::shared_ptr<dataserver::DataServer>(data_server));
+                                      });
+  set_up("a");
+  dataserver::Event lost;
+  lost.kind = dataserver::Event::Kind::lost;
+  data_server->observe(lost);
+  time.run();
+  data_server->fail_next = Error{Cause::unavailable, "away"};
+  ASSERT_TRUE(release("a")->ok());
+  const auto again = req(want("a", Role::producer, 3));
+  EXPECT_TRUE(again->pending());
+  back = true;
+  time.advance(seconds(1));
+  EXPECT_TRUE(hello(greet("a"))->ok());
+  ASSERT_TRUE(again->ok()) << again->cause();
+  EXPECT_EQ((*again->result)->listeners.size(), 3U);
+  EXPECT_TRUE(data_server->targets.empty()) << "nothing is forwarded yet";
+  EXPECT_TRUE(release("a")->ok());
+  expect_nothing_reserved();
+}
+
 // Protocol: data-server-counters
 TEST_F(ManagerTest, WhatADeadDataServerCountedIsAddedTo) {
   manager = std::make_unique<Manager>(

@@ -89,6 +89,7 @@ class ScriptedDataServer final : public dataserver::DataServer {
       status.reservation = reservations[key];
       status.ports = ports;
       status.counters = counters;
+      if (targets.contains(key)) status.targets = targets[key];
       all.push_back(std::move(status));
     }
     done(std::move(all));
