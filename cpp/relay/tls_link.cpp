@@ -44,8 +44,8 @@ void TlsLink::start_handshake() {
 }
 
 void TlsLink::wait(tcp::socket::wait_type what) {
-  far_.async_wait(what, [this, keep = owner()](error_code ec) {
-    if (ec || is_closed()) return;
+  far_.async_wait(what, [this, keep = owner(), attempt = secured_](error_code ec) {
+    if (ec || is_closed() || attempt != secured_) return;
     if (handshake_) {
       step();
     } else {
@@ -72,6 +72,7 @@ void TlsLink::broken() {
 }
 
 void TlsLink::failed(const std::string& error) {
+  ++secured_;  // what else the same event has woken is of no use any more
   handshake_.reset();
   deadline_.cancel();
   // Its facility may not have heard of the new key yet, or accept another hash.

@@ -50,7 +50,7 @@ class TlsLink final : public SocketLink {
   std::optional<net::TlsHandshake> handshake_;
   std::vector<net::PreSharedKey> offers_;  ///< Of the end that connects, from the first attempt on.
   std::size_t attempt_ = 0;
-  std::size_t secured_ = 0;  ///< Tells the deadline of this attempt from one that ended just now.
+  std::size_t secured_ = 0;  ///< Tells the handlers of this attempt from those of one that ended.
   bool late_ = false;
   bool polite_ = false;  ///< The peer speaks TLS and is to hear why it is refused.
 
