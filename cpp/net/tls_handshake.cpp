@@ -153,27 +153,27 @@ TlsHandshake::TlsHandshake(TlsHandshake&&) noexcept = default;
 TlsHandshake& TlsHandshake::operator=(TlsHandshake&&) noexcept = default;
 TlsHandshake::~TlsHandshake() = default;
 
-TlsHandshake TlsHandshake::client(const TlsContext& context, int socket, PreSharedKey key) {
+std::unique_ptr<TlsHandshake::State> TlsHandshake::start(const TlsContext& context, int socket) {
   auto state = std::make_unique<State>();
-  state->role = TlsRole::client;
-  state->identity = key.identity;
-  state->key = std::move(key);
+  state->role = context.role();
   state->ssl.reset(SSL_new(context.context_.get()));
   require(state->ssl && SSL_set_ex_data(state->ssl.get(), State::index(), state.get()) == 1 &&
               SSL_set_fd(state->ssl.get(), socket) == 1,
           "no memory");
+  return state;
+}
+
+TlsHandshake TlsHandshake::client(const TlsContext& context, int socket, PreSharedKey key) {
+  auto state = start(context, socket);
+  state->identity = key.identity;
+  state->key = std::move(key);
   SSL_set_connect_state(state->ssl.get());
   return TlsHandshake(std::move(state));
 }
 
 TlsHandshake TlsHandshake::server(const TlsContext& context, int socket, Find find) {
-  auto state = std::make_unique<State>();
-  state->role = TlsRole::server;
+  auto state = start(context, socket);
   state->find = std::move(find);
-  state->ssl.reset(SSL_new(context.context_.get()));
-  require(state->ssl && SSL_set_ex_data(state->ssl.get(), State::index(), state.get()) == 1 &&
-              SSL_set_fd(state->ssl.get(), socket) == 1,
-          "no memory");
   SSL_set_accept_state(state->ssl.get());
   return TlsHandshake(std::move(state));
 }

@@ -78,6 +78,7 @@ class TlsHandshake {
   friend class TlsContext;
   struct State;
   explicit TlsHandshake(std::unique_ptr<State> state);
+  static std::unique_ptr<State> start(const TlsContext& context, int socket);
   Wants fail(int result);
 
   std::unique_ptr<State> state_;

@@ -118,10 +118,8 @@ void Connection::pumped(Direction direction, PumpEnd how) {
     }
     return end(ConnectionEnd::reset);
   }
-  const bool to_near =
-      (direction == Direction::to_client) == (transport_->far_side() == Side::dialled);
   error_code ec;
-  if (to_near) near_.shutdown(tcp::socket::shutdown_send, ec);
+  if (direction != towards(transport_->far_side())) near_.shutdown(tcp::socket::shutdown_send, ec);
   if (ec) {
     end(ConnectionEnd::reset);
   } else if (++finished_directions_ == 2) {

@@ -84,9 +84,8 @@ void SocketLink::opened(const std::string& error) {
 }
 
 void SocketLink::carry(tcp::socket& near) {
-  const bool accepted = far_side_ == Side::accepted;
-  const auto outwards = accepted ? Direction::to_client : Direction::to_target;
-  const auto inwards = accepted ? Direction::to_target : Direction::to_client;
+  const Direction outwards = towards(far_side_);
+  const Direction inwards = towards(far_side_ == Side::accepted ? Side::dialled : Side::accepted);
   out_.emplace(setup_.context, near, far_, outwards, outbound(), setup_.options, setup_.connection,
                setup_.relay);
   in_.emplace(setup_.context, far_, near, inwards, inbound(), setup_.options, setup_.connection,
@@ -96,8 +95,7 @@ void SocketLink::carry(tcp::socket& near) {
 }
 
 void SocketLink::ended(Direction direction, PumpEnd how) {
-  const bool outwards = (direction == Direction::to_client) == (far_side_ == Side::accepted);
-  if (outwards && how == PumpEnd::finished) {
+  if (direction == towards(far_side_) && how == PumpEnd::finished) {
     error_code ec;
     far_.shutdown(tcp::socket::shutdown_send, ec);
     if (ec) how = PumpEnd::destination_failed;

@@ -21,6 +21,11 @@ enum class Side {
   dialled,   ///< It goes out to a target.
 };
 
+/// The way bytes go that leave by this side.
+constexpr Direction towards(Side side) noexcept {
+  return side == Side::accepted ? Direction::to_client : Direction::to_target;
+}
+
 /// The far side of one application connection: whatever carries its bytes over the WAN, on one
 /// socket or on several. Belongs to the connection, lives on the thread of its context, and keeps
 /// the connection alive through its pending handlers.
