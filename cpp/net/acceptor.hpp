@@ -40,7 +40,8 @@ class Acceptor {
   [[nodiscard]] int socket();
   /// Accepts from now on.
   void start(std::weak_ptr<void> owner);
-  /// Frees the port; connections not yet accepted are reset by the kernel.
+  /// Frees the port; connections not yet accepted are reset by the kernel. Linux loses that reset
+  /// for a client whose handshake ends in the same moment: it is told when it next sends a byte.
   void close();
 
  private:
