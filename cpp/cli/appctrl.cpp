@@ -119,7 +119,10 @@ Status mock(Settings& settings, const std::string& token, const std::string& ip)
   if (const auto role = parse_role(settings.role); role && *role == Role::producer) {
     constexpr std::array<std::uint16_t, 5> ports{5074, 5075, 5076, 37000, 47000};
     for (const std::uint16_t port : ports) {
-      settings.listen += (settings.listen.empty() ? "" : ",") + to_string(Endpoint{ip, port});
+      const std::string listener = to_string(Endpoint{ip, port});
+      if (const auto good = parse_endpoint(listener); !good)
+        return Error{Cause::invalid_argument, "the address '" + ip + "': " + good.error().message};
+      settings.listen += (settings.listen.empty() ? "" : ",") + listener;
     }
   }
   settings.wait = mock_patience;

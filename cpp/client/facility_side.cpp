@@ -17,11 +17,14 @@ constexpr milliseconds verdict_limit{1'000};
 
 FacilitySide::FacilitySide(Scheduler& scheduler, control::ControlClient& client,
                            session::Request wanted)
-    : scheduler_(scheduler), client_(client), wanted_(std::move(wanted)) {}
+    : scheduler_(scheduler),
+      client_(client),
+      where_(to_string(client.access().endpoint)),
+      wanted_(std::move(wanted)) {}
 
 Error FacilitySide::named(Error error) const {
-  const std::string where = to_string(client_.access().endpoint);
-  if (error.message.find(where) == std::string::npos) error.message = where + ": " + error.message;
+  if (error.message.find(where_) == std::string::npos)
+    error.message = where_ + ": " + error.message;
   return error;
 }
 

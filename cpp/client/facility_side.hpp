@@ -49,7 +49,8 @@ class FacilitySide {
              const Fail& fail);
 
   Scheduler& scheduler_;
-  control::ControlClient& client_;
+  control::ControlClient& client_;  ///< Not after the release: a cancelled call may answer later.
+  const std::string where_;
   const session::Request wanted_;
   std::weak_ptr<void> owner_;
   bool request_open_ = false;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/file.hpp"
+#include "net/certificate.hpp"
 
 namespace scistream::client {
 
@@ -12,9 +13,10 @@ Result<std::string> trusted_certificates(const std::filesystem::path& server_cer
                                          const std::filesystem::path& state_directory) {
   if (!server_cert.empty()) {
     auto given = read_file(server_cert);
-    if (given && given->find("-----BEGIN CERTIFICATE-----") == std::string::npos) {
-      return Error{Cause::invalid_argument,
-                   "'" + server_cert.string() + "' holds no PEM certificate"};
+    if (given && !net::fingerprint(*given)) {
+      return Error{Cause::invalid_argument, "'" + server_cert.string() +
+                                                "' holds no PEM certificate, or one that is "
+                                                "damaged"};
     }
     return given;
   }

@@ -32,6 +32,8 @@ constexpr const char* settings =
     "PRAGMA synchronous = NORMAL;"
     "PRAGMA secure_delete = ON;";
 constexpr std::size_t clear_every = 256;
+/// Room for the write-ahead log of some sixty sessions that end while the disk is full.
+constexpr off_t reserve_bytes = 1 << 20;
 
 std::int64_t to_ms(system_clock::time_point time) {
   return std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count();
@@ -40,6 +42,8 @@ std::int64_t to_ms(system_clock::time_point time) {
 bool is_damage(int code) {
   return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
 }
+
+bool is_full(int code) { return (code & 0xff) == SQLITE_FULL; }
 
 }  // namespace
 
@@ -93,8 +97,7 @@ class SqliteStore::Database {
     const char* why = connection_ != nullptr && sqlite3_extended_errcode(connection_) == code
                           ? sqlite3_errmsg(connection_)
                           : sqlite3_errstr(code);
-    const bool full = (code & 0xff) == SQLITE_FULL;
-    return {full ? Cause::exhausted : Cause::failure, what + why};
+    return {is_full(code) ? Cause::exhausted : Cause::failure, what + why};
   }
 
   int run(const char* text) { return sqlite3_exec(connection_, text, nullptr, nullptr, nullptr); }
@@ -179,8 +182,30 @@ class SqliteStore::Database {
   std::int64_t version_ = 0;
 };
 
-SqliteStore::SqliteStore(std::unique_ptr<Database> database, Logger log)
-    : database_(std::move(database)), log_(std::move(log)) {}
+/// Space that is kept so that a session which ends on a full disk can still be forgotten.
+class SqliteStore::Reserve {
+ public:
+  explicit Reserve(std::filesystem::path path) : path_(std::move(path)) { refill(); }
+
+  /// Takes the space if there is enough.
+  void refill() {
+    const net::Fd file(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (file && ::posix_fallocate(file.get(), 0, reserve_bytes) != 0) spend();
+  }
+
+  /// Gives it back; whether there was any.
+  bool spend() {
+    std::error_code ignored;
+    return std::filesystem::remove(path_, ignored);
+  }
+
+ private:
+  const std::filesystem::path path_;
+};
+
+SqliteStore::SqliteStore(std::unique_ptr<Database> database, std::unique_ptr<Reserve> reserve,
+                         Logger log)
+    : database_(std::move(database)), reserve_(std::move(reserve)), log_(std::move(log)) {}
 SqliteStore::~SqliteStore() = default;
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::path& path,
@@ -211,7 +236,9 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::pa
                  "the session store '" + path.string() +
                      "' was made by a newer version; use that one, or move the file away"};
   }
-  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(database), std::move(log)));
+  auto reserve = std::make_unique<Reserve>(path.string() + "-reserve");
+  return std::unique_ptr<SqliteStore>(
+      new SqliteStore(std::move(database), std::move(reserve), std::move(log)));
 }
 
 Status SqliteStore::save(const StoredSession& session) {
@@ -221,7 +248,7 @@ Status SqliteStore::save(const StoredSession& session) {
 
 Status SqliteStore::forget(const SessionKey& session, system_clock::time_point when) {
   const bool clear = ++forgotten_ >= clear_every;
-  const int code = database_->transaction([&] {
+  const auto work = [&] {
     int step = database_->remove(session.uid, std::string(to_string(session.role)));
     if (step == SQLITE_OK) step = database_->remember(session.uid, to_ms(when));
     if (step != SQLITE_OK || !clear) return step;
@@ -232,7 +259,9 @@ Status SqliteStore::forget(const SessionKey& session, system_clock::time_point w
                            " ORDER BY at_ms DESC LIMIT -1 OFFSET " +
                            std::to_string(ReleasedIds::most) + ")")
                               .c_str());
-  });
+  };
+  int code = database_->transaction(work);
+  if (is_full(code) && reserve_->spend()) code = database_->transaction(work);
   if (code != SQLITE_OK) return database_->error(code);
   if (clear) forgotten_ = 0;
   return {};
@@ -241,6 +270,7 @@ Status SqliteStore::forget(const SessionKey& session, system_clock::time_point w
 Status SqliteStore::tidy() {
   // Freed pages of the file are wiped at once, but the log keeps what was in them.
   const int code = database_->run("PRAGMA wal_checkpoint(TRUNCATE)");
+  reserve_->refill();
   return code == SQLITE_OK ? Status() : database_->error(code);
 }
 

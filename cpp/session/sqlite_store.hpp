@@ -10,7 +10,8 @@ namespace scistream::session {
 
 /// Sessions in an SQLite file of their own, mode 0600, with a write-ahead log beside it: what was
 /// written survives the death of the process at once, and that of the machine with its next sync.
-/// For one process at a time.
+/// For one process at a time. A file of 1 MiB beside them keeps space for forgetting sessions when
+/// the disk is full.
 class SqliteStore final : public Store {
  public:
   /// Opens the file, or makes it. One that is damaged is moved aside, its new name logged, and an
@@ -28,9 +29,11 @@ class SqliteStore final : public Store {
 
  private:
   class Database;
-  SqliteStore(std::unique_ptr<Database> database, Logger log);
+  class Reserve;
+  SqliteStore(std::unique_ptr<Database> database, std::unique_ptr<Reserve> reserve, Logger log);
 
   std::unique_ptr<Database> database_;
+  std::unique_ptr<Reserve> reserve_;
   Logger log_;
   std::size_t forgotten_ = 0;  ///< Since old ids were last cleared away.
 };

@@ -227,6 +227,22 @@ def test_a_file_that_is_no_certificate_or_key_is_named(tmp_path: Path, broken: s
     assert broken in err
 
 
+def test_a_damaged_certificate_to_trust_is_named(tmp_path: Path, pair: Pair) -> None:
+    whole = pair.prod.certificate.read_text()
+    damaged = tmp_path / "cut.crt"
+    damaged.write_text(whole[: len(whole) // 2])
+    done = pair.user.s2uc("info", "--s2cs", pair.prod.endpoint, "--server_cert", damaged)
+    assert done.rc == 2, done.err
+    assert str(damaged) in done.err
+
+
+def test_the_addresses_of_a_mock_controller_are_named_by_what_was_said() -> None:
+    done = run(BIN / "appctrl", "mock", "good", "127.0.0.1:1", "-", "PROD", "10.0.0.9:7000")
+    assert done.rc == 2, done.err
+    assert "'10.0.0.9:7000'" in done.err
+    assert "--listen" not in done.err
+
+
 def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
     _, key = certificate(tmp_path, "-days", "2")
     rc, err = start(tmp_path, "--server_crt", tmp_path / "missing.crt", "--server_key", key)

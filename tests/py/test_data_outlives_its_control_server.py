@@ -211,6 +211,17 @@ def test_a_request_that_waits_outlives_any_number_of_restarts(
             assert request.wait() == 11
 
 
+def test_an_interrupt_while_a_server_comes_back_is_an_orderly_end(tmp_path: Path) -> None:
+    with Facility(tmp_path) as prod, Facility(tmp_path, "--orphan-grace", "1s") as cons:
+        user = Client(tmp_path, prod, cons)
+        for _ in range(5):
+            with user.waiting() as request:
+                request.listening()
+                restart_after_a_kill(cons)
+                request.signal(signal.SIGINT)
+                assert request.wait() == 11, request.err
+
+
 def test_a_controller_that_waits_outlives_a_restart(tmp_path: Path, echo_app: Application) -> None:
     with Facility(tmp_path) as prod, Facility(tmp_path, "--orphan-grace", "1s") as cons:
         user = Client(tmp_path, prod, cons)
