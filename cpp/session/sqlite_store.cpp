@@ -32,7 +32,8 @@ constexpr const char* settings =
     "PRAGMA synchronous = NORMAL;"
     "PRAGMA secure_delete = ON;";
 constexpr std::size_t clear_every = 256;
-/// Room for the write-ahead log of some sixty sessions that end while the disk is full.
+constexpr const char* shorten_log = "PRAGMA wal_checkpoint(TRUNCATE)";
+/// Room for what is in the log and not in the file yet, and for the log of the next transactions.
 constexpr off_t reserve_bytes = 1 << 20;
 
 std::int64_t to_ms(system_clock::time_point time) {
@@ -261,7 +262,12 @@ Status SqliteStore::forget(const SessionKey& session, system_clock::time_point w
                               .c_str());
   };
   int code = database_->transaction(work);
-  if (is_full(code) && reserve_->spend()) code = database_->transaction(work);
+  if (is_full(code) && reserve_->spend()) {
+    // The log is the larger part of what the store takes.
+    (void)database_->run(shorten_log);
+    code = database_->transaction(work);
+    reserve_->refill();
+  }
   if (code != SQLITE_OK) return database_->error(code);
   if (clear) forgotten_ = 0;
   return {};
@@ -269,7 +275,7 @@ Status SqliteStore::forget(const SessionKey& session, system_clock::time_point w
 
 Status SqliteStore::tidy() {
   // Freed pages of the file are wiped at once, but the log keeps what was in them.
-  const int code = database_->run("PRAGMA wal_checkpoint(TRUNCATE)");
+  const int code = database_->run(shorten_log);
   reserve_->refill();
   return code == SQLITE_OK ? Status() : database_->error(code);
 }
