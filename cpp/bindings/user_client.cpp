@@ -62,6 +62,17 @@ Status release_at(Client& client, const std::string& uid, const std::vector<Endp
   return (*client).release(uid, *servers);
 }
 
+/// Whether it is leased everywhere.
+bool set_rate_at(Client& client, const std::string& uid, long long rate,
+                 const std::vector<Endpoint>& given) {
+  const auto work = [shared = &client, uid, rate, given]() -> Result<bool> {
+    const auto servers = places(*shared, uid, given);
+    if (!servers) return servers.error();
+    return (**shared).set_rate(uid, rate, *servers);
+  };
+  return blocking<bool>(client.calls(), work, {}, uid);
+}
+
 /// Blocking work that Ctrl-C, or closing the client, cuts short. `work` takes the Interrupt.
 template <class T, class Work>
 T interruptible(Client& client, Work work, const std::string& uid = {}) {
@@ -148,6 +159,8 @@ class SessionHandle {
     const Leaving leaving{};
     blocking<void>(client_->calls(), ending(), leaving, uid_);
   }
+
+  bool set_rate(long long rate) const { return set_rate_at(*client_, uid_, rate, servers_); }
 
   [[nodiscard]] py::tuple status() const { return status_at(*client_, uid_, servers_); }
 
@@ -241,8 +254,7 @@ class UserClientHandle {
     request.uid = uid.empty() ? random_uid() : uid;
     value_or_raise(check_uid(request.uid));
     request.num_conn = num_conn;
-    request.rate_mbps = rate.value_or(0);
-    request.rate_is_explicit = rate.has_value();
+    request.rate = {rate.value_or(0), rate.has_value()};
     request.prod_app = endpoint_arguments("prod_app", prod_app);
     request.labels = std::move(labels);
     request.transport = transport;
@@ -267,6 +279,11 @@ class UserClientHandle {
       return release_at(*shared, uid, given);
     };
     blocking<void>(client_->calls(), work, {}, uid);
+  }
+
+  bool set_rate(const std::string& uid, long long rate,
+                const std::vector<std::string>& servers) const {
+    return set_rate_at(*client_, uid, rate, endpoint_arguments("servers", servers));
   }
 
   [[nodiscard]] py::tuple status(const std::string& uid,
@@ -295,6 +312,7 @@ void bind_user_client(py::module_& module) {
   py::class_<SessionHandle>(module, "Session", py::release_gil_before_calling_cpp_dtor())
       .def("wait_ready", &SessionHandle::wait_ready, py::arg("timeout"))
       .def("release", &SessionHandle::release)
+      .def("set_rate", &SessionHandle::set_rate, py::arg("rate"))
       .def("status", &SessionHandle::status)
       .def("key", &SessionHandle::key, py::arg("role"))
       .def_property_readonly("ready", &SessionHandle::ready)
@@ -320,6 +338,8 @@ void bind_user_client(py::module_& module) {
            py::arg("labels"), py::arg("transport"), py::arg("lifetime"), py::arg("timeout"),
            py::arg("prod_key"), py::arg("cons_key"), py::arg("wait"))
       .def("release", &UserClientHandle::release, py::arg("uid"), py::arg("servers"))
+      .def("set_rate", &UserClientHandle::set_rate, py::arg("uid"), py::arg("rate"),
+           py::arg("servers"))
       .def("status", &UserClientHandle::status, py::arg("uid"), py::arg("servers"))
       .def("info", &UserClientHandle::info, py::arg("server"))
       .def("close", &UserClientHandle::close);

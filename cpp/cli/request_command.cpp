@@ -55,8 +55,8 @@ Status complete(RequestSettings& settings) {
   if (request.uid.empty()) request.uid = random_uid();
   if (auto status = check_uid(request.uid); !status) return status;
   if (auto status = check_amounts(request.num_conn, settings.rate); !status) return status;
-  request.rate_mbps = settings.rate;
-  request.rate_is_explicit = settings.rate_option != nullptr && settings.rate_option->count() > 0;
+  request.rate = {settings.rate,
+                  settings.rate_option != nullptr && settings.rate_option->count() > 0};
   auto apps = parse_endpoints(settings.prod_app);
   if (!apps) return Error{Cause::invalid_argument, "--prod-app: " + apps.error().message};
   request.prod_app = std::move(*apps);

@@ -10,6 +10,7 @@
 #include "net/io_threads.hpp"
 #include "relay/relay.hpp"
 #include "relay/tls_link.hpp"
+#include "session/types.hpp"
 
 namespace {
 
@@ -39,6 +40,7 @@ struct Settings {
   std::vector<std::string> target;
   std::string tls;
   std::filesystem::path key_file;
+  std::uint64_t rate = 0;
   std::string ciphersuites = "AES-128-GCM";
   std::size_t threads = 0;
   bool verbose = false;
@@ -121,6 +123,7 @@ Status forward(Settings& settings) {
   auto relay = relay::Relay::open(threads, pairs, {}, stderr_logger("s2ds", settings.verbose),
                                   std::move(*transport));
   if (!relay) return relay.error();
+  (*relay)->set_rate(settings.rate * relay::bits_per_megabit);
   for (const Endpoint& listener : (*relay)->listeners()) {
     std::printf("s2ds ready on %s\n", to_string(listener).c_str());
   }
@@ -178,6 +181,12 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"client", "server"}));
   relaying->add_option("--key-file", settings.key_file,
                        "64 hexadecimal digits, readable by you alone; the same at both relays");
+  relaying
+      ->add_option("--rate", settings.rate,
+                   "Mbit/s of the applications' bytes each way, all connections together; 0: no "
+                   "limit")
+      ->check(CLI::Range(0LL, session::max_rate_mbps))
+      ->capture_default_str();
   for (CLI::App* command : {serving, relaying}) {
     command
         ->add_option("--ciphersuites", settings.ciphersuites,

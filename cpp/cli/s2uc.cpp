@@ -26,6 +26,8 @@ Examples:
   s2uc request --prod gw1:5000 --cons gw2:5000 --num-conn 4 --session-file run7.json
         wait for the application controllers of both sides to say Hello
   s2uc status UID        s2uc watch UID        s2uc release UID
+  s2uc rate UID 20000
+        from now on 20 Gbit/s each way, all connections together; 0 is best effort
 
 --server_cert takes one PEM file for both facilities' certificates. Exit codes: docs/exit-codes.md.
 )";
@@ -106,6 +108,25 @@ Status show_status(cli::ClientSettings& settings, const std::string& uid) {
   }
   for (const Error& error : errors) cli::print_error("s2uc", error);
   return errors.empty() ? Status() : cli::already_reported(errors.front());
+}
+
+Status set_rate(cli::ClientSettings& settings, const std::string& uid, long long mbps) {
+  auto options = cli::client_options(settings);
+  if (!options) return options.error();
+  client::UserClient client(*options);
+  const auto places = cli::places_of(settings, client, uid);
+  if (!places) return places.error();
+  const auto leased = client.set_rate(uid, mbps, *places);
+  if (!leased) return leased.error();
+  if (settings.json) {
+    std::printf(
+        "%s\n",
+        json{{"uid", uid}, {"rate_mbps", mbps}, {"rate_is_leased", *leased}}.dump(2).c_str());
+  } else {
+    const std::string rate = mbps == 0 ? "best effort" : std::to_string(mbps) + " Mbit/s each way";
+    std::printf("session %s: %s%s\n", uid.c_str(), rate.c_str(), *leased ? ", leased" : "");
+  }
+  return {};
 }
 
 Status watch(cli::ClientSettings& settings, const std::string& uid) {
@@ -198,6 +219,14 @@ int main(int argc, char** argv) {
   bool drain = false;
   releasing->add_flag("--drain", drain,
                       "Close the listeners only, and wait until the last connection has ended");
+  CLI::App* rating =
+      with_uid(app.add_subcommand("rate", "Give a session another rate; live connections notice"));
+  long long mbps = 0;
+  rating
+      ->add_option("mbps", mbps,
+                   "Mbit/s of the applications' bytes each way, all connections together; 0: best "
+                   "effort")
+      ->required();
   const CLI::App* showing = with_uid(app.add_subcommand("status", "Show a session"));
   const CLI::App* watching =
       with_uid(app.add_subcommand("watch",
@@ -210,7 +239,8 @@ int main(int argc, char** argv) {
   asking->add_option("--s2cs", client.s2cs, "Control server, HOST:PORT")->required();
   cli::StepCommands steps(app, client, uid);
 
-  std::vector<std::string> commands{"request", "release", "status", "watch", "list", "info"};
+  std::vector<std::string> commands{"request", "release", "rate", "status",
+                                    "watch",   "list",    "info"};
   commands.insert(commands.end(), cli::StepCommands::names().begin(),
                   cli::StepCommands::names().end());
   bool lines = false;
@@ -220,6 +250,7 @@ int main(int argc, char** argv) {
                     if (steps.parsed()) return steps.run();
                     if (requesting->parsed()) return cli::request_session(request);
                     if (releasing->parsed()) return cli::release_session(client, uid, drain);
+                    if (rating->parsed()) return set_rate(client, uid, mbps);
                     if (showing->parsed()) return show_status(client, uid);
                     if (watching->parsed()) return watch(client, uid);
                     if (listing->parsed()) return list_sessions(client);

@@ -155,8 +155,7 @@ Status StepCommands::run() {
   if (auto status = check_uid(request.uid); !status) return status;
   request.role = command.role;
   request.num_conn = num_conn_;
-  request.rate_mbps = rate_;
-  request.rate_is_explicit = command.rate->count() > 0;
+  request.rate = {rate_, command.rate->count() > 0};
   request.timeout = timeout_;
   if (command.says_hello) {
     auto application = addresses(remote_ip_, receiver_ports_);

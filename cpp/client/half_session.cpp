@@ -10,8 +10,7 @@ session::Request wanted(const HalfRequest& request) {
   session::Request wanted;
   wanted.key = {request.uid, request.role};
   wanted.num_conn = request.num_conn;
-  wanted.rate_mbps = request.rate_mbps;
-  wanted.rate_is_explicit = request.rate_is_explicit;
+  wanted.rate = request.rate;
   wanted.protocol = "tcp";
   wanted.transport = request.transport;
   wanted.claim = Secret::random(16).hex();

@@ -17,8 +17,7 @@ struct HalfRequest {
   std::string uid;
   Role role = Role::producer;
   int num_conn = 5;
-  long long rate_mbps = 10'000;
-  bool rate_is_explicit = false;
+  session::Rate rate{10'000, false};
   std::string transport = "tcp";  ///< Of the bytes between the facilities: `tcp` or `tls`.
   Secret data_key;                ///< Of tls; the other half has the same.
   /// What to say in the hello, on behalf of the application; absent: its controller says it.

@@ -105,8 +105,7 @@ session::Request SessionRun::wanted(Role role, const control::ControlClient& pro
   session::Request wanted;
   wanted.key = {request_.uid, role};
   wanted.num_conn = request_.num_conn;
-  wanted.rate_mbps = request_.rate_mbps;
-  wanted.rate_is_explicit = request_.rate_is_explicit;
+  wanted.rate = request_.rate;
   wanted.protocol = "tcp";
   wanted.producer = to_string(producer.access().endpoint);
   wanted.consumer = to_string(consumer.access().endpoint);

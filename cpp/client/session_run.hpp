@@ -17,8 +17,7 @@ namespace scistream::client {
 struct SessionRequest {
   std::string uid;  ///< Empty: a random one.
   int num_conn = 1;
-  long long rate_mbps = 0;  ///< Each way, all connections together; 0: best effort.
-  bool rate_is_explicit = false;
+  session::Rate rate;
   std::vector<Endpoint>
       prod_app;  ///< Where the producer application listens; empty: wait for hellos.
   std::map<std::string, std::string> labels;

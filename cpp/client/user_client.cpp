@@ -222,6 +222,31 @@ Status UserClient::drain(const std::string& uid, const std::vector<Endpoint>& se
                }));
 }
 
+Result<bool> UserClient::set_rate(const std::string& uid, long long mbps,
+                                  const std::vector<Endpoint>& servers) {
+  if (auto status = check_uid(uid); !status) return status.error();
+  const session::Rate rate{mbps, true};
+  if (auto status = session::validate(rate); !status) return status.error();
+  const auto answers = ask_all<session::RateInForce>(
+      servers, nullptr,
+      [&](const Endpoint& server, auto done) { return at(server).set_rate(uid, rate, done); });
+  const auto failed =
+      std::find_if(answers.begin(), answers.end(), [](const auto& answer) { return !answer; });
+  if (failed == answers.end()) {
+    return std::all_of(answers.begin(), answers.end(),
+                       [](const auto& answer) { return answer->is_leased; });
+  }
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    if (!answers[i]) continue;
+    (void)wait_for<session::RateInForce>(
+        [&](auto done) { at(servers[i]).set_rate(uid, answers[i]->previous, done); });
+  }
+  Error why = failed->error();
+  const std::string where = to_string(servers[static_cast<std::size_t>(failed - answers.begin())]);
+  if (why.message.find(where) == std::string::npos) why.message = where + ": " + why.message;
+  return why;
+}
+
 Status UserClient::ended(const std::string& uid, const std::vector<Status>& answers) {
   Status worst;
   std::size_t unknown = 0;

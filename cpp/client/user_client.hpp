@@ -70,6 +70,12 @@ class UserClient {
   Status drain(const std::string& uid, const std::vector<Endpoint>& servers,
                Interrupt* interrupt = nullptr);
 
+  /// Gives a session another rate at all of these control servers, or at none: where one refuses
+  /// (`exhausted`: more than it has to lease), the others go back to the rate before. Returns
+  /// whether it is leased everywhere. `invalid_argument`, `not_found`.
+  Result<bool> set_rate(const std::string& uid, long long mbps,
+                        const std::vector<Endpoint>& servers);
+
   /// The sessions of this id at these servers; `not_found` if none has it.
   /// `errors` gets those of servers that did not answer while others did. `interrupt` makes this,
   /// `info` and `watch` give up, with `cancelled`.

@@ -229,6 +229,21 @@ ControlClient::Handle ControlClient::drain(const std::string& uid, Callback<void
   return call;
 }
 
+ControlClient::Handle ControlClient::set_rate(const std::string& uid, const session::Rate& rate,
+                                              Callback<session::RateInForce> done) {
+  RateChange request;
+  request.set_uid(uid);
+  request.set_rate_mbps(static_cast<std::uint64_t>(rate.mbps));
+  request.set_is_explicit(rate.is_explicit);
+  return start<RateInForce>(
+      link_, &Async::rate, std::move(request), std::move(done),
+      [](const RateInForce& answer) -> Result<session::RateInForce> {
+        return session::RateInForce{
+            answer.is_leased(),
+            {static_cast<long long>(answer.previous_mbps()), answer.previous_was_explicit()}};
+      });
+}
+
 ControlClient::Handle ControlClient::info(Callback<ServerInfo> done) {
   return start<scistream::ServerInfo>(
       link_, &Async::info, InfoRequest(), std::move(done),

@@ -71,6 +71,9 @@ class ControlClient {
   Handle release(const std::string& uid, const std::string& claim, Callback<void> done);
   /// Lets live connections run to their end; answered after the last one, within a day.
   Handle drain(const std::string& uid, Callback<void> done);
+  /// `failed_precondition` at a server that does not know of other rates.
+  Handle set_rate(const std::string& uid, const session::Rate& rate,
+                  Callback<session::RateInForce> done);
   Handle info(Callback<ServerInfo> done);
   Handle status(const std::string& uid, Callback<std::vector<session::SessionView>> done);
   Handle list(const std::vector<std::string>& uids,

@@ -1,5 +1,6 @@
 #include "control/control_service.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "base/version.hpp"
@@ -115,6 +116,22 @@ grpc::ServerUnaryReactor* ControlService::hello(grpc::CallbackServerContext* con
       add_all(answer->listeners, response->mutable_listeners());
       call->finish(grpc::Status::OK);
     });
+  });
+}
+
+grpc::ServerUnaryReactor* ControlService::rate(grpc::CallbackServerContext* context,
+                                               const RateChange* request, RateInForce* response) {
+  return serve(authorizer_, *context, "rate", [&](UnaryCall* call) {
+    const auto mbps = std::min<std::uint64_t>(request->rate_mbps(), INT64_MAX);
+    manager_.set_rate(
+        request->uid(), {static_cast<long long>(mbps), request->is_explicit()},
+        [call, response](Result<session::RateInForce> answer) {
+          if (!answer) return call->finish(to_grpc(answer.error()));
+          response->set_is_leased(answer->is_leased);
+          response->set_previous_mbps(static_cast<std::uint64_t>(answer->previous.mbps));
+          response->set_previous_was_explicit(answer->previous.is_explicit);
+          call->finish(grpc::Status::OK);
+        });
   });
 }
 

@@ -30,6 +30,8 @@ class ControlService final : public Control::CallbackService {
                                     Response* response) override;
   grpc::ServerUnaryReactor* hello(grpc::CallbackServerContext* context, const Hello* request,
                                   AppResponse* response) override;
+  grpc::ServerUnaryReactor* rate(grpc::CallbackServerContext* context, const RateChange* request,
+                                 RateInForce* response) override;
   grpc::ServerUnaryReactor* info(grpc::CallbackServerContext* context, const InfoRequest* request,
                                  ServerInfo* response) override;
   grpc::ServerUnaryReactor* status(grpc::CallbackServerContext* context,

@@ -115,8 +115,7 @@ Result<session::Request> from_wire(const Request& message) {
   session::Request request;
   request.key = {message.uid(), *role};
   request.num_conn = message.num_conn();
-  request.rate_mbps = message.rate();
-  request.rate_is_explicit = message.rate_is_explicit();
+  request.rate = {message.rate(), message.rate_is_explicit()};
   request.protocol = message.protocol();
   request.producer = message.producer();
   request.consumer = message.consumer();
@@ -133,8 +132,8 @@ Request to_wire(const session::Request& request) {
   message.set_uid(request.key.uid);
   message.set_role(std::string(to_string(request.key.role)));
   message.set_num_conn(request.num_conn);
-  message.set_rate(static_cast<std::int32_t>(request.rate_mbps));
-  message.set_rate_is_explicit(request.rate_is_explicit);
+  message.set_rate(static_cast<std::int32_t>(request.rate.mbps));
+  message.set_rate_is_explicit(request.rate.is_explicit);
   message.set_protocol(request.protocol);
   message.set_producer(request.producer);
   message.set_consumer(request.consumer);
@@ -290,6 +289,7 @@ Result<dataserver::UpdateRequest> from_wire(const SetTargets& message) {
   request.targets = std::move(*targets);
   request.transport = message.transport();
   request.data_key = Secret(message.data_key());
+  request.rate = {message.rate_mbps(), message.rate_is_leased(), message.capacity_mbps()};
   return request;
 }
 
@@ -299,6 +299,9 @@ SetTargets to_wire(const dataserver::UpdateRequest& request) {
   for (const Endpoint& target : request.targets) message.add_targets(to_string(target));
   message.set_transport(request.transport);
   message.set_data_key(std::string(request.data_key.view()));
+  message.set_rate_mbps(request.rate.mbps);
+  message.set_rate_is_leased(request.rate.leased);
+  message.set_capacity_mbps(request.rate.capacity_mbps);
   return message;
 }
 

@@ -35,11 +35,20 @@ struct Reservation {
   std::vector<std::uint16_t> ports;  ///< One a listener, in listener order.
 };
 
+/// What a session may take of the network, in payload Mbit/s each way.
+struct RateLimit {
+  std::uint64_t mbps = 0;  ///< All its connections together; 0: no limit of its own.
+  bool leased = false;     ///< It has this rate, whatever others do.
+  std::uint64_t capacity_mbps =
+      0;  ///< Of the facility, shared by all who leased none; 0: no limit.
+};
+
 struct UpdateRequest {
   SessionKey session;
   std::vector<Endpoint> targets;  ///< Listener i feeds target i mod size; not empty.
   std::string transport = "tcp";  ///< Of the WAN leg.
   Secret data_key;                ///< Empty for `tcp`; 32 bytes otherwise.
+  RateLimit rate;                 ///< Of live connections as well.
 };
 
 enum class Ending {

@@ -134,9 +134,13 @@ Result<std::unique_ptr<relay::Relay>> NativeDataServer::Sessions::make_relay(
           ? ports_.take(host.value(), request.ports, static_cast<std::size_t>(request.num_conn))
           : PortPool::take_exactly(host.value(), request.exact_ports);
   if (!sockets) return sockets.error();
-  const auto before_targets =
-      request.session.role == Role::producer ? relay::Mode::refuse : relay::Mode::hold;
-  return relay::Relay::create(threads_, std::move(*sockets), before_targets, options_, log_);
+  const bool producer = request.session.role == Role::producer;
+  const auto before_targets = producer ? relay::Mode::refuse : relay::Mode::hold;
+  auto options = options_;
+  options.facility =
+      producer ? relay::SharedRates{outbound_, inbound_} : relay::SharedRates{inbound_, outbound_};
+  return relay::Relay::create(threads_, std::move(*sockets), before_targets, std::move(options),
+                              log_);
 }
 
 void NativeDataServer::Sessions::update(const UpdateRequest& request, const Callback<void>& done) {
@@ -149,6 +153,9 @@ void NativeDataServer::Sessions::update(const UpdateRequest& request, const Call
   if (const Status taken = session.machine.apply(Input::update); !taken) return done(taken);
   announce(entry, {});
 
+  for (const auto& facility : {outbound_, inbound_})
+    facility->set_rate(request.rate.capacity_mbps * relay::bits_per_megabit);
+  session.relay->set_rate(request.rate.mbps * relay::bits_per_megabit, request.rate.leased);
   if (const Status forwarding = session.relay->retarget(request.targets, transport(entry, request));
       !forwarding) {
     const Error& why = forwarding.error();

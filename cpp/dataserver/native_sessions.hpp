@@ -60,6 +60,9 @@ class NativeDataServer::Sessions {
 
   boost::asio::io_context& bookkeeping_;
   net::IoThreads& threads_;
+  /// What the facility has each way over the WAN.
+  const std::shared_ptr<relay::Schedule> outbound_ = std::make_shared<relay::Schedule>();
+  const std::shared_ptr<relay::Schedule> inbound_ = std::make_shared<relay::Schedule>();
   const relay::Options options_;
   const std::vector<net::Ciphersuite> suites_;
   const std::shared_ptr<const net::TlsContext> tls_client_;

@@ -12,18 +12,19 @@ using boost::system::error_code;
 
 Connection::Connection(boost::asio::io_context& context, net::Fd client, Endpoint target,
                        const TransportPtr& transport, const Options& options,
-                       std::shared_ptr<ConnectionRecord> record, Counters& relay, Logger log,
-                       Events events)
+                       std::shared_ptr<ConnectionRecord> record, std::shared_ptr<Shaping> shaping,
+                       Counters& relay, Logger log, Events events)
     : context_(context),
       accepted_(std::move(client)),
       target_(std::move(target)),
       transport_(transport),
+      shaping_(std::move(shaping)),
       record_(std::move(record)),
       log_(std::move(log)),
       events_(std::move(events)),
       near_(context),
       near_dialer_(context, target_, options),
-      link_(transport->link({context, options, record_->traffic, relay.traffic})) {}
+      link_(transport->link({context, options, *shaping_, record_->traffic, relay.traffic})) {}
 
 Link::Events Connection::link_events() {
   Link::Events events;

@@ -55,7 +55,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// `options` and `relay` must live until `ended` was called or the connection is destroyed.
   Connection(boost::asio::io_context& context, net::Fd client, Endpoint target,
              const TransportPtr& transport, const Options& options,
-             std::shared_ptr<ConnectionRecord> record, Counters& relay, Logger log, Events events);
+             std::shared_ptr<ConnectionRecord> record, std::shared_ptr<Shaping> shaping,
+             Counters& relay, Logger log, Events events);
 
   /// Lets the client prove itself if it has to, then dials; it stays unread until the target
   /// answers.
@@ -85,6 +86,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   net::Fd accepted_;  ///< Until start().
   const Endpoint target_;
   const TransportPtr transport_;
+  const std::shared_ptr<Shaping> shaping_;
   const std::shared_ptr<ConnectionRecord> record_;
   const Logger log_;
   Events events_;  ///< `ended` is empty once it has ended.

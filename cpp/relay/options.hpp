@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "relay/shaper.hpp"
+
 namespace scistream::relay {
 
 /// How a relay behaves. Copied into it; nothing here changes afterwards.
@@ -29,6 +31,8 @@ struct Options {
   /// Where connection ids come from; several relays that share it never give the same one twice.
   /// The relay makes its own if this is empty.
   std::shared_ptr<std::atomic<std::uint64_t>> ids;
+  /// What the relay's connections share with those of others, each way; empty: nothing.
+  SharedRates facility;
 };
 
 }  // namespace scistream::relay

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <new>
@@ -10,14 +11,14 @@
 
 namespace scistream::relay {
 
-ssize_t PipeTransit::fill(int source) noexcept {
+ssize_t PipeTransit::fill(int source, std::size_t most) noexcept {
   assert(empty());
   if (!pipe_) pipe_ = pool_.acquire(capacity_);
-  if (!pipe_) return fill_by_copy(source);
+  if (!pipe_) return fill_again(source, most);
   // What several directions have in their pipes has to fit the cache.
   const std::size_t batch = pool_.in_use() > 1 ? pipe_->capacity / 2 : pipe_->capacity;
-  const ssize_t taken =
-      ::splice(source, nullptr, pipe_->in.get(), nullptr, batch, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  const ssize_t taken = ::splice(source, nullptr, pipe_->in.get(), nullptr, std::min(batch, most),
+                                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (taken > 0) {
     size_ = static_cast<std::size_t>(taken);
     in_buffer_ = false;
@@ -25,14 +26,14 @@ ssize_t PipeTransit::fill(int source) noexcept {
   return taken;
 }
 
-ssize_t PipeTransit::fill_by_copy(int source) noexcept {
+ssize_t PipeTransit::fill_again(int source, std::size_t most) noexcept {
   assert(empty());
   if (!buffer_) buffer_.reset(new (std::nothrow) std::byte[buffer_size]);
   if (!buffer_) {
     errno = ENOMEM;
     return -1;
   }
-  const ssize_t taken = ::recv(source, buffer_.get(), buffer_size, MSG_DONTWAIT);
+  const ssize_t taken = ::recv(source, buffer_.get(), std::min(buffer_size, most), MSG_DONTWAIT);
   if (taken > 0) {
     size_ = static_cast<std::size_t>(taken);
     offset_ = 0;
@@ -41,11 +42,12 @@ ssize_t PipeTransit::fill_by_copy(int source) noexcept {
   return taken;
 }
 
-ssize_t PipeTransit::drain(int destination) noexcept {
+ssize_t PipeTransit::drain(int destination, std::size_t most) noexcept {
   assert(!empty());
+  most = std::min(most, size_);
   const ssize_t given =
-      in_buffer_ ? ::send(destination, buffer_.get() + offset_, size_, MSG_DONTWAIT | MSG_NOSIGNAL)
-                 : ::splice(pipe_->out.get(), nullptr, destination, nullptr, size_,
+      in_buffer_ ? ::send(destination, buffer_.get() + offset_, most, MSG_DONTWAIT | MSG_NOSIGNAL)
+                 : ::splice(pipe_->out.get(), nullptr, destination, nullptr, most,
                             SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (given > 0) {
     size_ -= static_cast<std::size_t>(given);

@@ -21,17 +21,16 @@ class PipeTransit final : public Transit {
 
   [[nodiscard]] bool empty() const noexcept override { return size_ == 0; }
   [[nodiscard]] std::size_t batch() const noexcept override { return capacity_ / 2; }
-  ssize_t fill(int source) noexcept override;
+  ssize_t fill(int source, std::size_t most) noexcept override;
   /// By copying: splice stops at TCP urgent data, recv passes it.
-  ssize_t fill_again(int source) noexcept override { return fill_by_copy(source); }
-  ssize_t drain(int destination) noexcept override;
+  ssize_t fill_again(int source, std::size_t most) noexcept override;
+  [[nodiscard]] std::size_t payload() const noexcept override { return size_; }
+  ssize_t drain(int destination, std::size_t most) noexcept override;
   std::size_t take_delivered() noexcept override { return std::exchange(delivered_, 0); }
   void rest() noexcept override;
   void discard() noexcept override;
 
  private:
-  ssize_t fill_by_copy(int source) noexcept;
-
   static constexpr std::size_t buffer_size = 64U << 10U;
 
   PipePool& pool_;

@@ -1,5 +1,6 @@
 #include "relay/pump.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <utility>
@@ -11,17 +12,20 @@ using boost::system::error_code;
 namespace {
 
 /// A read shorter than this found the socket's last bytes: waiting costs less than asking again.
-constexpr ssize_t worth_another_read = 64 << 10;
+constexpr std::size_t worth_another_read = 64U << 10U;
+/// Sooner than this a timer is not worth setting.
+constexpr std::chrono::microseconds at_once{20};
 
 }  // namespace
 
 Pump::Pump(boost::asio::io_context& context, Socket& source, Socket& destination,
            Direction direction, std::unique_ptr<Transit> transit, const Options& options,
-           Traffic& connection, Traffic& relay)
+           Shaper& shaper, Traffic& connection, Traffic& relay)
     : source_(source),
       destination_(destination),
       direction_(direction),
       turn_bytes_(options.turn_bytes),
+      shaper_(shaper),
       connection_(connection),
       relay_(relay),
       transit_(std::move(transit)),
@@ -37,6 +41,7 @@ void Pump::start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done) {
 void Pump::stop() noexcept {
   running_ = false;
   batching_.stop();
+  if (turn_timer_) turn_timer_->cancel();
   transit_->discard();
 }
 
@@ -58,7 +63,7 @@ void Pump::wait_destination() {
 void Pump::turn(bool source_ready) {
   std::size_t moved = 0;
   const std::optional<PumpEnd> how = forward(source_ready, moved);
-  if (const std::size_t delivered = transit_->take_delivered(); delivered > 0) {
+  if (const std::size_t delivered = std::exchange(delivered_, 0); delivered > 0) {
     connection_.add(direction_, delivered);
     relay_.add(direction_, delivered);
   }
@@ -78,6 +83,7 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
       case Drained::all: break;
       case Drained::failed: return PumpEnd::destination_failed;
       case Drained::blocked: wait_destination(); return std::nullopt;
+      case Drained::early: wait_turn(); return std::nullopt;
     }
     if (finishing_) return PumpEnd::finished;
     if (moved >= turn_bytes_ || taken_in_turn >= turn_bytes_) {
@@ -88,11 +94,12 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
       return std::nullopt;
     }
     if (source_empty) break;
-    ssize_t taken = transit_->fill(source);
+    const std::size_t room = shaper_.limits() ? shaper_.piece() : SIZE_MAX;
+    ssize_t taken = transit_->fill(source, room);
     if (taken < 0 && errno == EAGAIN && source_ready) {
       // Readable, yet nothing to splice: TCP urgent data is next. Without this the wait would end
       // at once, again and again.
-      taken = transit_->fill_again(source);
+      taken = transit_->fill_again(source, room);
     }
     if (taken == 0) {
       transit_->finish();
@@ -106,7 +113,8 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
       taken_in_turn += static_cast<std::size_t>(taken);
       batching_.came(static_cast<std::size_t>(taken));
     }
-    source_empty = taken < worth_another_read && !transit_->has_more();
+    const auto whole = std::min(worth_another_read, room);
+    source_empty = taken < static_cast<ssize_t>(whole) && !transit_->has_more();
   }
   transit_->rest();
   wait_source();
@@ -116,9 +124,13 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
 Pump::Drained Pump::drain(std::size_t& moved) {
   const int destination = destination_.native_handle();
   while (!transit_->empty()) {
-    const ssize_t given = transit_->drain(destination);
+    if (booked_ == 0 && !may_go()) return Drained::early;
+    const ssize_t given = transit_->drain(destination, booked_);
     if (given > 0) {
       moved += static_cast<std::size_t>(given);
+      const std::size_t delivered = transit_->take_delivered();
+      delivered_ += delivered;
+      booked_ -= std::min(booked_, delivered);
     } else if (given < 0 && errno == EAGAIN) {
       return Drained::blocked;
     } else if (given == 0 || errno != EINTR) {
@@ -126,6 +138,25 @@ Pump::Drained Pump::drain(std::size_t& moved) {
     }
   }
   return Drained::all;
+}
+
+bool Pump::may_go() {
+  booked_ = transit_->payload();
+  if (booked_ == 0 || !shaper_.limits()) return true;
+  if (transit_->divisible()) booked_ = std::min(booked_, shaper_.piece());
+  const auto now = Shaper::clock::now();
+  turn_ = shaper_.book(booked_, now);
+  return turn_ <= now + at_once;
+}
+
+void Pump::wait_turn() {
+  if (!turn_timer_) turn_timer_.emplace(source_.get_executor());
+  shaper_.begin_wait();
+  turn_timer_->expires_at(turn_);
+  turn_timer_->async_wait([this, keep = owner_.lock()](error_code) {
+    shaper_.end_wait();
+    if (running_) turn(false);
+  });
 }
 
 }  // namespace scistream::relay

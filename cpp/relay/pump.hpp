@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -9,6 +10,7 @@
 #include "relay/batching.hpp"
 #include "relay/counters.hpp"
 #include "relay/options.hpp"
+#include "relay/shaper.hpp"
 #include "relay/transit.hpp"
 
 namespace scistream::relay {
@@ -31,8 +33,8 @@ class Pump {
   using Socket = boost::asio::ip::tcp::socket;
 
   Pump(boost::asio::io_context& context, Socket& source, Socket& destination, Direction direction,
-       std::unique_ptr<Transit> transit, const Options& options, Traffic& connection,
-       Traffic& relay);
+       std::unique_ptr<Transit> transit, const Options& options, Shaper& shaper,
+       Traffic& connection, Traffic& relay);
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;
 
@@ -47,19 +49,27 @@ class Pump {
   void wait_destination();
   void turn(bool source_ready);
   std::optional<PumpEnd> forward(bool source_ready, std::size_t& moved);
-  enum class Drained { all, blocked, failed };
+  enum class Drained { all, blocked, early, failed };
   Drained drain(std::size_t& moved);
+  /// Books the next piece of what is in transit; whether it may go at once.
+  bool may_go();
+  void wait_turn();
 
   Socket& source_;
   Socket& destination_;
   const Direction direction_;
   const std::size_t turn_bytes_;
+  Shaper& shaper_;
   Traffic& connection_;
   Traffic& relay_;
   const std::unique_ptr<Transit> transit_;
   Batching batching_;
   std::weak_ptr<void> owner_;
   std::function<void(PumpEnd)> done_;
+  std::size_t delivered_ = 0;       ///< Bytes not counted yet.
+  std::size_t booked_ = 0;          ///< Bytes of what is in transit that may go,
+  Shaper::clock::time_point turn_;  ///< from now on.
+  std::optional<boost::asio::steady_timer> turn_timer_;  ///< Only once it had to wait.
   bool running_ = false;
   bool finishing_ = false;  ///< The source has ended; what is in transit is the last.
 };

@@ -28,6 +28,10 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   Status retarget(std::vector<Endpoint> targets, TransportPtr transport);
   void close(bool cut, Callback done);
 
+  void set_rate(std::uint64_t bits_per_second, bool leased) {
+    shaping_->set_rate(bits_per_second, leased);
+  }
+
   [[nodiscard]] std::vector<Endpoint> bound() const;
   [[nodiscard]] Mode mode() const;
   [[nodiscard]] Snapshot snapshot() const;
@@ -52,6 +56,7 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   const Options options_;
   const Logger log_;
   const net::Acceptor::Accepted accepted_;
+  const std::shared_ptr<Shaping> shaping_;
   Counters counters_;
   std::vector<Endpoint> bound_;
   std::list<net::Acceptor> listeners_;  ///< The list itself never changes after listen().
@@ -94,6 +99,7 @@ Relay::Core::Core(net::IoThreads& threads, Options options, Logger log)
       accepted_([this](std::size_t listener, net::Fd client, const net::tcp::endpoint& peer) {
         accepted(listener, std::move(client), peer);
       }),
+      shaping_(std::make_shared<Shaping>(options_.facility)),
       gate_(options_.most_handshakes) {}
 
 Status Relay::Core::listen(std::vector<net::Fd> sockets, Mode before_targets) {
@@ -163,8 +169,9 @@ void Relay::Core::accepted(std::size_t listener, net::Fd client, const net::tcp:
     events.ended = [self = shared_from_this(), record](ConnectionEnd how, const std::string& why) {
       self->ended(*record, how, why);
     };
-    connection = std::make_shared<Connection>(context, std::move(client), target, transport_,
-                                              options_, record, counters_, log_, std::move(events));
+    connection =
+        std::make_shared<Connection>(context, std::move(client), target, transport_, options_,
+                                     record, shaping_, counters_, log_, std::move(events));
     live_.emplace(record->id, Live{record, connection, &context});
   }
   boost::asio::post(context, [connection] { connection->start(); });
@@ -313,6 +320,9 @@ Relay::~Relay() { core_->close(true, nullptr); }
 std::vector<Endpoint> Relay::listeners() const { return core_->bound(); }
 Status Relay::retarget(std::vector<Endpoint> targets, TransportPtr transport) {
   return core_->retarget(std::move(targets), std::move(transport));
+}
+void Relay::set_rate(std::uint64_t bits_per_second, bool leased) {
+  core_->set_rate(bits_per_second, leased);
 }
 Mode Relay::mode() const { return core_->mode(); }
 Snapshot Relay::snapshot() const { return core_->snapshot(); }

@@ -84,11 +84,15 @@ class Relay {
   [[nodiscard]] std::vector<Endpoint> listeners() const;
 
   /// Sets the targets of connections accepted from now on, and how they cross the WAN, and starts
-  /// to forward. When it returns
-  /// without error every listener takes connections. `invalid_argument` for an empty list,
-  /// `failed_precondition` once cut or drained; after any other error only cut() makes sense.
+  /// to forward. When it returns without error every listener takes connections.
+  /// `invalid_argument` for an empty list, `failed_precondition` once cut or drained; after any
+  /// other error only cut() makes sense.
   Status retarget(std::vector<Endpoint> targets,
                   TransportPtr transport = tcp_transport(Side::dialled));
+
+  /// Payload bits a second that all connections together move each way, live ones included; 0 is
+  /// no limit. What is `leased` goes ahead of what others share of `Options::facility`.
+  void set_rate(std::uint64_t bits_per_second, bool leased = false);
 
   [[nodiscard]] Mode mode() const;
   [[nodiscard]] Snapshot snapshot() const;

@@ -86,10 +86,10 @@ void SocketLink::opened(const std::string& error) {
 void SocketLink::carry(tcp::socket& near) {
   const Direction outwards = towards(far_side_);
   const Direction inwards = towards(far_side_ == Side::accepted ? Side::dialled : Side::accepted);
-  out_.emplace(setup_.context, near, far_, outwards, outbound(), setup_.options, setup_.connection,
-               setup_.relay);
-  in_.emplace(setup_.context, far_, near, inwards, inbound(), setup_.options, setup_.connection,
-              setup_.relay);
+  out_.emplace(setup_.context, near, far_, outwards, outbound(), setup_.options,
+               setup_.shaping.of(outwards), setup_.connection, setup_.relay);
+  in_.emplace(setup_.context, far_, near, inwards, inbound(), setup_.options,
+              setup_.shaping.of(inwards), setup_.connection, setup_.relay);
   out_->start(owner_, [this, outwards](PumpEnd how) { ended(outwards, how); });
   in_->start(owner_, [this, inwards](PumpEnd how) { ended(inwards, how); });
 }

@@ -33,17 +33,21 @@ ssize_t out_of_memory() noexcept {
 
 }  // namespace
 
-ssize_t SealingTransit::fill(int source) {
+ssize_t SealingTransit::fill(int source, std::size_t most) {
   assert(empty());
   if (!buffer_) buffer_ = pool_.acquire();
   if (!buffer_) return out_of_memory();
   std::uint8_t* const first = buffer_.get() + headroom;
   std::array<iovec, slots> places;
-  for (std::size_t slot = 0; slot < slots; ++slot)
-    places[slot] = {first + slot * tls::most_record + tls::header_size, tls::most_content};
+  std::size_t used = 0;
+  for (std::size_t left = most; used < slots && left > 0; ++used) {
+    const std::size_t size = std::min(left, tls::most_content);
+    places[used] = {first + used * tls::most_record + tls::header_size, size};
+    left -= size;
+  }
   msghdr message{};
   message.msg_iov = places.data();
-  message.msg_iovlen = places.size();
+  message.msg_iovlen = used;
   const ssize_t taken = ::recvmsg(source, &message, MSG_DONTWAIT);
   if (taken <= 0) return taken;
 
@@ -72,7 +76,7 @@ void SealingTransit::finish() {
   content_ = 0;
 }
 
-ssize_t SealingTransit::drain(int destination) noexcept {
+ssize_t SealingTransit::drain(int destination, std::size_t) noexcept {
   assert(!empty());
   const ssize_t given = ::send(destination, next_, size_, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (given <= 0) return given;
@@ -92,7 +96,7 @@ void SealingTransit::discard() noexcept {
   rest();
 }
 
-ssize_t OpeningTransit::fill(int source) {
+ssize_t OpeningTransit::fill(int source, std::size_t) {
   assert(empty());
   if (closed_) return 0;
   if (!buffer_) buffer_ = pool_.acquire();
@@ -125,6 +129,7 @@ ssize_t OpeningTransit::fill(int source) {
   closed_ = batch.stream == net::RecordReader::Stream::closed;
   if (closed_ && pieces_.empty()) return 0;
   join_small_pieces();
+  for (const iovec& piece : pieces_) payload_ += piece.iov_len;
   return taken;
 }
 
@@ -145,14 +150,26 @@ void OpeningTransit::join_small_pieces() noexcept {
   pieces_.resize(kept);
 }
 
-ssize_t OpeningTransit::drain(int destination) noexcept {
+ssize_t OpeningTransit::drain(int destination, std::size_t most) noexcept {
   assert(!empty());
   msghdr message{};
   message.msg_iov = pieces_.data() + piece_;
   message.msg_iovlen = std::min<std::size_t>(pieces_.size() - piece_, IOV_MAX);
+  std::size_t beyond = 0;  // of the last piece that goes, what does not
+  if (most < payload_) {
+    std::size_t end = piece_;
+    std::size_t size = 0;
+    while (size < most) size += pieces_[end++].iov_len;
+    message.msg_iovlen = std::min<std::size_t>(end - piece_, IOV_MAX);
+    if (message.msg_iovlen == end - piece_) beyond = size - most;
+  }
+  iovec& last = message.msg_iov[message.msg_iovlen - 1];
+  last.iov_len -= beyond;
   const ssize_t given = ::sendmsg(destination, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  last.iov_len += beyond;
   if (given <= 0) return given;
   delivered_ += static_cast<std::size_t>(given);
+  payload_ -= static_cast<std::size_t>(given);
   for (auto left = static_cast<std::size_t>(given); left > 0;) {
     iovec& piece = pieces_[piece_];
     const std::size_t part = std::min(left, piece.iov_len);
@@ -177,6 +194,7 @@ void OpeningTransit::rest() noexcept {
 
 void OpeningTransit::discard() noexcept {
   piece_ = pieces_.size();
+  payload_ = 0;
   have_ = consumed_ = 0;
   rest();
 }

@@ -27,9 +27,11 @@ class SealingTransit final : public Transit {
 
   [[nodiscard]] bool empty() const noexcept override { return size_ == 0; }
   [[nodiscard]] std::size_t batch() const noexcept override { return 256U << 10U; }
-  ssize_t fill(int source) override;
+  ssize_t fill(int source, std::size_t most) override;
   void finish() override;
-  ssize_t drain(int destination) noexcept override;
+  [[nodiscard]] std::size_t payload() const noexcept override { return content_; }
+  [[nodiscard]] bool divisible() const noexcept override { return false; }
+  ssize_t drain(int destination, std::size_t most) noexcept override;
   std::size_t take_delivered() noexcept override { return std::exchange(delivered_, 0); }
   void rest() noexcept override;
   void discard() noexcept override;
@@ -58,9 +60,10 @@ class OpeningTransit final : public Transit {
 
   [[nodiscard]] bool empty() const noexcept override { return piece_ == pieces_.size(); }
   [[nodiscard]] std::size_t batch() const noexcept override { return 256U << 10U; }
-  ssize_t fill(int source) override;
+  ssize_t fill(int source, std::size_t most) override;
   [[nodiscard]] bool has_more() const noexcept override { return closed_; }
-  ssize_t drain(int destination) noexcept override;
+  [[nodiscard]] std::size_t payload() const noexcept override { return payload_; }
+  ssize_t drain(int destination, std::size_t most) noexcept override;
   std::size_t take_delivered() noexcept override { return std::exchange(delivered_, 0); }
   void rest() noexcept override;
   void discard() noexcept override;
@@ -79,7 +82,8 @@ class OpeningTransit final : public Transit {
   std::size_t have_ = 0;       ///< Bytes in the buffer, of which
   std::size_t consumed_ = 0;   ///< the first ones are opened.
   std::vector<iovec> pieces_;  ///< Where their content lies,
-  std::size_t piece_ = 0;      ///< from this one on to be written.
+  std::size_t piece_ = 0;      ///< from this one on to be written,
+  std::size_t payload_ = 0;    ///< which are so many bytes.
   bool closed_ = false;
   std::string why_;
   net::tls::Alert alert_ = net::tls::Alert::close_notify;

@@ -20,11 +20,12 @@ class Transit {
   /// Bytes worth waiting for where many come; 0 where it makes no difference.
   [[nodiscard]] virtual std::size_t batch() const noexcept { return 0; }
 
-  /// Takes what the socket has, up to a batch: bytes taken from it, 0 at the end of the stream, or
-  /// -1 and errno. Only when empty(); may leave it empty, when what came is not a whole.
-  virtual ssize_t fill(int source) = 0;
+  /// Takes what the socket has, up to a batch, and to about `most` bytes where they are to be
+  /// handed over in pieces: bytes taken from it, 0 at the end of the stream, or -1 and errno. Only
+  /// when empty(); may leave it empty, when what came is not a whole.
+  virtual ssize_t fill(int source, std::size_t most) = 0;
   /// Like fill(), where it found nothing though the socket is readable.
-  virtual ssize_t fill_again(int source) { return fill(source); }
+  virtual ssize_t fill_again(int source, std::size_t most) { return fill(source, most); }
   /// fill() knows more than the socket will say.
   [[nodiscard]] virtual bool has_more() const noexcept { return false; }
 
@@ -32,8 +33,13 @@ class Transit {
   /// empty().
   virtual void finish() {}
 
-  /// Hands bytes to the socket: bytes handed over, or -1 and errno. Only when not empty().
-  virtual ssize_t drain(int destination) noexcept = 0;
+  /// Bytes of the application that drain() has yet to hand over.
+  [[nodiscard]] virtual std::size_t payload() const noexcept = 0;
+  /// Whether drain() may hand over a part of them.
+  [[nodiscard]] virtual bool divisible() const noexcept { return true; }
+  /// Hands bytes to the socket, `most` of them if divisible(): bytes handed over, or -1 and errno.
+  /// Only when not empty().
+  virtual ssize_t drain(int destination, std::size_t most) noexcept = 0;
   /// Bytes of the application handed over since the last call.
   virtual std::size_t take_delivered() noexcept = 0;
 

@@ -12,6 +12,7 @@
 #include "relay/counters.hpp"
 #include "relay/options.hpp"
 #include "relay/pump.hpp"
+#include "relay/shaper.hpp"
 
 namespace scistream::relay {
 
@@ -68,6 +69,7 @@ class Link {
 struct LinkSetup {
   boost::asio::io_context& context;
   const Options& options;
+  Shaping& shaping;
   Traffic& connection;
   Traffic& relay;
 };

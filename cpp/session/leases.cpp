@@ -4,6 +4,11 @@
 
 namespace scistream::session {
 
+Error Leases::no_bandwidth(std::uint64_t wanted, std::uint64_t free) const {
+  return {Cause::exhausted, std::to_string(wanted) + " Mbit/s wanted, " + std::to_string(free) +
+                                " of " + std::to_string(capacity_) + " Mbit/s are free"};
+}
+
 Status Leases::lease(const SessionKey& session, int ports, std::uint64_t mbps) {
   if (held_.contains(session)) {
     return Error{Cause::already_exists, "session " + to_string(session) + " holds a lease already"};
@@ -14,11 +19,20 @@ Status Leases::lease(const SessionKey& session, int ports, std::uint64_t mbps) {
                                        std::to_string(ports_) + " ports are free"};
   }
   if (capacity_ != 0 && mbps > capacity_free()) {
-    return Error{Cause::exhausted, std::to_string(mbps) + " Mbit/s wanted, " +
-                                       std::to_string(capacity_free()) + " of " +
-                                       std::to_string(capacity_) + " Mbit/s are free"};
+    return no_bandwidth(mbps, capacity_free());
   }
   resume(session, ports, mbps);
+  return {};
+}
+
+Status Leases::change(const SessionKey& session, std::uint64_t mbps) {
+  const auto found = held_.find(session);
+  if (found == held_.end())
+    return Error{Cause::not_found, "session " + to_string(session) + " holds no lease"};
+  const Lease now = found->second;
+  if (capacity_ != 0 && mbps > now.mbps && mbps - now.mbps > capacity_free())
+    return no_bandwidth(mbps, capacity_free() + now.mbps);
+  resume(session, now.ports, mbps);
   return {};
 }
 

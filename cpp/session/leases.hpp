@@ -20,6 +20,10 @@ class Leases {
   /// `already_exists` if the session holds a lease.
   Status lease(const SessionKey& session, int ports, std::uint64_t mbps);
 
+  /// Another bandwidth for a session that holds a lease; `exhausted` if that is not free, and then
+  /// nothing has changed.
+  Status change(const SessionKey& session, std::uint64_t mbps);
+
   /// What the session has held since before this process, even if the port range or the capacity
   /// have become too small for it: then nothing is free until enough has come back.
   void resume(const SessionKey& session, int ports, std::uint64_t mbps);
@@ -40,6 +44,8 @@ class Leases {
     int ports = 0;
     std::uint64_t mbps = 0;
   };
+
+  [[nodiscard]] Error no_bandwidth(std::uint64_t wanted, std::uint64_t free) const;
 
   int ports_;
   std::uint64_t capacity_;

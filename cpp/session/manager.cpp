@@ -108,20 +108,18 @@ bool Manager::drop_successor(const SessionPtr& session, Ticket ticket, const Err
 
 void Manager::begin(Request request, RequestWaiter waiter) {
   const SessionKey key = request.key;
-  const bool lease_rate =
-      request.rate_is_explicit && request.rate_mbps > 0 && leases_.capacity() > 0;
-  const auto mbps = lease_rate ? static_cast<std::uint64_t>(request.rate_mbps) : 0;
-  if (auto status = leases_.lease(key, request.num_conn, mbps); !status) {
+  if (auto status = leases_.lease(key, request.num_conn, to_lease(request.rate)); !status) {
     return waiter.done(status.error());
   }
   auto session = std::make_shared<Session>(std::move(request), scheduler_.now());
-  session->rate_is_leased = lease_rate;
+  session->rate_is_leased = to_lease(session->rate) > 0;
   session->kept = to_forget_.erase(key) > 0;  // what is left there is this one's to forget
   tickets_[waiter.ticket] = key;
   session->request_waiters.push_back(std::move(waiter));
   sessions_[key] = session;
   log_->info("session {}: requested, {} listeners, {} Mbit/s{}", to_string(key),
-             session->request.num_conn, session->request.rate_mbps, lease_rate ? " leased" : "");
+             session->request.num_conn, session->rate.mbps,
+             session->rate_is_leased ? " leased" : "");
   (void)apply(session, Input::request);
   wake_held_hellos(key.uid);
 }

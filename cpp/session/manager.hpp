@@ -78,6 +78,10 @@ class Manager {
   Ticket release(const std::string& uid, const std::string& claim, dataserver::Ending how,
                  Callback<void> done);
 
+  /// Gives both roles of an id another rate, all or none; live connections notice. `exhausted` if
+  /// more is to be leased than is free, `failed_precondition` for a session that is being reserved.
+  void set_rate(const std::string& uid, Rate rate, Callback<RateInForce> done);
+
   /// The sessions of these ids; unknown ids are left out.
   void list(std::vector<std::string> uids, Callback<std::vector<SessionView>> done);
   void capacity(Callback<Capacity> done);
@@ -132,6 +136,13 @@ class Manager {
   [[nodiscard]] Result<SessionPtr> route(const std::string& uid, std::optional<Role> role,
                                          bool binding, bool is_hello) const;
 
+  // manager_rate.cpp: what sessions may take of the network
+  void on_set_rate(const std::string& uid, Rate rate, const Callback<RateInForce>& done);
+  [[nodiscard]] Status set_rates(const std::vector<SessionPtr>& sessions, const Rate& rate);
+  /// Mbit/s that a session of this rate leases here; 0: none.
+  [[nodiscard]] std::uint64_t to_lease(const Rate& rate) const;
+  [[nodiscard]] dataserver::RateLimit limit_of(const Session& session) const;
+
   // manager_views.cpp: what can be seen
   [[nodiscard]] SessionView view(const Session& session) const;
 
@@ -182,7 +193,7 @@ class Manager {
   [[nodiscard]] bool replaced(std::uint64_t generation, const Status& status);
 
   [[nodiscard]] dataserver::ReserveRequest reserve_request(const Session& session) const;
-  [[nodiscard]] static dataserver::UpdateRequest update_request(const Session& session);
+  [[nodiscard]] dataserver::UpdateRequest update_request(const Session& session) const;
 
   Scheduler& scheduler_;
   std::shared_ptr<dataserver::DataServer> data_server_;

@@ -98,7 +98,7 @@ dataserver::ReserveRequest Manager::reserve_request(const Session& session) cons
   return request;
 }
 
-dataserver::UpdateRequest Manager::update_request(const Session& session) {
+dataserver::UpdateRequest Manager::update_request(const Session& session) const {
   dataserver::UpdateRequest request;
   request.session = session.request.key;
   request.targets = session.targets->targets;
@@ -106,6 +106,7 @@ dataserver::UpdateRequest Manager::update_request(const Session& session) {
   if (request.targets.size() > session.ports.size()) request.targets.resize(session.ports.size());
   request.transport = session.targets->transport;
   request.data_key = session.targets->data_key;
+  request.rate = limit_of(session);
   return request;
 }
 
@@ -147,7 +148,7 @@ void Manager::on_reserved(const SessionPtr& session,
 }
 
 void Manager::set_targets(const SessionPtr& session) {
-  session->targets = session->updates.front().update;
+  if (auto& update = session->updates.front().update) session->targets = std::move(update);
   session->call_in_flight = true;
   data_server_->update(
       update_request(*session), [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_),

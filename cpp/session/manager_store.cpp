@@ -24,6 +24,7 @@ StoredSession Manager::record(const Session& session, Phase phase) const {
   stored.phase = phase;
   stored.draining = session.ending == dataserver::Ending::drain;
   stored.drain_is_users = session.drain_is_users;
+  stored.rate = session.rate;
   stored.rate_is_leased = session.rate_is_leased;
   stored.reservation = session.reservation;
   stored.counters_before = session.counters_before;
@@ -86,6 +87,7 @@ void Manager::resume_session(StoredSession stored) {
   const bool ended = stored.phase == Phase::ended;
   session->machine = Machine::resumed(ended ? Phase::ready : stored.phase);
   session->kept = true;
+  session->rate = stored.rate;
   session->rate_is_leased = stored.rate_is_leased;
   session->reservation = stored.reservation;
   session->counters = session->counters_before = stored.counters_before;
@@ -97,8 +99,7 @@ void Manager::resume_session(StoredSession stored) {
   session->ready_since = stored.ready_since;
   if (stored.draining) session->ending = dataserver::Ending::drain;
   session->drain_is_users = stored.drain_is_users;
-  const auto mbps =
-      session->rate_is_leased ? static_cast<std::uint64_t>(session->request.rate_mbps) : 0;
+  const auto mbps = session->rate_is_leased ? static_cast<std::uint64_t>(session->rate.mbps) : 0;
   leases_.resume(key, session->request.num_conn, mbps);
   sessions_[key] = session;
   if (ended) {

@@ -76,7 +76,7 @@ SessionView Manager::view(const Session& session) const {
   }
   view.protection = view.transport == "tls" ? "encrypted" : "none";
   view.num_conn = session.request.num_conn;
-  view.rate_mbps = session.request.rate_mbps;
+  view.rate_mbps = session.rate.mbps;
   view.rate_is_leased = session.rate_is_leased;
   view.labels = session.request.labels;
   view.age = std::chrono::duration_cast<std::chrono::milliseconds>(scheduler_.now() - session.born);

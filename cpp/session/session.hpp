@@ -36,7 +36,7 @@ struct PendingRelease {
 };
 
 struct UpdateWaiter {
-  UpdateTargets update;
+  std::optional<UpdateTargets> update;  ///< Empty: another rate for the present targets.
   Callback<UpdateAnswer> done;
 };
 
@@ -51,7 +51,8 @@ struct Successor {
 /// One session of the control server: its machine and everybody who waits for it. Owned by the
 /// Manager and by calls in flight to the data server; lives on the Manager's scheduler.
 struct Session {
-  explicit Session(Request wanted, Clock::time_point now) : request(std::move(wanted)), born(now) {}
+  explicit Session(Request wanted, Clock::time_point now)
+      : request(std::move(wanted)), born(now), rate(request.rate) {}
 
   [[nodiscard]] bool waits_for_hello() const {
     return machine.phase() == Phase::reserving || machine.phase() == Phase::hello;
@@ -70,6 +71,7 @@ struct Session {
   std::optional<UpdateTargets> targets;  ///< In force, or being set.
   dataserver::Counters counters;         ///< The last ones heard of, with
   dataserver::Counters counters_before;  ///< those of data servers that have died since.
+  Rate rate;                             ///< As requested, or changed since.
   bool rate_is_leased = false;
 
   std::vector<RequestWaiter> request_waiters;

@@ -20,6 +20,7 @@ struct StoredSession {
   Phase phase = Phase::hello;   ///< hello, update, ready, or ended: its release has begun.
   bool draining = false;        ///< Its release waits for live connections.
   bool drain_is_users = false;  ///< Because its user wants to.
+  Rate rate;                    ///< As requested, or changed since.
   bool rate_is_leased = false;
   std::uint64_t reservation = 0;         ///< The data server's id for it.
   dataserver::Counters counters_before;  ///< Of data servers that have died.

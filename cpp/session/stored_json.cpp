@@ -82,8 +82,10 @@ std::string to_json(const StoredSession& session) {
   json document{{"uid", request.key.uid},
                 {"role", to_string(request.key.role)},
                 {"num_conn", request.num_conn},
-                {"rate_mbps", request.rate_mbps},
-                {"rate_is_explicit", request.rate_is_explicit},
+                {"rate_mbps", request.rate.mbps},
+                {"rate_is_explicit", request.rate.is_explicit},
+                {"rate_now_mbps", session.rate.mbps},
+                {"rate_now_is_explicit", session.rate.is_explicit},
                 {"protocol", request.protocol},
                 {"producer", request.producer},
                 {"consumer", request.consumer},
@@ -125,8 +127,11 @@ Result<StoredSession> stored_session(std::string_view text) {
     if (!role) return bad(role.error().message);
     request.key = {document.at("uid").get<std::string>(), *role};
     request.num_conn = whole<int>(document.at("num_conn"));
-    request.rate_mbps = whole<long long>(document.at("rate_mbps"));
-    request.rate_is_explicit = document.at("rate_is_explicit").get<bool>();
+    request.rate = {whole<long long>(document.at("rate_mbps")),
+                    document.at("rate_is_explicit").get<bool>()};
+    session.rate = {whole<long long>(document.at("rate_now_mbps")),
+                    document.at("rate_now_is_explicit").get<bool>()};
+    if (const auto valid = validate(session.rate); !valid) return bad(valid.error().message);
     request.protocol = document.at("protocol").get<std::string>();
     request.producer = document.at("producer").get<std::string>();
     request.consumer = document.at("consumer").get<std::string>();

@@ -10,16 +10,19 @@ Error invalid(std::string message) { return {Cause::invalid_argument, std::move(
 
 }  // namespace
 
+Status validate(const Rate& rate) {
+  if (rate.mbps >= 0 && rate.mbps <= max_rate_mbps) return {};
+  return invalid("rate " + std::to_string(rate.mbps) + " Mbit/s is not from 0 to " +
+                 std::to_string(max_rate_mbps));
+}
+
 Status validate(const Request& request) {
   if (auto status = check_uid(request.key.uid); !status) return status;
   if (request.num_conn < 1 || request.num_conn > dataserver::max_num_conn) {
     return invalid("num_conn " + std::to_string(request.num_conn) + " is not from 1 to " +
                    std::to_string(dataserver::max_num_conn));
   }
-  if (request.rate_mbps < 0 || request.rate_mbps > max_rate_mbps) {
-    return invalid("rate " + std::to_string(request.rate_mbps) + " Mbit/s is not from 0 to " +
-                   std::to_string(max_rate_mbps));
-  }
+  if (auto status = validate(request.rate); !status) return status;
   if (!request.protocol.empty() && request.protocol != "tcp") {
     return invalid("protocol '" + request.protocol.substr(0, 32) + "' is not known; use tcp");
   }
@@ -46,10 +49,10 @@ Status validate(const Request& request) {
 }
 
 bool same_values(const Request& a, const Request& b) {
-  return a.key == b.key && a.num_conn == b.num_conn && a.rate_mbps == b.rate_mbps &&
-         a.rate_is_explicit == b.rate_is_explicit && a.protocol == b.protocol &&
-         a.producer == b.producer && a.consumer == b.consumer && a.labels == b.labels &&
-         a.app_key == b.app_key && a.transport == b.transport && a.lifetime == b.lifetime;
+  return a.key == b.key && a.num_conn == b.num_conn && a.rate == b.rate &&
+         a.protocol == b.protocol && a.producer == b.producer && a.consumer == b.consumer &&
+         a.labels == b.labels && a.app_key == b.app_key && a.transport == b.transport &&
+         a.lifetime == b.lifetime;
 }
 
 std::string hello_proof(const Secret& app_key, const std::string& uid, std::string_view role,

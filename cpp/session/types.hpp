@@ -26,13 +26,28 @@ inline constexpr std::size_t max_addresses = 4096;
 template <class T>
 using Callback = std::function<void(Result<T>)>;
 
+/// What a session is to get of the network.
+struct Rate {
+  long long mbps = 0;        ///< Payload, each way, all connections together; 0: best effort.
+  bool is_explicit = false;  ///< The user gave it: it is leased where there is a capacity.
+
+  bool operator==(const Rate&) const = default;
+};
+
+/// `invalid_argument` for one that is negative or beyond `max_rate_mbps`.
+Status validate(const Rate& rate);
+
+/// What became of a change of a session's rate.
+struct RateInForce {
+  bool is_leased = false;
+  Rate previous;
+};
+
 /// REQ, as the control server understands it.
 struct Request {
   SessionKey key;
-  int num_conn = 1;         ///< Listeners, 1 to dataserver::max_num_conn.
-  long long rate_mbps = 0;  ///< Payload, each way, all connections together; 0: best effort.
-  bool rate_is_explicit =
-      false;             ///< The user gave the rate: it is leased where there is a capacity.
+  int num_conn = 1;  ///< Listeners, 1 to dataserver::max_num_conn.
+  Rate rate;
   std::string protocol;  ///< Of the application; empty or `tcp`.
   std::string producer;  ///< Informative.
   std::string consumer;  ///< Informative.

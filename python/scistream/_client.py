@@ -136,6 +136,27 @@ class UserClient(Live):
         """
         self._core.release(uid, texts("servers", servers))
 
+    def set_rate(self, uid: str, rate: int, servers: Sequence[str] = ()) -> bool:
+        """Gives a session another rate at all its control servers; live connections notice.
+
+        Args:
+            uid: The session's id.
+            rate: Mbit/s of the applications' bytes each way, all connections together, 0 to
+                10,000,000; 0 is best effort.
+            servers: The control servers, `host:port` each; none is where this user requested it.
+
+        Returns:
+            Whether the rate is leased at each of them: whatever other sessions do, it is there.
+
+        Raises:
+            NotFound: No session has this id, or it was not requested from here.
+            Exhausted: A facility has less to lease; the rate is what it was.
+            ValueError: The rate is out of range.
+            Unavailable: A control server cannot be reached.
+
+        """
+        return self._core.set_rate(uid, rate, texts("servers", servers))
+
     def status(self, uid: str, servers: Sequence[str] = ()) -> tuple[SessionStatus, ...]:
         """The session at each control server; arguments and errors as `release`."""
         return self._core.status(uid, texts("servers", servers))
@@ -249,6 +270,10 @@ class Session(NotCopied):
 
         """
         return self._core.status()
+
+    def set_rate(self, rate: int) -> bool:
+        """Gives it another rate; argument, result and errors as `UserClient.set_rate`."""
+        return self._core.set_rate(rate)
 
     def release(self) -> None:
         """Ends it: listeners are closed, connections reset, ports and bandwidth free.

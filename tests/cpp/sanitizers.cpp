@@ -6,8 +6,16 @@
 
 SCISTREAM_HOOK __asan_default_options() {
   return "halt_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1:"
-         "check_initialization_order=1:detect_leaks=1";
+         "check_initialization_order=1:detect_leaks=1"
+#ifdef SCISTREAM_TEST_LINKS_GRPC
+         // Else who allocated what libcrypto holds is not known, below.
+         ":fast_unwind_on_malloc=0"
+#endif
+      ;
 }
+
+// A thread of gRPC may be alive at the end, and with it what OpenSSL remembers of its errors.
+SCISTREAM_HOOK __lsan_default_suppressions() { return "leak:ERR_\n"; }
 
 SCISTREAM_HOOK __ubsan_default_options() { return "halt_on_error=1:print_stacktrace=1"; }
 

@@ -52,7 +52,7 @@ def test_the_service_has_its_name(proto: str) -> None:
 def test_the_four_rpcs_take_and_give_what_they_always_did(proto: str) -> None:
     rpcs = {name: (request, response) for name, request, response in RPC.findall(proto)}
     assert {name: rpcs[name] for name in RPCS} == RPCS
-    assert sorted(rpcs.keys() - RPCS.keys()) == ["info", "list", "status", "watch"]
+    assert sorted(rpcs.keys() - RPCS.keys()) == ["info", "list", "rate", "status", "watch"]
 
 
 # Protocol: wire-fields

@@ -13,8 +13,8 @@ session::Request a_request() {
   session::Request request;
   request.key = {"run-7", Role::consumer};
   request.num_conn = 3;
-  request.rate_mbps = 10'000;
-  request.rate_is_explicit = true;
+  request.rate.mbps = 10'000;
+  request.rate.is_explicit = true;
   request.protocol = "tcp";
   request.producer = "gw1:5000";
   request.consumer = "gw2:5000";
@@ -48,7 +48,7 @@ TEST(Wire, ARequestOfTheOriginalFourFieldsGetsTheDefaultsOfToday) {
   const auto request = from_wire(message);
   ASSERT_TRUE(request.ok());
   EXPECT_EQ(request->transport, "tcp");
-  EXPECT_FALSE(request->rate_is_explicit);
+  EXPECT_FALSE(request->rate.is_explicit);
   EXPECT_TRUE(request->app_key.empty());
   EXPECT_EQ(request->lifetime.count(), 0);
 }

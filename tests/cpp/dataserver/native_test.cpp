@@ -78,7 +78,7 @@ class NativeTest : public ::testing::Test {
     return wait_for<void>([&](auto done) { server_->update(what, done); });
   }
   Status update(Role role, const Endpoint& target) {
-    return update({{"session", role}, {target}, "tcp", {}});
+    return update({{"session", role}, {target}, "tcp", {}, {}});
   }
   Status release(Role role = Role::producer, Ending ending = Ending::cut) {
     return wait_for<void>([&](auto done) { server_->release({"session", role}, ending, done); });
@@ -136,8 +136,8 @@ TEST_F(NativeTest, BothSidesOfAnEncryptedSessionProveItsKey) {
   const Secret key = Secret::random(key_size);
   const auto prod = must(reserve(request(Role::producer))).ports.at(0);
   const auto cons = must(reserve(request(Role::consumer))).ports.at(0);
-  must(update({{"session", Role::producer}, {app.endpoint()}, "tls", key}));
-  must(update({{"session", Role::consumer}, {at(prod)}, "tls", key}));
+  must(update({{"session", Role::producer}, {app.endpoint()}, "tls", key, {}}));
+  must(update({{"session", Role::consumer}, {at(prod)}, "tls", key, {}}));
   const net::Fd client = connect_to(at(cons));
   const net::Fd accepted = app.accept();
   ASSERT_TRUE(accepted);
@@ -169,7 +169,7 @@ TEST_F(NativeTest, AnotherUpdateReplacesTheKey) {
     return receive(client.get(), 5).bytes == "image";
   };
   const auto set = [&](Role role, const Endpoint& target, const Secret& key) {
-    must(update({{"session", role}, {target}, "tls", key}));
+    must(update({{"session", role}, {target}, "tls", key, {}}));
   };
   set(Role::producer, app.endpoint(), first);
   set(Role::consumer, at(prod), first);
@@ -304,17 +304,18 @@ TEST_F(NativeTest, RefusesRequestsThatCannotWork) {
   EXPECT_TRUE(must(status()).empty());
 
   must(reserve(request()));
-  EXPECT_EQ(update({{"session", Role::producer}, {}, "tcp", {}}).error().cause,
+  EXPECT_EQ(update({{"session", Role::producer}, {}, "tcp", {}, {}}).error().cause,
             Cause::invalid_argument);
-  const Status udp = update({{"session", Role::producer}, {at(1)}, "udp", {}});
+  const Status udp = update({{"session", Role::producer}, {at(1)}, "udp", {}, {}});
   EXPECT_EQ(udp.error().cause, Cause::invalid_argument);
   EXPECT_NE(udp.error().message.find("'udp'"), std::string::npos);
   for (const std::size_t size : {0U, 16U, 33U}) {
-    const Status tls = update({{"session", Role::producer}, {at(1)}, "tls", Secret::random(size)});
+    const Status tls =
+        update({{"session", Role::producer}, {at(1)}, "tls", Secret::random(size), {}});
     EXPECT_EQ(tls.error().cause, Cause::invalid_argument);
     EXPECT_NE(tls.error().message.find("32 bytes"), std::string::npos);
   }
-  EXPECT_EQ(update({{"unknown", Role::producer}, {at(1)}, "tcp", {}}).error().cause,
+  EXPECT_EQ(update({{"unknown", Role::producer}, {at(1)}, "tcp", {}, {}}).error().cause,
             Cause::not_found);
   EXPECT_EQ(status(SessionKey{"unknown", Role::producer}).error().cause, Cause::not_found);
 }

@@ -12,14 +12,22 @@ namespace {
 
 using namespace test;
 
-/// One plain relay, or two with an encrypted leg between them: who connects sees no difference.
+/// One plain relay, or two with an encrypted leg between them, with a rate or without: who connects
+/// sees no difference.
 class Forward : public RelayFixture, public ::testing::WithParamInterface<const char*> {
  protected:
   TwoRelays forward_to(const std::vector<Endpoint>& targets, const Options& options = {},
                        net::IoThreads* threads = nullptr) {
     net::IoThreads& used = threads == nullptr ? threads_ : *threads;
-    if (std::string_view(GetParam()) == "plain") return plain(used, targets, options);
-    return encrypted(used, targets, options);
+    const std::string_view leg(GetParam());
+    TwoRelays relays = leg.starts_with("plain") ? plain(used, targets, options)
+                                                : encrypted(used, targets, options);
+    if (leg.ends_with("limited")) {
+      // High enough for the amounts here, low enough for everything to wait for its turn.
+      relays.consumer->set_rate(4'000 * bits_per_megabit);
+      if (relays.producer) relays.producer->set_rate(4'000 * bits_per_megabit);
+    }
+    return relays;
   }
 };
 
@@ -330,7 +338,9 @@ TEST_P(Forward, TwoThousandIdleConnectionsOwnNoPipes) {
   EXPECT_TRUE(eventually([&] { return open_descriptors("pipe:") - before <= 2 * 2 * 16; }));
 }
 
-INSTANTIATE_TEST_SUITE_P(Legs, Forward, ::testing::Values("plain", "encrypted"),
+INSTANTIATE_TEST_SUITE_P(Legs, Forward,
+                         ::testing::Values("plain", "encrypted", "plain_limited",
+                                           "encrypted_limited"),
                          [](const auto& leg) { return std::string(leg.param); });
 
 }  // namespace

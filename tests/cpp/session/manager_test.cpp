@@ -443,20 +443,20 @@ TEST_F(ManagerTest, AReleaseDuringTheReservationWaitsForItAndLeavesNothing) {
 // Protocol: ports-short, rate-unmarked
 TEST_F(ManagerTest, ShortPortsAndBandwidthAreRefusedAtOnceAndSayHowMuchIsFree) {
   Request much = want("much");
-  much.rate_mbps = 800;
-  much.rate_is_explicit = true;
+  much.rate.mbps = 800;
+  much.rate.is_explicit = true;
   req(much);
   const auto ports = req(want("a", Role::producer, 9));
   EXPECT_EQ(ports->cause(), "exhausted");
   EXPECT_NE(ports->result->error().message.find("8 of 10"), std::string::npos);
   Request fast = want("b");
-  fast.rate_mbps = 201;
-  fast.rate_is_explicit = true;
+  fast.rate.mbps = 201;
+  fast.rate.is_explicit = true;
   const auto rate = req(fast);
   EXPECT_EQ(rate->cause(), "exhausted");
   EXPECT_NE(rate->result->error().message.find("200 of 1000"), std::string::npos);
   EXPECT_EQ(capacity().sessions, 1U);
-  fast.rate_is_explicit = false;  // a deployed client's rate is never a lease
+  fast.rate.is_explicit = false;  // a deployed client's rate is never a lease
   EXPECT_TRUE(req(fast)->pending());
 }
 

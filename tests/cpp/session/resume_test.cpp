@@ -8,8 +8,8 @@ namespace {
 TEST_F(ManagerTest, AReadySessionIsFoundAgainAsItWas) {
   auto wanted = want("a", Role::producer, 3);
   wanted.labels = {{"job", "42"}};
-  wanted.rate_mbps = 300;
-  wanted.rate_is_explicit = true;
+  wanted.rate.mbps = 300;
+  wanted.rate.is_explicit = true;
   const auto requested = req(wanted);
   ASSERT_TRUE(hello(greet("a"))->ok());
   ASSERT_TRUE(update(aim("a", {{"10.0.0.9", 7000}}))->ok());

@@ -24,8 +24,8 @@ StoredSession a_session(const std::string& uid, Role role = Role::producer) {
   StoredSession session;
   session.request.key = {uid, role};
   session.request.num_conn = 2;
-  session.request.rate_mbps = 100;
-  session.request.rate_is_explicit = true;
+  session.request.rate.mbps = 100;
+  session.request.rate.is_explicit = true;
   session.request.labels = {{"job", "42"}, {"note", "a \"quoted\" é"}};
   session.request.app_key = Secret::random(key_size);
   session.request.lifetime = milliseconds(5'000);

@@ -2,7 +2,8 @@
 // steps. A step is a write to the session store or a message to a peer. What to do comes from the
 // environment: SCISTREAM_CRASH_AT=N kills at the Nth step (1 is the first) and
 // SCISTREAM_CRASH_WHEN=before|after says on which side of it. Without a number steps are only
-// counted, into the file SCISTREAM_CRASH_COUNT, as one byte each.
+// counted, into the file SCISTREAM_CRASH_COUNT, as one byte each. With SCISTREAM_CRASH_ONCE=PATH
+// steps are steps from when there is such a file.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,6 +21,7 @@ struct Plan {
   long at = 0;
   bool after = false;
   int count = -1;
+  const char* once = nullptr;
 };
 
 Plan plan;
@@ -32,14 +34,16 @@ __attribute__((constructor)) void read_plan() {
     plan.after = std::strcmp(when, "after") == 0;
   if (const char* path = std::getenv("SCISTREAM_CRASH_COUNT"))
     plan.count = ::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  for (const char* name :
-       {"LD_PRELOAD", "SCISTREAM_CRASH_AT", "SCISTREAM_CRASH_WHEN", "SCISTREAM_CRASH_COUNT"}) {
+  if (const char* path = std::getenv("SCISTREAM_CRASH_ONCE")) plan.once = ::strdup(path);
+  for (const char* name : {"LD_PRELOAD", "SCISTREAM_CRASH_AT", "SCISTREAM_CRASH_WHEN",
+                           "SCISTREAM_CRASH_COUNT", "SCISTREAM_CRASH_ONCE"}) {
     ::unsetenv(name);
   }
 }
 
 template <class Work>
 auto step(Work work) {
+  if (plan.once != nullptr && ::access(plan.once, F_OK) != 0) return work();
   const bool here = ++steps == plan.at;
   if (here && !plan.after) ::kill(::getpid(), SIGKILL);
   const auto result = work();

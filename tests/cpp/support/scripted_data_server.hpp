@@ -26,7 +26,8 @@ class ScriptedDataServer final : public dataserver::DataServer {
   /// Sessions that hold ports.
   std::map<SessionKey, std::vector<std::uint16_t>> held;
   std::map<SessionKey, std::vector<Endpoint>> targets;
-  std::map<SessionKey, std::uint64_t> reservations;  ///< The last of each key.
+  std::map<SessionKey, dataserver::RateLimit> rates;  ///< As the last update said.
+  std::map<SessionKey, std::uint64_t> reservations;   ///< The last of each key.
   std::vector<std::string> log;
   dataserver::Counters counters;
 
@@ -65,6 +66,7 @@ class ScriptedDataServer final : public dataserver::DataServer {
       if (error) return done(*error);
       if (!held.contains(request.session)) return done(Error{Cause::not_found, "no such session"});
       targets[request.session] = request.targets;
+      rates[request.session] = request.rate;
       done({});
     });
   }
@@ -105,6 +107,7 @@ class ScriptedDataServer final : public dataserver::DataServer {
   void die() {
     held.clear();
     targets.clear();
+    rates.clear();
     for (const auto& call : std::exchange(waiting, {}))
       call(Error{Cause::unavailable, "Socket closed"});
     dataserver::Event lost;

@@ -1,0 +1,74 @@
+#include "relay/shaper.hpp"
+
+#include <algorithm>
+
+namespace scistream::relay {
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+/// At the lowest rates a piece is what one packet carries, and at the highest what stays in the
+/// cache.
+constexpr std::size_t least_piece = 1448;
+constexpr std::size_t largest_piece = 512U << 10U;
+/// Of a share: pieces of many sharers are not to cost a system call for every packet.
+constexpr std::size_t least_share = 16U << 10U;
+constexpr std::chrono::seconds longest_debt{1};
+
+}  // namespace
+
+std::size_t Schedule::piece(std::size_t sharers) const noexcept {
+  const std::uint64_t rate = this->rate();
+  if (rate == 0) return SIZE_MAX;
+  const auto whole =
+      static_cast<std::size_t>(rate / 8 * static_cast<std::uint64_t>(piece_time.count()) / 1'000);
+  const std::size_t share =
+      std::max(whole / std::max<std::size_t>(sharers, 1), std::min(whole, least_share));
+  return std::clamp(share, least_piece, largest_piece);
+}
+
+nanoseconds Schedule::duration(std::size_t bytes) const noexcept {
+  const auto rate = static_cast<double>(this->rate());
+  return nanoseconds(rate > 0 ? static_cast<std::int64_t>(8e9 * static_cast<double>(bytes) / rate)
+                              : 0);
+}
+
+Schedule::clock::time_point Schedule::book(std::size_t bytes, clock::time_point now) noexcept {
+  const nanoseconds takes = duration(bytes);
+  if (takes.count() == 0) return clock::time_point::min();
+  const auto earliest = (now - credit).time_since_epoch().count();
+  auto until = booked_until_.load(std::memory_order_relaxed);
+  clock::rep start = 0;
+  do {
+    start = std::max(until, earliest);
+  } while (!booked_until_.compare_exchange_weak(until, start + takes.count(),
+                                                std::memory_order_relaxed));
+  return clock::time_point(clock::duration(start));
+}
+
+void Schedule::charge(std::size_t bytes, clock::time_point now) noexcept {
+  if (booked_until_.load(std::memory_order_relaxed) <
+      (now + longest_debt).time_since_epoch().count())
+    (void)book(bytes, now);
+}
+
+void Shaper::set_rate(std::uint64_t bits_per_second, bool leased) noexcept {
+  leased_.store(leased && bits_per_second != 0, std::memory_order_relaxed);
+  own_.set_rate(bits_per_second);
+}
+
+std::size_t Shaper::piece() const noexcept {
+  if (!waits_for_facility()) return own_.piece();
+  return std::min(own_.piece(), facility_->piece(waiting_.load(std::memory_order_relaxed)));
+}
+
+Shaper::clock::time_point Shaper::book(std::size_t bytes, clock::time_point now) noexcept {
+  const auto own = own_.book(bytes, now);
+  if (!facility_) return own;
+  if (!leased_.load(std::memory_order_relaxed)) return std::max(own, facility_->book(bytes, now));
+  facility_->charge(bytes, now);
+  return own;
+}
+
+}  // namespace scistream::relay
