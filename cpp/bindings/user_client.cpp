@@ -62,6 +62,12 @@ Status release_at(Client& client, const std::string& uid, const std::vector<Endp
   return (*client).release(uid, *servers);
 }
 
+Result<std::string> protocol_argument(const std::string& protocol) {
+  if (protocol == "tcp" || protocol == "udp") return protocol;
+  return Error{Cause::invalid_argument,
+               "protocol '" + protocol.substr(0, 32) + "' is not one of: tcp, udp"};
+}
+
 /// Whether it is leased everywhere.
 bool set_rate_at(Client& client, const std::string& uid, long long rate,
                  const std::vector<Endpoint>& given) {
@@ -246,8 +252,9 @@ class UserClientHandle {
   [[nodiscard]] std::unique_ptr<SessionHandle> request(
       const std::string& prod, const std::string& cons, const std::string& uid, int num_conn,
       std::optional<long long> rate, const std::vector<std::string>& prod_app,
-      std::map<std::string, std::string> labels, const std::string& transport, double lifetime,
-      double timeout, const py::object& prod_key, const py::object& cons_key, bool wait) const {
+      std::map<std::string, std::string> labels, const std::string& transport,
+      const std::string& protocol, double lifetime, double timeout, const py::object& prod_key,
+      const py::object& cons_key, bool wait) const {
     const Endpoint producer = endpoint_argument("prod", prod);
     const Endpoint consumer = endpoint_argument("cons", cons);
     SessionRequest request;
@@ -258,6 +265,7 @@ class UserClientHandle {
     request.prod_app = endpoint_arguments("prod_app", prod_app);
     request.labels = std::move(labels);
     request.transport = transport;
+    request.protocol = value_or_raise(protocol_argument(protocol));
     request.lifetime = seconds_argument("lifetime", lifetime);
     request.timeout = seconds_argument("timeout", timeout);
     request.prod_app_key = key_argument("prod_key", prod_key);
@@ -335,8 +343,8 @@ void bind_user_client(py::module_& module) {
            py::arg("token"), py::arg("state_dir"))
       .def("request", &UserClientHandle::request, py::arg("prod"), py::arg("cons"), py::kw_only(),
            py::arg("uid"), py::arg("num_conn"), py::arg("rate"), py::arg("prod_app"),
-           py::arg("labels"), py::arg("transport"), py::arg("lifetime"), py::arg("timeout"),
-           py::arg("prod_key"), py::arg("cons_key"), py::arg("wait"))
+           py::arg("labels"), py::arg("transport"), py::arg("protocol"), py::arg("lifetime"),
+           py::arg("timeout"), py::arg("prod_key"), py::arg("cons_key"), py::arg("wait"))
       .def("release", &UserClientHandle::release, py::arg("uid"), py::arg("servers"))
       .def("set_rate", &UserClientHandle::set_rate, py::arg("uid"), py::arg("rate"),
            py::arg("servers"))

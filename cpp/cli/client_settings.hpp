@@ -30,6 +30,10 @@ void add_place_options(CLI::App& app, ClientSettings& settings);
 void choose_state_directory(ClientSettings& settings);
 
 /// What every request is checked for before anything is asked of a facility.
+/// Of `--protocol`.
+inline constexpr const char* protocol_help =
+    "Of the application: tcp; or udp, whose listeners take datagrams as well as connections";
+
 Status check_amounts(long long num_conn, long long rate_mbps);
 
 /// When to say on stderr that the channel is plaintext. Scripts in the field take anything there

@@ -74,10 +74,12 @@ Status complete(RequestSettings& settings) {
   return {};
 }
 
-void print_result(const client::SessionResult& result) {
+void print_result(const client::SessionResult& result, bool datagrams) {
   std::printf("%s %s\n", styled("uid", Style::bold, STDOUT_FILENO).c_str(), result.uid.c_str());
   std::printf("the consumer application connects to\n");
   for (const std::string& listener : result.listeners) std::printf("  %s\n", listener.c_str());
+  if (datagrams && result.transport == "tls")
+    std::printf("its datagrams travel inside the encrypted channel between the facilities\n");
   std::printf("set up in %.1f ms\n", milliseconds_of(result.setup));
 }
 
@@ -94,6 +96,9 @@ void add_request_options(CLI::App& app, RequestSettings& settings) {
                  "Of the bytes between the facilities: tls (encrypted), tcp (plain), or auto: tls, "
                  "or fail")
       ->check(CLI::IsMember({"auto", "tls", "tcp"}))
+      ->capture_default_str();
+  app.add_option("--protocol", settings.request.protocol, protocol_help)
+      ->check(CLI::IsMember({"tcp", "udp"}))
       ->capture_default_str();
   app.add_option("--prod-app", settings.prod_app,
                  "Where the producer application listens, HOST:PORT,…; without it, wait for the "
@@ -185,7 +190,7 @@ Status request_session(RequestSettings& settings) {
                             .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
                             .c_str());
   } else {
-    print_result(*result);
+    print_result(*result, settings.request.protocol == "udp");
   }
   std::fflush(stdout);
   if (!settings.watch) return {};

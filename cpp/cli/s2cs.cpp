@@ -106,6 +106,9 @@ void add_options(CLI::App& app, Settings& settings) {
                      "ChaCha20-Poly1305")
           ->capture_default_str(),
       "CIPHERSUITES");
+  env(cli::add_duration(app, "--flow-idle", options.flow_idle,
+                        "A flow of datagrams ends when nothing has moved for so long [60s]"),
+      "FLOW_IDLE");
   env(app.add_option("--data-server", settings.data_server,
                      "Use the data server at unix:PATH or HOST:PORT instead of starting one"),
       "DATA_SERVER");

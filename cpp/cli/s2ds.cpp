@@ -41,10 +41,20 @@ struct Settings {
   std::string tls;
   std::filesystem::path key_file;
   std::uint64_t rate = 0;
+  std::string protocol = "tcp";
+  std::string flow_idle = "60s";
   std::string ciphersuites = "AES-128-GCM";
   std::size_t threads = 0;
   bool verbose = false;
 };
+
+Result<std::chrono::milliseconds> flow_idle(const Settings& settings) {
+  const auto idle = cli::parse_duration(settings.flow_idle);
+  if (!idle) return Error{Cause::invalid_argument, "--flow-idle: " + idle.error().message};
+  if (idle->count() == 0)
+    return Error{Cause::invalid_argument, "--flow-idle 0: a flow needs some time"};
+  return std::chrono::ceil<std::chrono::milliseconds>(*idle);
+}
 
 Status serve(Settings& settings) {
   settings.host.state_directory = settings.state_directory.empty()
@@ -54,6 +64,9 @@ Status serve(Settings& settings) {
   auto suites = net::parse_ciphersuites(settings.ciphersuites);
   if (!suites) return Error{Cause::invalid_argument, "--ciphersuites: " + suites.error().message};
   settings.host.ciphersuites = std::move(*suites);
+  const auto idle = flow_idle(settings);
+  if (!idle) return idle.error();
+  settings.host.flow_idle = *idle;
   if (!settings.serve_listen.empty()) {
     auto endpoint = parse_endpoint(settings.serve_listen, ZeroPort::allowed);
     if (!endpoint) return endpoint.error();
@@ -120,8 +133,13 @@ Status forward(Settings& settings) {
   cli::block_signals({SIGINT, SIGTERM, SIGHUP});
   net::IoThreads threads(settings.threads == 0 ? std::thread::hardware_concurrency()
                                                : settings.threads);
-  auto relay = relay::Relay::open(threads, pairs, {}, stderr_logger("s2ds", settings.verbose),
-                                  std::move(*transport));
+  relay::Options options;
+  options.datagrams = settings.protocol == "udp";
+  const auto idle = flow_idle(settings);
+  if (!idle) return idle.error();
+  options.flow_idle = *idle;
+  auto relay = relay::Relay::open(threads, pairs, std::move(options),
+                                  stderr_logger("s2ds", settings.verbose), std::move(*transport));
   if (!relay) return relay.error();
   (*relay)->set_rate(settings.rate * relay::bits_per_megabit);
   for (const Endpoint& listener : (*relay)->listeners()) {
@@ -187,7 +205,17 @@ int main(int argc, char** argv) {
                    "limit")
       ->check(CLI::Range(0LL, session::max_rate_mbps))
       ->capture_default_str();
+  relaying
+      ->add_option("--protocol", settings.protocol,
+                   "tcp; or udp, which takes datagrams as well as connections")
+      ->check(CLI::IsMember({"tcp", "udp"}))
+      ->capture_default_str();
   for (CLI::App* command : {serving, relaying}) {
+    command
+        ->add_option("--flow-idle", settings.flow_idle,
+                     "A flow of datagrams ends when nothing has moved for so long")
+        ->envname(env("FLOW_IDLE"))
+        ->capture_default_str();
     command
         ->add_option("--ciphersuites", settings.ciphersuites,
                      "By preference: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305")

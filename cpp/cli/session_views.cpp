@@ -51,6 +51,7 @@ nlohmann::json to_json(const session::SessionView& view) {
           {"num_conn", view.num_conn},
           {"rate_mbps", view.rate_mbps},
           {"rate_is_leased", view.rate_is_leased},
+          {"protocol", view.protocol},
           {"transport", view.transport},
           {"protection", view.protection},
           {"labels", view.labels},

@@ -93,6 +93,9 @@ void StepCommands::add(CLI::App& app, const char* name, const char* description,
          "both halves")
       ->check(CLI::IsMember({"tcp", "tls"}))
       ->capture_default_str();
+  own.add_option("--protocol", protocol_, protocol_help)
+      ->check(CLI::IsMember({"tcp", "udp"}))
+      ->capture_default_str();
   own.add_option("--data-key-file", data_key_file_,
                  consumer ? "The key of transport tls, as the producer's half made it [under the "
                             "session's id in the state folder]"
@@ -171,6 +174,7 @@ Status StepCommands::run() {
   auto key = data_key(command.role);
   if (!key) return key.error();
   request.transport = transport_;
+  request.protocol = protocol_;
   request.data_key = std::move(*key);
   block_signals({SIGINT, SIGTERM, SIGHUP});
   auto options = client_options(client_, Warnings::verbose_only);

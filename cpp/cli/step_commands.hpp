@@ -48,6 +48,7 @@ class StepCommands {
   long long rate_ = 10'000;
   bool mock_ = false;
   std::string transport_ = "tcp";
+  std::string protocol_ = "tcp";
   std::filesystem::path data_key_file_;
   std::chrono::milliseconds timeout_{190'000};
 };

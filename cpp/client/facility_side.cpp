@@ -43,6 +43,10 @@ void FacilitySide::request(milliseconds timeout, Done done, Fail fail) {
                              "this facility cannot encrypt what goes between the "
                              "facilities; --transport tcp streams without encryption"}));
         }
+        if (wanted_.protocol != "tcp" && answer->protocol != wanted_.protocol) {
+          return fail(named({Cause::failed_precondition,
+                             "this facility carries connections only, no datagrams"}));
+        }
         answer_ = std::move(*answer);
         done();
       });

@@ -11,7 +11,7 @@ session::Request wanted(const HalfRequest& request) {
   wanted.key = {request.uid, request.role};
   wanted.num_conn = request.num_conn;
   wanted.rate = request.rate;
-  wanted.protocol = "tcp";
+  wanted.protocol = request.protocol;
   wanted.transport = request.transport;
   wanted.claim = Secret::random(16).hex();
   return wanted;

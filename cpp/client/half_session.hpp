@@ -18,6 +18,7 @@ struct HalfRequest {
   Role role = Role::producer;
   int num_conn = 5;
   session::Rate rate{10'000, false};
+  std::string protocol = "tcp";
   std::string transport = "tcp";  ///< Of the bytes between the facilities: `tcp` or `tls`.
   Secret data_key;                ///< Of tls; the other half has the same.
   /// What to say in the hello, on behalf of the application; absent: its controller says it.

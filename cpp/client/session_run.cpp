@@ -106,7 +106,7 @@ session::Request SessionRun::wanted(Role role, const control::ControlClient& pro
   wanted.key = {request_.uid, role};
   wanted.num_conn = request_.num_conn;
   wanted.rate = request_.rate;
-  wanted.protocol = "tcp";
+  wanted.protocol = request_.protocol;
   wanted.producer = to_string(producer.access().endpoint);
   wanted.consumer = to_string(consumer.access().endpoint);
   wanted.labels = request_.labels;

@@ -18,6 +18,7 @@ struct SessionRequest {
   std::string uid;  ///< Empty: a random one.
   int num_conn = 1;
   session::Rate rate;
+  std::string protocol = "tcp";  ///< Or `udp`: datagrams as well as connections.
   std::vector<Endpoint>
       prod_app;  ///< Where the producer application listens; empty: wait for hellos.
   std::map<std::string, std::string> labels;

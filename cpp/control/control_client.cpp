@@ -162,9 +162,9 @@ ControlClient::Handle ControlClient::request(const session::Request& request, mi
   const std::function<Request()> same = [message = to_wire(request)] { return message; };
   return start<Response>(link_, &Async::req, same, deadline, Repeat::at_ours, std::move(done),
                          [](const Response& answer) -> Result<session::RequestAnswer> {
-                           return session::RequestAnswer{strings(answer.listeners()),
-                                                         strings(answer.prod_listeners()),
-                                                         state_of(answer), answer.transport()};
+                           return session::RequestAnswer{
+                               strings(answer.listeners()), strings(answer.prod_listeners()),
+                               state_of(answer), answer.transport(), answer.protocol()};
                          });
 }
 

@@ -223,14 +223,13 @@ class ControlServer::Impl {
   Status connect_data_server() {
     switch (options_.data_server_place) {
       case DataServerPlace::inside:
-        data_server_ = std::make_shared<dataserver::NativeDataServer>(
-            dataserver::NativeOptions{0, *net::parse_ciphersuites(options_.ciphersuites), {}},
-            log_);
+        data_server_ = std::make_shared<dataserver::NativeDataServer>(native_options(), log_);
         return ask_transports();
       case DataServerPlace::process:
         process_ = std::make_unique<DataServerProcess>(
             DataServerLaunch{options_.data_server_executable, state_directory_,
-                             options_.orphan_grace, options_.ciphersuites, options_.verbose},
+                             options_.orphan_grace, options_.ciphersuites, options_.flow_idle,
+                             options_.verbose},
             log_);
         break;
       case DataServerPlace::remote: break;
@@ -239,6 +238,14 @@ class ControlServer::Impl {
     if (!connected) return connected.error();
     data_server_ = std::move(*connected);
     return ask_transports();
+  }
+
+  /// Of the data server inside this process.
+  [[nodiscard]] dataserver::NativeOptions native_options() const {
+    dataserver::NativeOptions options;
+    options.ciphersuites = *net::parse_ciphersuites(options_.ciphersuites);
+    options.relay.flow_idle = options_.flow_idle;
+    return options;
   }
 
   Status ask_transports() {

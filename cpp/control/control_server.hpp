@@ -42,6 +42,7 @@ struct ControlServerOptions {
   bool require_encryption = false;  ///< Refuse sessions that are plain between the facilities.
   /// Of the data server that is started here, in order of preference.
   std::string ciphersuites = "AES-128-GCM";
+  std::chrono::milliseconds flow_idle{60'000};  ///< A flow of datagrams ends after so much silence.
   bool insecure_no_auth = false;  ///< Serve others than this machine without knowing who they are.
   DataServerPlace data_server_place = DataServerPlace::process;
   std::string data_server;               ///< For `remote`: unix:PATH or HOST:PORT.

@@ -68,6 +68,7 @@ grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* conte
           add_all(answer->prod_listeners, response->mutable_prod_listeners());
           set_state(response, answer->state);
           response->set_transport(answer->transport);
+          response->set_protocol(answer->protocol);
           call->finish(grpc::Status::OK);
         });
     cancel->set([this, ticket] { manager_.withdraw(ticket); });

@@ -35,8 +35,10 @@ class DataServerHost::Impl {
     auto lock = DirectoryLock::take(options_.state_directory, "s2ds");
     if (!lock) return lock.error();
     lock_ = std::move(*lock);
+    relay::Options relay;
+    relay.flow_idle = options_.flow_idle;
     data_server_ = std::make_unique<dataserver::NativeDataServer>(
-        dataserver::NativeOptions{options_.threads, options_.ciphersuites, {}}, log_);
+        dataserver::NativeOptions{options_.threads, options_.ciphersuites, relay}, log_);
     service_ = std::make_unique<DataServerService>(*data_server_, authorizer());
     auto server = options_.listen ? listen_tcp() : listen_socket();
     if (!server) return server.error();

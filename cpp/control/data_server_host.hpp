@@ -21,6 +21,7 @@ struct DataServerHostOptions {
   std::filesystem::path key;
   std::size_t threads = 0;  ///< That move bytes; 0: one a core.
   std::vector<net::Ciphersuite> ciphersuites{net::Ciphersuite::aes_128_gcm};
+  std::chrono::milliseconds flow_idle{60'000};  ///< Of flows of datagrams.
   /// End this long after the control server has gone and the last live connection has ended;
   /// none: serve until told to stop.
   std::optional<std::chrono::seconds> orphan_grace;

@@ -147,10 +147,12 @@ Status DataServerProcess::launch() {
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
 
-  std::vector<std::string> arguments{executable,       "serve",
-                                     "--state-dir",    launch_.state_directory.string(),
-                                     "--orphan-grace", std::to_string(launch_.orphan_grace.count()),
-                                     "--ciphersuites", launch_.ciphersuites};
+  std::vector<std::string> arguments{
+      executable,       "serve",
+      "--state-dir",    launch_.state_directory.string(),
+      "--orphan-grace", std::to_string(launch_.orphan_grace.count()),
+      "--ciphersuites", launch_.ciphersuites,
+      "--flow-idle",    std::to_string(launch_.flow_idle.count()) + "ms"};
   if (launch_.verbose) arguments.emplace_back("--verbose");
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());

@@ -16,6 +16,7 @@ struct DataServerLaunch {
   std::filesystem::path state_directory;  ///< Where its socket, lock and log live.
   std::chrono::seconds orphan_grace{60};
   std::string ciphersuites = "AES-128-GCM";
+  std::chrono::milliseconds flow_idle{60'000};
   bool verbose = false;
 };
 

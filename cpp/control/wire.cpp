@@ -116,7 +116,7 @@ Result<session::Request> from_wire(const Request& message) {
   request.key = {message.uid(), *role};
   request.num_conn = message.num_conn();
   request.rate = {message.rate(), message.rate_is_explicit()};
-  request.protocol = message.protocol();
+  if (!message.protocol().empty()) request.protocol = message.protocol();
   request.producer = message.producer();
   request.consumer = message.consumer();
   request.labels = {message.labels().begin(), message.labels().end()};
@@ -203,6 +203,7 @@ void to_wire(const session::SessionView& view, Session* message) {
   message->set_num_conn(static_cast<std::uint32_t>(view.num_conn));
   message->set_rate_mbps(static_cast<std::uint32_t>(view.rate_mbps));
   message->set_rate_is_leased(view.rate_is_leased);
+  message->set_protocol(view.protocol);
   message->set_transport(view.transport);
   message->set_protection(view.protection);
   for (const auto& [name, value] : view.labels) (*message->mutable_labels())[name] = value;
@@ -223,6 +224,7 @@ session::SessionView from_wire(const Session& message) {
   view.num_conn = static_cast<int>(message.num_conn());
   view.rate_mbps = message.rate_mbps();
   view.rate_is_leased = message.rate_is_leased();
+  view.protocol = message.protocol().empty() ? "tcp" : message.protocol();
   view.transport = message.transport();
   view.protection = message.protection();
   view.labels = {message.labels().begin(), message.labels().end()};
@@ -265,6 +267,7 @@ Result<dataserver::ReserveRequest> from_wire(const ReserveListeners& message) {
   request.ports = {static_cast<std::uint16_t>(message.first_port()),
                    static_cast<std::uint16_t>(message.last_port())};
   request.exact_ports = std::move(*exact);
+  request.datagrams = message.datagrams();
   return request;
 }
 
@@ -276,6 +279,7 @@ ReserveListeners to_wire(const dataserver::ReserveRequest& request) {
   message.set_first_port(request.ports.first);
   message.set_last_port(request.ports.last);
   message.mutable_exact_ports()->Add(request.exact_ports.begin(), request.exact_ports.end());
+  message.set_datagrams(request.datagrams);
   return message;
 }
 

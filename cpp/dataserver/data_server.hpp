@@ -25,6 +25,7 @@ struct ReserveRequest {
   std::string bind_host;  ///< Local address, or a wildcard.
   PortRange ports;  ///< Listeners take free ports of this range; those held by others are skipped.
   std::vector<std::uint16_t> exact_ports;  ///< When not empty: exactly these (a session restored).
+  bool datagrams = false;                  ///< The listeners take datagrams as well.
 };
 
 /// What a session holds at the data server.

@@ -129,14 +129,15 @@ Result<std::unique_ptr<relay::Relay>> NativeDataServer::Sessions::make_relay(
     const ReserveRequest& request) {
   const auto host = net::local_endpoint({request.bind_host, 0});
   if (!host) return host.error();
-  auto sockets =
-      request.exact_ports.empty()
-          ? ports_.take(host.value(), request.ports, static_cast<std::size_t>(request.num_conn))
-          : PortPool::take_exactly(host.value(), request.exact_ports);
+  auto sockets = request.exact_ports.empty()
+                     ? ports_.take(host.value(), request.ports,
+                                   static_cast<std::size_t>(request.num_conn), request.datagrams)
+                     : PortPool::take_exactly(host.value(), request.exact_ports, request.datagrams);
   if (!sockets) return sockets.error();
   const bool producer = request.session.role == Role::producer;
   const auto before_targets = producer ? relay::Mode::refuse : relay::Mode::hold;
   auto options = options_;
+  options.datagrams = request.datagrams;
   options.facility =
       producer ? relay::SharedRates{outbound_, inbound_} : relay::SharedRates{inbound_, outbound_};
   return relay::Relay::create(threads_, std::move(*sockets), before_targets, std::move(options),

@@ -24,45 +24,44 @@ bool is_held(const Error& error) {
 
 }  // namespace
 
-Result<std::vector<net::Fd>> PortPool::take(const net::tcp::endpoint& host, PortRange range,
-                                            std::size_t count) {
-  std::vector<net::Fd> taken;
+Result<relay::Sockets> PortPool::take(const net::tcp::endpoint& host, PortRange range,
+                                      std::size_t count, bool datagrams) {
+  relay::Sockets taken;
   int& next = next_[range];
   int offset = next;
-  for (int tried = 0; tried < range.size() && taken.size() < count; ++tried) {
+  for (int tried = 0; tried < range.size() && taken.listeners.size() < count; ++tried) {
     const auto port = static_cast<std::uint16_t>(range.first + offset);
     offset = (offset + 1) % range.size();
-    auto socket = net::bind_tcp(with_port(host, port));
-    if (socket) {
-      taken.push_back(std::move(*socket));
-    } else if (socket.error().cause == Cause::exhausted) {
-      return out_of_descriptors(count, socket.error());
-    } else if (!is_held(socket.error())) {
-      return socket.error();
+    const Status bound = taken.bind(with_port(host, port), datagrams);
+    if (bound) continue;
+    if (bound.error().cause == Cause::exhausted) {
+      return out_of_descriptors(count, bound.error());
+    } else if (!is_held(bound.error())) {
+      return bound.error();
     }
   }
-  if (taken.size() < count) {
+  if (taken.listeners.size() < count) {
     return Error{Cause::exhausted, std::to_string(count) + " listeners wanted, " +
-                                       std::to_string(taken.size()) + " of range " +
+                                       std::to_string(taken.listeners.size()) + " of range " +
                                        to_string(range) + " are free"};
   }
   next = offset;
   return taken;
 }
 
-Result<std::vector<net::Fd>> PortPool::take_exactly(const net::tcp::endpoint& host,
-                                                    std::span<const std::uint16_t> ports) {
-  std::vector<net::Fd> taken;
+Result<relay::Sockets> PortPool::take_exactly(const net::tcp::endpoint& host,
+                                              std::span<const std::uint16_t> ports,
+                                              bool datagrams) {
+  relay::Sockets taken;
   for (const std::uint16_t port : ports) {
-    auto socket = net::bind_tcp(with_port(host, port));
-    if (socket) {
-      taken.push_back(std::move(*socket));
-    } else if (is_held(socket.error())) {
-      return Error{Cause::exhausted, socket.error().message};
-    } else if (socket.error().cause == Cause::exhausted) {
-      return out_of_descriptors(ports.size(), socket.error());
+    const Status bound = taken.bind(with_port(host, port), datagrams);
+    if (bound) continue;
+    if (is_held(bound.error())) {
+      return Error{Cause::exhausted, bound.error().message};
+    } else if (bound.error().cause == Cause::exhausted) {
+      return out_of_descriptors(ports.size(), bound.error());
     } else {
-      return socket.error();
+      return bound.error();
     }
   }
   return taken;

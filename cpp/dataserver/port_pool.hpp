@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "net/fd.hpp"
 #include "net/tcp.hpp"
+#include "relay/relay.hpp"
 
 namespace scistream::dataserver {
 
@@ -20,15 +21,16 @@ namespace scistream::dataserver {
 /// late client of an ended session does not meet a new one.
 class PortPool {
  public:
-  /// `count` bound sockets (net::bind_tcp) on `host`, whose port is ignored. Ports held by others
+  /// `count` bound ports on `host`, whose port is ignored. Ports held by others
   /// or not allowed to this process are skipped. `exhausted` if too few are left, in the range or
   /// of descriptors; then none stays bound.
-  Result<std::vector<net::Fd>> take(const net::tcp::endpoint& host, PortRange range,
-                                    std::size_t count);
+  Result<relay::Sockets> take(const net::tcp::endpoint& host, PortRange range, std::size_t count,
+                              bool datagrams = false);
 
   /// Sockets bound to exactly these ports, in this order, or `exhausted` and none.
-  static Result<std::vector<net::Fd>> take_exactly(const net::tcp::endpoint& host,
-                                                   std::span<const std::uint16_t> ports);
+  static Result<relay::Sockets> take_exactly(const net::tcp::endpoint& host,
+                                             std::span<const std::uint16_t> ports,
+                                             bool datagrams = false);
 
  private:
   std::map<PortRange, int> next_;  ///< Offset into each range where the next search starts.

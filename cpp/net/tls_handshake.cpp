@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
@@ -54,6 +55,26 @@ Secret secret_from(std::string_view hex) {
 
 }  // namespace
 
+namespace {
+
+/// What ALPN calls a connection that carries datagrams, its length before it.
+constexpr std::array<unsigned char, 20> datagram_protocol{19,  's', 'c', 'i', 's', 't', 'r',
+                                                          'e', 'a', 'm', '-', 'd', 'a', 't',
+                                                          'a', 'g', 'r', 'a', 'm', 's'};
+constexpr std::string_view datagram_name = "scistream-datagrams";
+static_assert(datagram_name.size() + 1 == datagram_protocol.size());
+
+int select_protocol(SSL*, const unsigned char** chosen, unsigned char* size,
+                    const unsigned char* offered, unsigned int offered_size, void*) {
+  unsigned char* found = nullptr;
+  const int agreed = SSL_select_next_proto(&found, size, datagram_protocol.data(),
+                                           datagram_protocol.size(), offered, offered_size);
+  *chosen = found;
+  return agreed == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
+}  // namespace
+
 struct TlsHandshake::State {
   struct Free {
     void operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
@@ -67,6 +88,7 @@ struct TlsHandshake::State {
   Secret server_secret;
   std::string error;
   bool key_is_unknown = false;
+  Content content = Content::stream;
 
   static int index() {
     static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
@@ -145,6 +167,7 @@ TlsContext::TlsContext(TlsRole role, const std::vector<Ciphersuite>& suites)
     SSL_CTX_set_psk_use_session_callback(context, TlsHandshake::State::use_key);
   } else {
     SSL_CTX_set_psk_find_session_callback(context, TlsHandshake::State::find_key);
+    SSL_CTX_set_alpn_select_cb(context, select_protocol, nullptr);
   }
 }
 
@@ -163,8 +186,15 @@ std::unique_ptr<TlsHandshake::State> TlsHandshake::start(const TlsContext& conte
   return state;
 }
 
-TlsHandshake TlsHandshake::client(const TlsContext& context, int socket, PreSharedKey key) {
+TlsHandshake TlsHandshake::client(const TlsContext& context, int socket, PreSharedKey key,
+                                  Content content) {
   auto state = start(context, socket);
+  state->content = content;
+  if (content == Content::datagrams) {
+    require(SSL_set_alpn_protos(state->ssl.get(), datagram_protocol.data(),
+                                datagram_protocol.size()) == 0,
+            "no ALPN");
+  }
   state->identity = key.identity;
   state->key = std::move(key);
   SSL_set_connect_state(state->ssl.get());
@@ -198,6 +228,15 @@ TlsHandshake::Wants TlsHandshake::step() {
     state_->error = "OpenSSL gave no traffic secrets";
     return Wants::failed;
   }
+  const unsigned char* protocol = nullptr;
+  unsigned int size = 0;
+  SSL_get0_alpn_selected(ssl, &protocol, &size);
+  const auto agreed = size > 0 ? Content::datagrams : Content::stream;
+  if (state_->role == TlsRole::client && agreed != state_->content) {
+    state_->error = "the peer does not carry datagrams";
+    return Wants::failed;
+  }
+  state_->content = agreed;
   return Wants::done;
 }
 
@@ -234,6 +273,7 @@ TlsHandshake::Wants TlsHandshake::fail(int result) {
 
 const std::string& TlsHandshake::error() const noexcept { return state_->error; }
 const std::string& TlsHandshake::identity() const noexcept { return state_->identity; }
+TlsHandshake::Content TlsHandshake::content() const noexcept { return state_->content; }
 bool TlsHandshake::key_is_unknown() const noexcept { return state_->key_is_unknown; }
 
 TlsHandshake::Keys TlsHandshake::take_keys() {

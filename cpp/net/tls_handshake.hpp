@@ -43,8 +43,11 @@ class TlsContext {
 /// OpenSSL writes as to a file: SIGPIPE must be ignored or blocked, as on the I/O threads.
 class TlsHandshake {
  public:
-  /// The client's end, with the key that it offers.
-  static TlsHandshake client(const TlsContext& context, int socket, PreSharedKey key);
+  /// What a connection carries, as its client says (ALPN, RFC 7301).
+  enum class Content { stream, datagrams };
+  /// The client's end, with the key that it offers. A server that does not know of datagrams fails.
+  static TlsHandshake client(const TlsContext& context, int socket, PreSharedKey key,
+                             Content content = Content::stream);
   /// The server's end; `find` is asked for the key of the identity that the client names.
   using Find = std::function<std::optional<PreSharedKey>(std::string_view identity)>;
   static TlsHandshake server(const TlsContext& context, int socket, Find find);
@@ -64,6 +67,7 @@ class TlsHandshake {
   [[nodiscard]] const std::string& error() const noexcept;
   /// Of the key that was used.
   [[nodiscard]] const std::string& identity() const noexcept;
+  [[nodiscard]] Content content() const noexcept;
   /// It failed because the peer has no such key, or this end has not.
   [[nodiscard]] bool key_is_unknown() const noexcept;
 

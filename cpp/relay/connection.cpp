@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "net/tcp.hpp"
+#include "relay/datagram_flows.hpp"
 #include "relay/socket_link.hpp"
 
 namespace scistream::relay {
@@ -19,12 +20,14 @@ Connection::Connection(boost::asio::io_context& context, net::Fd client, Endpoin
       target_(std::move(target)),
       transport_(transport),
       shaping_(std::move(shaping)),
+      options_(options),
       record_(std::move(record)),
       log_(std::move(log)),
       events_(std::move(events)),
       near_(context),
       near_dialer_(context, target_, options),
-      link_(transport->link({context, options, *shaping_, record_->traffic, relay.traffic})) {}
+      link_(transport->link(
+          {context, options, record_->datagrams, *shaping_, record_->traffic, relay.traffic})) {}
 
 Link::Events Connection::link_events() {
   Link::Events events;
@@ -80,9 +83,20 @@ void Connection::link_opened(const std::string& error) {
         link_->is_late() && !link_->has_begun() ? ConnectionEnd::silent : ConnectionEnd::refused,
         error);
   admit();
+  if (link_->carries_datagrams()) return carry_datagrams();
   near_dialer_.start(
       weak_from_this(), [this](const std::string& why) { retrying(why); },
       [this](const std::string& why, tcp::socket target) { near_dialled(why, std::move(target)); });
+}
+
+void Connection::carry_datagrams() {
+  auto ends = StreamEnd::pair();
+  error_code ec;
+  if (ends) near_.assign(tcp::v4(), ends->first.get(), ec);
+  if (!ends || ec) return unreachable(ec ? ec.message() : "no descriptors");
+  (void)ends->first.release();
+  relay::carry_datagrams(context_, std::move(ends->second), target_, options_.flow_idle);
+  carry();
 }
 
 void Connection::near_dialled(const std::string& error, tcp::socket target) {

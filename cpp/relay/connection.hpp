@@ -17,7 +17,7 @@
 namespace scistream::relay {
 
 /// What is known about one live connection. Shared by the connection and whoever takes snapshots;
-/// the first five are set before it is shared, the rest is atomic.
+/// those that are not atomic are set before it is shared, the rest is atomic.
 struct ConnectionRecord {
   std::uint64_t id = 0;
   std::size_t listener = 0;  ///< Index of the listener it came in by.
@@ -26,6 +26,7 @@ struct ConnectionRecord {
   std::string target;
   std::atomic<bool> admitted{false};  ///< Its peer may use it.
   std::atomic<bool> dialled{false};
+  bool datagrams = false;  ///< What is accepted is a stream of their frames.
   Traffic traffic;
 };
 
@@ -75,6 +76,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] Link::Events link_events();
   void admit();
   void link_opened(const std::string& error);
+  /// The near side is made of datagrams.
+  void carry_datagrams();
   void near_dialled(const std::string& error, tcp::socket target);
   void retrying(const std::string& error);
   void unreachable(const std::string& error);
@@ -87,6 +90,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Endpoint target_;
   const TransportPtr transport_;
   const std::shared_ptr<Shaping> shaping_;
+  const Options& options_;
   const std::shared_ptr<ConnectionRecord> record_;
   const Logger log_;
   Events events_;  ///< `ended` is empty once it has ended.

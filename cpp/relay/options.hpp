@@ -31,6 +31,10 @@ struct Options {
   /// Where connection ids come from; several relays that share it never give the same one twice.
   /// The relay makes its own if this is empty.
   std::shared_ptr<std::atomic<std::uint64_t>> ids;
+  /// Listeners take datagrams as well as connections.
+  bool datagrams = false;
+  /// A flow of datagrams ends when nothing has moved for so long.
+  std::chrono::milliseconds flow_idle{60'000};
   /// What the relay's connections share with those of others, each way; empty: nothing.
   SharedRates facility;
 };

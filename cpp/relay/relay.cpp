@@ -12,6 +12,7 @@
 
 #include "net/acceptor.hpp"
 #include "relay/connection.hpp"
+#include "relay/datagram_flows.hpp"
 #include "relay/handshake_gate.hpp"
 
 namespace scistream::relay {
@@ -24,7 +25,7 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
  public:
   Core(net::IoThreads& threads, Options options, Logger log);
 
-  Status listen(std::vector<net::Fd> sockets, Mode before_targets);
+  Status listen(Sockets sockets, Mode before_targets);
   Status retarget(std::vector<Endpoint> targets, TransportPtr transport);
   void close(bool cut, Callback done);
 
@@ -45,9 +46,18 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   };
 
   void accepted(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer);
+  /// Takes a client in; `address` is what the gate knows it by.
+  void begin(std::size_t listener, net::Fd client, std::string peer, std::string address,
+             bool datagrams);
+  void start_datagrams();
+  std::optional<DatagramListener::Plan> open_flow(std::size_t listener,
+                                                  boost::asio::io_context& context,
+                                                  const net::udp::endpoint& client);
+  std::shared_ptr<ConnectionRecord> record_of(std::size_t listener, std::string peer);
   void admitted(const ConnectionRecord& record);
   void ended(const ConnectionRecord& record, ConnectionEnd how, const std::string& why);
   void close_listeners();
+  void close_datagrams(bool cut);
   void reset_connections();
   void finish_if_idle();
 
@@ -59,7 +69,9 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   const std::shared_ptr<Shaping> shaping_;
   Counters counters_;
   std::vector<Endpoint> bound_;
-  std::list<net::Acceptor> listeners_;  ///< The list itself never changes after listen().
+  std::list<net::Acceptor> listeners_;     ///< The list itself never changes after listen().
+  std::vector<net::Fd> datagram_sockets_;  ///< Until they are started, on `home_`.
+  std::vector<std::shared_ptr<DatagramListener>> datagram_listeners_;  ///< On `home_`.
 
   mutable std::mutex mutex_;
   Mode mode_ = Mode::refuse;
@@ -69,6 +81,7 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   HandshakeGate gate_;
   std::unordered_map<std::uint64_t, Live> live_;
   std::vector<Callback> waiting_;
+  std::size_t open_datagram_listeners_ = 0;
 };
 
 namespace {
@@ -91,6 +104,28 @@ Status start_listening(int socket, int backlog) {
 
 }  // namespace
 
+Status Sockets::bind(const net::tcp::endpoint& address, bool with_datagrams) {
+  // Of any free port the first one may be in use for datagrams.
+  for (int attempt = 0;; ++attempt) {
+    auto listener = net::bind_tcp(address);
+    if (!listener) return listener.error();
+    if (!with_datagrams) {
+      listeners.push_back(std::move(*listener));
+      return {};
+    }
+    const auto bound = net::bound_address(listener->get());
+    if (!bound) return bound.error();
+    auto socket = net::bind_udp({bound->address(), bound->port()});
+    if (socket) {
+      listeners.push_back(std::move(*listener));
+      datagrams.push_back(std::move(*socket));
+      return {};
+    }
+    constexpr int attempts = 16;
+    if (address.port() != 0 || attempt == attempts) return socket.error();
+  }
+}
+
 Relay::Core::Core(net::IoThreads& threads, Options options, Logger log)
     : threads_(threads),
       home_(threads.next()),
@@ -102,10 +137,11 @@ Relay::Core::Core(net::IoThreads& threads, Options options, Logger log)
       shaping_(std::make_shared<Shaping>(options_.facility)),
       gate_(options_.most_handshakes) {}
 
-Status Relay::Core::listen(std::vector<net::Fd> sockets, Mode before_targets) {
+Status Relay::Core::listen(Sockets sockets, Mode before_targets) {
   const std::lock_guard lock(mutex_);
   mode_ = before_targets;
-  for (net::Fd& socket : sockets) {
+  datagram_sockets_ = std::move(sockets.datagrams);
+  for (net::Fd& socket : sockets.listeners) {
     const auto bound = net::bound_address(socket.get());
     if (!bound) return bound.error();
     bound_.push_back(net::to_endpoint(bound.value()));
@@ -135,23 +171,116 @@ Status Relay::Core::retarget(std::vector<Endpoint> targets, TransportPtr transpo
   mode_ = Mode::forward;
   boost::asio::post(home_, [self = shared_from_this()] {
     for (net::Acceptor& listener : self->listeners_) listener.start(self);
+    self->start_datagrams();
   });
   return {};
 }
 
-void Relay::Core::accepted(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer) {
-  assert(home_.get_executor().running_in_this_thread());
+void Relay::Core::start_datagrams() {
+  auto sockets = std::exchange(datagram_sockets_, {});
+  TransportPtr transport;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closing_) return;
+    transport = transport_;
+    // Whoever has to prove something does so on a connection.
+    if (!transport->asks_for_proof()) open_datagram_listeners_ = sockets.size();
+  }
+  if (transport->asks_for_proof()) {
+    datagram_sockets_ = std::move(sockets);  // the ports are ours all the same
+    return;
+  }
+  const std::shared_ptr<Shaper> shaper(shaping_, &shaping_->of(Direction::to_target));
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    boost::asio::io_context& context = threads_.next();
+    auto listener = std::make_shared<DatagramListener>(context, shaper, options_.flow_idle);
+    datagram_listeners_.push_back(listener);
+    auto socket = std::make_shared<net::Fd>(std::move(sockets[i]));
+    boost::asio::post(context, [weak = weak_from_this(), listener, socket, i, &context] {
+      listener->start(std::move(*socket), [weak, i, &context](const net::udp::endpoint& client) {
+        const auto self = weak.lock();
+        return self ? self->open_flow(i, context, client) : std::nullopt;
+      });
+    });
+  }
+}
+
+std::shared_ptr<ConnectionRecord> Relay::Core::record_of(std::size_t listener, std::string peer) {
   auto record = std::make_shared<ConnectionRecord>();
   record->id = options_.ids->fetch_add(1, std::memory_order_relaxed) + 1;
   record->listener = listener;
-  record->peer = to_string(net::to_endpoint(peer));
-  record->address = gate_address(peer.address());
+  record->peer = std::move(peer);
+  return record;
+}
 
+std::optional<DatagramListener::Plan> Relay::Core::open_flow(std::size_t listener,
+                                                             boost::asio::io_context& context,
+                                                             const net::udp::endpoint& client) {
+  std::string peer = to_string(Endpoint{client.address().to_string(), client.port()});
+  DatagramListener::Plan plan;
+  TransportPtr transport;
+  Endpoint target;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closing_) return std::nullopt;
+    transport = transport_;
+    target = targets_[listener % targets_.size()];
+  }
+  if (transport->frames_datagrams()) {
+    auto ends = StreamEnd::pair();
+    if (!ends) {
+      log_->error("no descriptors for the datagrams of {}", peer);
+      return std::nullopt;
+    }
+    plan.far = std::make_shared<StreamEnd>(context, std::move(ends->second));
+    begin(listener, std::move(ends->first), std::move(peer), {}, true);
+    return plan;
+  }
+  const auto record = record_of(listener, std::move(peer));
+  record->target = to_string(target);
+  record->admitted.store(true, std::memory_order_relaxed);
+  record->dialled.store(true, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(mutex_);
+    live_.emplace(record->id, Live{record, {}, &context});
+  }
+  counters_.active.fetch_add(1, std::memory_order_relaxed);
+  counters_.total.fetch_add(1, std::memory_order_relaxed);
+  counters_.traffic.touch();
+  plan.far = std::make_shared<UdpEnd>(
+      context, target, std::shared_ptr<Shaper>(shaping_, &shaping_->of(Direction::to_client)));
+  const auto counted = [&](Direction direction) {
+    return [weak = weak_from_this(), record, direction](std::size_t bytes) {
+      record->traffic.add(direction, bytes);
+      if (const auto self = weak.lock()) self->counters_.traffic.add(direction, bytes);
+    };
+  };
+  plan.to_target = counted(Direction::to_target);
+  plan.to_client = counted(Direction::to_client);
+  plan.ended = [weak = weak_from_this(), record](bool cut) {
+    if (const auto self = weak.lock())
+      self->ended(*record, cut ? ConnectionEnd::reset : ConnectionEnd::clean, {});
+  };
+  return plan;
+}
+
+void Relay::Core::accepted(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer) {
+  assert(home_.get_executor().running_in_this_thread());
+  begin(listener, std::move(client), to_string(net::to_endpoint(peer)),
+        gate_address(peer.address()), false);
+}
+
+void Relay::Core::begin(std::size_t listener, net::Fd client, std::string peer, std::string address,
+                        bool datagrams) {
+  const auto record = record_of(listener, std::move(peer));
+  record->address = std::move(address);
+  record->datagrams = datagrams;
   boost::asio::io_context& context = threads_.next();
   std::shared_ptr<Connection> connection;
   Live makes_room;
   {
     const std::lock_guard lock(mutex_);
+    if (datagrams && closing_) return;  // it would not be among those that are cut
     if (transport_->asks_for_proof()) {
       if (!gate_.admits(record->address, std::chrono::steady_clock::now())) {
         counters_.refused.fetch_add(1, std::memory_order_relaxed);
@@ -225,6 +354,7 @@ void Relay::Core::close(bool cut, Callback done) {
   }
   boost::asio::post(home_, [self = shared_from_this(), cut] {
     self->close_listeners();
+    self->close_datagrams(cut);
     if (cut) self->reset_connections();
     self->finish_if_idle();
   });
@@ -234,6 +364,26 @@ void Relay::Core::close_listeners() {
   // Held, because retarget() may be making them listen.
   const std::lock_guard lock(mutex_);
   for (net::Acceptor& listener : listeners_) listener.close();
+}
+
+void Relay::Core::close_datagrams(bool cut) {
+  datagram_sockets_.clear();
+  for (const auto& listener : datagram_listeners_) {
+    boost::asio::post(listener->context(), [self = shared_from_this(), listener, cut] {
+      const auto closed = [self] {
+        {
+          const std::lock_guard lock(self->mutex_);
+          --self->open_datagram_listeners_;
+        }
+        boost::asio::post(self->home_, [self] { self->finish_if_idle(); });
+      };
+      if (cut) {
+        listener->cut(closed);
+      } else {
+        listener->drain(closed);
+      }
+    });
+  }
 }
 
 void Relay::Core::reset_connections() {
@@ -250,7 +400,7 @@ void Relay::Core::finish_if_idle() {
   std::vector<Callback> callbacks;
   {
     const std::lock_guard lock(mutex_);
-    if (!closing_ || !live_.empty()) return;
+    if (!closing_ || !live_.empty() || open_datagram_listeners_ > 0) return;
     callbacks.swap(waiting_);
   }
   for (const Callback& done : callbacks) done();
@@ -287,7 +437,7 @@ std::vector<ConnectionSnapshot> Relay::Core::connections() const {
   return list;
 }
 
-Result<std::unique_ptr<Relay>> Relay::create(net::IoThreads& threads, std::vector<net::Fd> sockets,
+Result<std::unique_ptr<Relay>> Relay::create(net::IoThreads& threads, Sockets sockets,
                                              Mode before_targets, Options options, Logger log) {
   auto core = std::make_shared<Core>(threads, std::move(options), std::move(log));
   const Status listening = core->listen(std::move(sockets), before_targets);
@@ -297,14 +447,13 @@ Result<std::unique_ptr<Relay>> Relay::create(net::IoThreads& threads, std::vecto
 
 Result<std::unique_ptr<Relay>> Relay::open(net::IoThreads& threads, const std::vector<Pair>& pairs,
                                            Options options, Logger log, TransportPtr transport) {
-  std::vector<net::Fd> sockets;
+  Sockets sockets;
   std::vector<Endpoint> targets;
   for (const Pair& pair : pairs) {
     const auto address = net::local_endpoint(pair.listener);
     if (!address) return address.error();
-    auto socket = net::bind_tcp(address.value());
-    if (!socket) return socket.error();
-    sockets.push_back(std::move(*socket));
+    if (const Status bound = sockets.bind(address.value(), options.datagrams); !bound)
+      return bound.error();
     targets.push_back(pair.target);
   }
   auto relay =

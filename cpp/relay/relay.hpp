@@ -13,6 +13,7 @@
 #include "base/log.hpp"
 #include "net/fd.hpp"
 #include "net/io_threads.hpp"
+#include "net/tcp.hpp"
 #include "relay/options.hpp"
 #include "relay/transport.hpp"
 
@@ -53,6 +54,15 @@ struct Pair {
   Endpoint target;
 };
 
+/// Bound sockets: of connections and, if it takes any, of datagrams at the same ports.
+struct Sockets {
+  std::vector<net::Fd> listeners;
+  std::vector<net::Fd> datagrams;
+
+  /// Binds one more port (net::bind_tcp, net::bind_udp); none stays bound of one that fails.
+  Status bind(const net::tcp::endpoint& address, bool with_datagrams);
+};
+
 /// Forwards what its listeners accept to its targets: listener i feeds target i mod m. Owns the
 /// listening sockets and, through their pending handlers, the live connections, which are spread
 /// over the I/O threads. Every function may be called from any thread; callbacks come on an I/O
@@ -64,11 +74,10 @@ class Relay {
  public:
   using Callback = std::function<void()>;
 
-  /// Takes bound sockets (net::bind_tcp) and holds or refuses connections until retarget(). The
-  /// error is that of the listener that cannot listen; nothing is kept then.
-  static Result<std::unique_ptr<Relay>> create(net::IoThreads& threads,
-                                               std::vector<net::Fd> sockets, Mode before_targets,
-                                               Options options, Logger log);
+  /// Takes bound sockets and holds or refuses connections until retarget(). The error is that of
+  /// the listener that cannot listen; nothing is kept then.
+  static Result<std::unique_ptr<Relay>> create(net::IoThreads& threads, Sockets sockets,
+                                               Mode before_targets, Options options, Logger log);
 
   /// Binds every listener and forwards at once.
   static Result<std::unique_ptr<Relay>> open(net::IoThreads& threads,

@@ -8,6 +8,7 @@
 namespace scistream::relay {
 
 using boost::system::error_code;
+using Content = net::TlsHandshake::Content;
 
 TlsLink::TlsLink(const LinkSetup& setup, Side far_side,
                  std::shared_ptr<const net::TlsContext> context, std::shared_ptr<net::KeyRing> keys)
@@ -39,7 +40,8 @@ void TlsLink::start_handshake() {
   }
   if (offers_.empty()) offers_ = keys_->offers();
   if (offers_.empty()) return opened("the session has no key");
-  handshake_ = net::TlsHandshake::client(*context_, socket, offers_[attempt_]);
+  handshake_ = net::TlsHandshake::client(*context_, socket, offers_[attempt_],
+                                         setup_.datagrams ? Content::datagrams : Content::stream);
   step();
 }
 
@@ -85,6 +87,11 @@ void TlsLink::done() {
   if (!keys_->find(handshake_->identity())) {
     handshake_.reset();
     return opened("the key was replaced or released meanwhile");
+  }
+  carries_datagrams_ = handshake_->content() == Content::datagrams;
+  if (carries_datagrams_ && far_side_ == Side::accepted && !setup_.options.datagrams) {
+    handshake_.reset();
+    return opened("it asks for datagrams, and this session carries none");
   }
   keys_->used(handshake_->identity());
   offers_.clear();
@@ -138,6 +145,7 @@ class TlsTransport final : public Transport {
   [[nodiscard]] bool asks_for_proof() const noexcept override {
     return far_side_ == Side::accepted;
   }
+  [[nodiscard]] bool frames_datagrams() const noexcept override { return true; }
   [[nodiscard]] std::unique_ptr<Link> link(const LinkSetup& setup) const override {
     return std::make_unique<TlsLink>(setup, far_side_, context_, keys_);
   }

@@ -25,6 +25,7 @@ class TlsLink final : public SocketLink {
   TlsLink(const LinkSetup& setup, Side far_side, std::shared_ptr<const net::TlsContext> context,
           std::shared_ptr<net::KeyRing> keys);
 
+  [[nodiscard]] bool carries_datagrams() const override { return carries_datagrams_; }
   [[nodiscard]] bool is_late() const override { return late_; }
   [[nodiscard]] bool has_begun() const override { return handshake_.has_value(); }
   [[nodiscard]] std::string why() const override;
@@ -51,6 +52,7 @@ class TlsLink final : public SocketLink {
   std::vector<net::PreSharedKey> offers_;  ///< Of the end that connects, from the first attempt on.
   std::size_t attempt_ = 0;
   std::size_t secured_ = 0;  ///< Tells the handlers of this attempt from those of one that ended.
+  bool carries_datagrams_ = false;
   bool late_ = false;
   bool polite_ = false;  ///< The peer speaks TLS and is to hear why it is refused.
 

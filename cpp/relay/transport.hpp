@@ -54,6 +54,8 @@ class Link {
   /// `near` is passed on by the link; that of the far end is the owner's to pass on to `near`.
   virtual void carry(boost::asio::ip::tcp::socket& near) = 0;
 
+  /// Once opened, of one that came in: it carries frames of datagrams.
+  [[nodiscard]] virtual bool carries_datagrams() const { return false; }
   /// It was not opened because its peer took too long.
   [[nodiscard]] virtual bool is_late() const { return false; }
   /// Its peer has made this end work for its proof.
@@ -69,6 +71,7 @@ class Link {
 struct LinkSetup {
   boost::asio::io_context& context;
   const Options& options;
+  bool datagrams = false;  ///< Its near side is a stream of frames (datagram_frames.hpp).
   Shaping& shaping;
   Traffic& connection;
   Traffic& relay;
@@ -86,6 +89,9 @@ class Transport {
   [[nodiscard]] virtual Side far_side() const noexcept = 0;
   /// Whoever connects from afar has to prove that they may.
   [[nodiscard]] virtual bool asks_for_proof() const noexcept { return false; }
+
+  /// Datagrams cross the WAN in frames on a link of their own; else as datagrams.
+  [[nodiscard]] virtual bool frames_datagrams() const noexcept { return false; }
 
   [[nodiscard]] virtual std::unique_ptr<Link> link(const LinkSetup& setup) const = 0;
 };

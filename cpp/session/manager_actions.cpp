@@ -49,7 +49,8 @@ void Manager::act(const SessionPtr& session, Action action) {
       for (RequestWaiter& waiter : std::exchange(session->request_waiters, {})) {
         tickets_.erase(waiter.ticket);
         waiter.done(RequestAnswer{session->listeners, session->prod_listeners,
-                                  session->machine.state(), session->request.transport});
+                                  session->machine.state(), session->request.transport,
+                                  session->request.protocol});
       }
       return;
     case Action::await_update: return await(session, "update");
@@ -95,6 +96,7 @@ dataserver::ReserveRequest Manager::reserve_request(const Session& session) cons
   request.num_conn = session.request.num_conn;
   request.bind_host = options_.addresses.side(request.session.role).bind_host;
   request.ports = options_.addresses.ports;
+  request.datagrams = session.request.protocol == "udp";
   return request;
 }
 

@@ -74,6 +74,7 @@ SessionView Manager::view(const Session& session) const {
   } else {
     view.transport = session.request.transport;
   }
+  view.protocol = session.request.protocol;
   view.protection = view.transport == "tls" ? "encrypted" : "none";
   view.num_conn = session.request.num_conn;
   view.rate_mbps = session.rate.mbps;

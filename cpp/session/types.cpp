@@ -23,8 +23,9 @@ Status validate(const Request& request) {
                    std::to_string(dataserver::max_num_conn));
   }
   if (auto status = validate(request.rate); !status) return status;
-  if (!request.protocol.empty() && request.protocol != "tcp") {
-    return invalid("protocol '" + request.protocol.substr(0, 32) + "' is not known; use tcp");
+  if (request.protocol != "tcp" && request.protocol != "udp") {
+    return invalid("protocol '" + request.protocol.substr(0, 32) +
+                   "' is not known; use tcp or udp");
   }
   if (request.transport != "tcp" && request.transport != "tls") {
     return invalid("transport '" + request.transport.substr(0, 32) +

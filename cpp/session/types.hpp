@@ -48,9 +48,9 @@ struct Request {
   SessionKey key;
   int num_conn = 1;  ///< Listeners, 1 to dataserver::max_num_conn.
   Rate rate;
-  std::string protocol;  ///< Of the application; empty or `tcp`.
-  std::string producer;  ///< Informative.
-  std::string consumer;  ///< Informative.
+  std::string protocol = "tcp";  ///< Or `udp`: datagrams as well as connections.
+  std::string producer;          ///< Informative.
+  std::string consumer;          ///< Informative.
   std::map<std::string, std::string> labels;
   Secret app_key;                         ///< Empty, or what hello must prove to know.
   std::string transport = "tcp";          ///< Of the WAN leg.
@@ -70,6 +70,7 @@ struct RequestAnswer {
   std::vector<std::string> prod_listeners;  ///< The hello's addresses; empty for a consumer.
   State state = State::idle;
   std::string transport;  ///< As agreed; empty: of a server that knows only tcp.
+  std::string protocol;   ///< As agreed; empty: of a server that knows only tcp.
 };
 
 /// Hello, as the control server understands it.
@@ -121,6 +122,7 @@ struct SessionView {
   int num_conn = 0;
   long long rate_mbps = 0;
   bool rate_is_leased = false;
+  std::string protocol;
   std::string transport;
   std::string protection;  ///< encrypted, authenticated only, none
   std::map<std::string, std::string> labels;

@@ -67,6 +67,7 @@ class UserClient(Live):
         prod_app: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         transport: str = "auto",
+        protocol: str = "tcp",
         lifetime: float = 0.0,
         uid: str = "",
         timeout: float = 190.0,
@@ -86,6 +87,8 @@ class UserClient(Live):
             labels: Such as job or experiment.
             transport: Of the bytes between the facilities: "tls" (encrypted), "tcp" (plain), or
                 "auto", which is "tls" and fails where a facility cannot.
+            protocol: Of the application: "tcp", or "udp", whose listeners take datagrams as well as
+                connections.
             lifetime: Seconds after set-up at which the session ends by itself; 0 is never.
             uid: The session's id; empty is a random one.
             timeout: Seconds that the set-up may take.
@@ -114,6 +117,7 @@ class UserClient(Live):
             prod_app=texts("prod_app", prod_app),
             labels=dict(labels or {}),
             transport=transport,
+            protocol=protocol,
             lifetime=lifetime,
             timeout=timeout,
             prod_key=prod_key,

@@ -58,6 +58,7 @@ class UserClient:
         prod_app: Sequence[str],
         labels: Mapping[str, str],
         transport: str,
+        protocol: str,
         lifetime: float,
         timeout: float,
         prod_key: bytes | str | None,

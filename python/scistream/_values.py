@@ -37,6 +37,8 @@ class SessionStatus:
     """Mbit/s of payload each way; 0 is best effort."""
     rate_is_leased: bool
     """Whether that much of the facility's capacity is set aside for it."""
+    protocol: str
+    """`tcp`, or `udp`: datagrams as well as connections."""
     transport: str
     protection: str
     """`encrypted`, `authenticated only` or `none`, between the facilities."""

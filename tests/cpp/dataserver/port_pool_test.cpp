@@ -7,15 +7,16 @@
 
 #include "dataserver/free_range.hpp"
 #include "net/sockets.hpp"
+#include "net/udp.hpp"
 
 namespace scistream::dataserver {
 namespace {
 
 using test::must;
 
-std::vector<std::uint16_t> ports_of(const std::vector<net::Fd>& sockets) {
+std::vector<std::uint16_t> ports_of(const relay::Sockets& sockets) {
   std::vector<std::uint16_t> ports;
-  for (const net::Fd& socket : sockets) {
+  for (const net::Fd& socket : sockets.listeners) {
     ports.push_back(must(net::bound_address(socket.get())).port());
   }
   return ports;
@@ -27,6 +28,18 @@ class PortPoolTest : public ::testing::Test {
   const PortRange range_ = test::free_range(8);
   PortPool pool_;
 };
+
+TEST_F(PortPoolTest, APortForDatagramsIsFreeForThemToo) {
+  const net::Fd taken = must(net::bind_udp({host_.address(), range_.first}));
+  const auto sockets = must(pool_.take(host_, range_, 7, true));
+  EXPECT_EQ(sockets.datagrams.size(), 7U);
+  const auto ports = ports_of(sockets);
+  EXPECT_EQ(std::count(ports.begin(), ports.end(), range_.first), 0);
+  for (std::size_t i = 0; i < ports.size(); ++i)
+    EXPECT_EQ(must(net::bound_address(sockets.datagrams[i].get())).port(), ports[i]);
+  EXPECT_FALSE(pool_.take(host_, range_, 1, true));
+  EXPECT_TRUE(pool_.take(host_, range_, 1)) << "for connections there is one left";
+}
 
 // Protocol: ports-of-range
 TEST_F(PortPoolTest, GivesEveryPortOfTheRangeOnce) {
@@ -55,7 +68,7 @@ TEST_F(PortPoolTest, SaysHowManyAreFreeAndKeepsNone) {
   EXPECT_EQ(sockets.error().cause, Cause::exhausted);
   EXPECT_EQ(sockets.error().message,
             "8 listeners wanted, 7 of range " + to_string(range_) + " are free");
-  EXPECT_EQ(must(pool_.take(host_, range_, 7)).size(), 7U);
+  EXPECT_EQ(must(pool_.take(host_, range_, 7)).listeners.size(), 7U);
 }
 
 TEST_F(PortPoolTest, KeepsNothingWithoutDescriptors) {

@@ -1,0 +1,255 @@
+#include "relay/datagram_ends.hpp"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <utility>
+
+#include "net/tcp.hpp"
+#include "relay/datagram_frames.hpp"
+
+namespace scistream::relay {
+
+using boost::system::error_code;
+using descriptor = boost::asio::posix::stream_descriptor;
+
+namespace {
+
+constexpr std::size_t most_waiting = 256U << 10U;
+constexpr std::size_t stream_buffer = 256U << 10U;
+static_assert(stream_buffer >= most_frame);
+
+}  // namespace
+
+boost::asio::execution_context::id DatagramMemory::id;
+
+DatagramSource::DatagramSource(boost::asio::io_context& context, std::shared_ptr<Shaper> shaper)
+    : socket_(context),
+      turn_(context),
+      reader_(boost::asio::use_service<DatagramMemory>(context).reader),
+      shaper_(std::move(shaper)) {}
+
+void DatagramSource::start(net::Fd socket, std::weak_ptr<void> owner, Arrived arrived) {
+  owner_ = std::move(owner);
+  arrived_ = std::move(arrived);
+  error_code ec;
+  socket_.assign(socket.get(), ec);
+  if (ec) return;
+  (void)socket.release();
+  wait();
+}
+
+void DatagramSource::close() noexcept {
+  error_code ignored;
+  turn_.cancel();
+  socket_.close(ignored);
+}
+
+void DatagramSource::wait() {
+  socket_.async_wait(descriptor::wait_read, [this, keep = owner_.lock()](error_code ec) {
+    if (!ec && socket_.is_open()) read();
+  });
+}
+
+void DatagramSource::read() {
+  const bool limited = shaper_ != nullptr && shaper_->limits();
+  // How much will come is not known before: few at a time where little may go at once.
+  const std::size_t wanted =
+      limited ? shaper_->piece() / net::most_datagram : net::DatagramReader::most;
+  const auto datagrams = reader_.receive(socket_.native_handle(), wanted);
+  if (datagrams.empty()) return wait();
+  std::size_t bytes = 0;
+  for (const net::Datagrams& each : datagrams) bytes += each.size;
+  arrived_(datagrams);
+  if (!socket_.is_open()) return;
+  if (!limited) return wait();
+  const auto now = Shaper::clock::now();
+  const auto turn = shaper_->book(bytes, now);
+  if (turn <= now) return wait();
+  turn_.expires_at(turn);
+  turn_.async_wait([this, keep = owner_.lock()](error_code ec) {
+    if (!ec && socket_.is_open()) wait();
+  });
+}
+
+UdpEnd::UdpEnd(boost::asio::io_context& context, Endpoint target, std::shared_ptr<Shaper> shaper)
+    : target_(std::move(target)), resolver_(context), source_(context, std::move(shaper)) {}
+
+void UdpEnd::start(std::weak_ptr<void> owner, Arrived arrived, std::function<void()> ended) {
+  owner_ = std::move(owner);
+  arrived_ = std::move(arrived);
+  ended_ = std::move(ended);
+  error_code ec;
+  const auto address = boost::asio::ip::make_address(target_.host, ec);
+  if (!ec) return connect(address);
+  net::async_resolve(resolver_, target_,
+                     [this, keep = owner_.lock()](
+                         error_code failed, const std::vector<boost::asio::ip::tcp::endpoint>& to) {
+                       if (closed_) return;
+                       if (!failed && !to.empty()) return connect(to.front().address());
+                       if (const auto tell = std::exchange(ended_, nullptr)) tell();
+                     });
+}
+
+void UdpEnd::connect(const boost::asio::ip::address& address) {
+  auto socket = net::connect_udp({address, target_.port});
+  if (!socket) {
+    if (const auto tell = std::exchange(ended_, nullptr)) tell();
+    return;
+  }
+  source_.start(std::move(*socket), owner_, arrived_);
+  for (const auto& bytes : std::exchange(waiting_, {})) {
+    const std::array<net::Datagrams, 1> one{{{bytes.data(), bytes.size(), bytes.size(), {}}}};
+    (void)net::send_datagrams(source_.socket(), one);
+  }
+}
+
+std::size_t UdpEnd::send(std::span<const net::Datagrams> datagrams) {
+  if (closed_) return 0;
+  if (source_.is_open()) return net::send_datagrams(source_.socket(), datagrams);
+  std::size_t taken = 0;
+  for (const net::Datagrams& joined : datagrams) {
+    std::size_t offset = 0;
+    do {
+      const std::size_t size = std::min(joined.segment, joined.size - offset);
+      if (waiting_bytes_ + size > most_waiting) return taken;
+      waiting_.emplace_back(joined.data + offset, joined.data + offset + size);
+      waiting_bytes_ += size;
+      taken += size;
+      offset += size;
+    } while (offset < joined.size);
+  }
+  return taken;
+}
+
+void UdpEnd::close() noexcept {
+  closed_ = true;
+  ended_ = nullptr;
+  resolver_.cancel();
+  source_.close();
+}
+
+StreamEnd::StreamEnd(boost::asio::io_context& context, net::Fd stream) : stream_(context) {
+  error_code ec;
+  stream_.assign(stream.get(), ec);
+  if (!ec) (void)stream.release();
+}
+
+std::optional<std::pair<net::Fd, net::Fd>> StreamEnd::pair() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return std::nullopt;
+  return std::pair{net::Fd(ends[0]), net::Fd(ends[1])};
+}
+
+void StreamEnd::start(std::weak_ptr<void> owner, Arrived arrived, std::function<void()> ended) {
+  owner_ = std::move(owner);
+  arrived_ = std::move(arrived);
+  ended_ = std::move(ended);
+  buffer_.reset(new std::uint8_t[stream_buffer]);
+  wait_readable();
+}
+
+void StreamEnd::close() noexcept {
+  ended_ = nullptr;
+  error_code ignored;
+  stream_.close(ignored);
+}
+
+void StreamEnd::end() {
+  error_code ignored;
+  stream_.close(ignored);
+  if (const auto tell = std::exchange(ended_, nullptr)) tell();
+}
+
+void StreamEnd::wait_readable() {
+  stream_.async_wait(descriptor::wait_read, [this, keep = owner_.lock()](error_code ec) {
+    if (!ec && stream_.is_open()) read();
+  });
+}
+
+void StreamEnd::read() {
+  const ssize_t got =
+      ::recv(stream_.native_handle(), buffer_.get() + have_, stream_buffer - have_, MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return wait_readable();
+  if (got <= 0) return end();
+  have_ += static_cast<std::size_t>(got);
+  found_.clear();
+  const Frames frames = read_frames({buffer_.get(), have_}, found_);
+  if (!found_.empty()) arrived_(found_);
+  if (!stream_.is_open()) return;
+  if (!frames.good) return end();
+  have_ -= frames.consumed;
+  std::memmove(buffer_.get(), buffer_.get() + frames.consumed, have_);
+  wait_readable();
+}
+
+std::size_t StreamEnd::send(std::span<const net::Datagrams> datagrams) {
+  if (!stream_.is_open() || !unsent_.empty()) return 0;
+  constexpr std::size_t most = IOV_MAX / 2;
+  std::array<std::array<std::uint8_t, frame_header>, most> headers;
+  std::array<iovec, 2 * most> pieces;
+  std::size_t count = 0;
+  std::size_t taken = 0;
+  // Whole frames or nothing: what is left of one that was begun waits, later ones are lost.
+  const auto flush_pieces = [&] {
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = 2 * std::exchange(count, 0);
+    const ssize_t sent = ::sendmsg(stream_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    auto left = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+    for (std::size_t i = 0; i < message.msg_iovlen; i += 2) {
+      const std::size_t size = pieces[i].iov_len + pieces[i + 1].iov_len;
+      if (left == 0) return false;
+      taken += pieces[i + 1].iov_len;
+      if (left >= size) {
+        left -= size;
+        continue;
+      }
+      for (const iovec& piece : {pieces[i], pieces[i + 1]}) {
+        const std::size_t gone = std::min(left, piece.iov_len);
+        const auto* bytes = static_cast<const std::uint8_t*>(piece.iov_base);
+        unsent_.insert(unsent_.end(), bytes + gone, bytes + piece.iov_len);
+        left -= gone;
+      }
+      wait_writable();
+      return false;
+    }
+    return true;
+  };
+  for (const net::Datagrams& joined : datagrams) {
+    std::size_t offset = 0;
+    do {
+      const std::size_t size = std::min(joined.segment, joined.size - offset);
+      headers[count] = {static_cast<std::uint8_t>(size >> 8U),
+                        static_cast<std::uint8_t>(size & 0xffU)};
+      pieces[2 * count] = {headers[count].data(), frame_header};
+      pieces[2 * count + 1] = {const_cast<std::uint8_t*>(joined.data + offset), size};
+      offset += size;
+      if (++count == most && !flush_pieces()) return taken;
+    } while (offset < joined.size);
+  }
+  if (count > 0) (void)flush_pieces();
+  return taken;
+}
+
+void StreamEnd::wait_writable() {
+  stream_.async_wait(descriptor::wait_write, [this, keep = owner_.lock()](error_code ec) {
+    if (!ec && stream_.is_open()) flush();
+  });
+}
+
+void StreamEnd::flush() {
+  const ssize_t sent =
+      ::send(stream_.native_handle(), unsent_.data(), unsent_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN && errno != EINTR) return end();
+  if (sent > 0) unsent_.erase(unsent_.begin(), unsent_.begin() + sent);
+  if (!unsent_.empty()) wait_writable();
+}
+
+}  // namespace scistream::relay
