@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -106,13 +107,18 @@ void answer(int socket) {
   send_all(socket, reinterpret_cast<const char*>(&total), sizeof total);
 }
 
-void serve(const std::string& where) {
-  sockaddr_in address = address_of(where, ZeroPort::allowed);
+int listen_on(sockaddr_in address) {
   const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
   const int on = 1;
   ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) fail("bind");
   if (::listen(listener, SOMAXCONN) != 0) fail("listen");
+  return listener;
+}
+
+void serve(const std::string& where) {
+  sockaddr_in address = address_of(where, ZeroPort::allowed);
+  const int listener = listen_on(address);
   socklen_t size = sizeof address;
   ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
   const std::string host = where.substr(0, where.rfind(':'));
@@ -188,6 +194,78 @@ void throughput(const sockaddr_in& address, unsigned connections, double seconds
               static_cast<unsigned long long>(total.load()), seconds_since(start));
 }
 
+/// Is the sink itself, and says when bytes come: what most and least came within a second, the most
+/// within 10 ms, and the least and largest share of a connection.
+void arrivals(const sockaddr_in& sink, const sockaddr_in& address, unsigned connections,
+              double seconds) {
+  constexpr std::chrono::milliseconds settling{500};
+  std::signal(SIGPIPE, SIG_IGN);  // sendfile() cannot be told to leave it
+  const auto length = static_cast<std::size_t>(seconds * 1000);
+  std::vector<std::atomic<std::uint64_t>> came(length);  // in each millisecond
+  std::vector<std::atomic<std::uint64_t>> of(connections);
+  const int listener = listen_on(sink);
+  const int memory = ::memfd_create("payload", 0);
+  if (::ftruncate(memory, piece) != 0) fail("ftruncate");
+  std::atomic<bool> over{false};
+  std::vector<int> sockets;
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < connections; ++i)
+    sockets.push_back(connect_to(address, {discard, {}, 0}));
+  const auto start = Clock::now() + settling;
+  for (unsigned i = 0; i < connections; ++i) {
+    threads.emplace_back([&, socket = sockets[i]] {
+      off_t offset = 0;
+      while (!over && ::sendfile(socket, memory, &(offset = 0), piece) > 0) {
+      }
+    });
+    sockets.push_back(::accept(listener, nullptr, nullptr));
+    threads.emplace_back([&, i, socket = sockets.back()] {
+      std::vector<char> buffer(64U << 10U);
+      for (;;) {
+        const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), MSG_TRUNC);
+        if (got <= 0) return;
+        const auto at = Clock::now() - start;
+        const auto bin = std::chrono::duration_cast<std::chrono::milliseconds>(at).count();
+        if (at.count() < 0 || static_cast<std::size_t>(bin) >= length) continue;
+        came[static_cast<std::size_t>(bin)] += static_cast<std::uint64_t>(got);
+        of[i] += static_cast<std::uint64_t>(got);
+      }
+    });
+  }
+  std::this_thread::sleep_until(start + std::chrono::milliseconds(length));
+  over = true;
+  for (const int socket : sockets) ::shutdown(socket, SHUT_RDWR);
+  for (auto& thread : threads) thread.join();
+
+  const auto extremes = [&came](std::size_t window) {
+    std::uint64_t sum = 0;
+    std::uint64_t least = UINT64_MAX;
+    std::uint64_t most = 0;
+    for (std::size_t i = 0; i < came.size(); ++i) {
+      sum += came[i];
+      if (i >= window) sum -= came[i - window];
+      if (i + 1 < window) continue;
+      least = std::min(least, sum);
+      most = std::max(most, sum);
+    }
+    return std::pair{least, most};
+  };
+  std::uint64_t total = 0;
+  for (const auto& bytes : came) total += bytes;
+  const auto [slowest, fastest] = extremes(1000);
+  const auto [pause, burst] = extremes(10);
+  const auto [low, high] = std::minmax_element(
+      of.begin(), of.end(), [](const auto& a, const auto& b) { return a.load() < b.load(); });
+  std::printf(
+      "{\"bytes\": %llu, \"seconds\": %.3f, \"least_in_1_s\": %llu, \"most_in_1_s\": %llu, "
+      "\"most_in_10_ms\": %llu, \"least_share\": %.4f, \"most_share\": %.4f}\n",
+      static_cast<unsigned long long>(total), static_cast<double>(length) / 1000,
+      static_cast<unsigned long long>(slowest), static_cast<unsigned long long>(fastest),
+      static_cast<unsigned long long>(burst),
+      static_cast<double>(low->load()) / static_cast<double>(total),
+      static_cast<double>(high->load()) / static_cast<double>(total));
+}
+
 void ping_pong(const sockaddr_in& address, std::uint32_t size, unsigned rounds) {
   const int socket = connect_to(address, {echo, {}, size});
   std::vector<char> message(size, 'x');
@@ -235,12 +313,16 @@ int main(int argc, char** argv) {
       ping_pong(address_of(words[1], ZeroPort::refused),
                 static_cast<std::uint32_t>(std::stoul(words[2])),
                 static_cast<unsigned>(std::stoul(words[3])));
+    } else if (words.size() == 5 && words[0] == "arrivals") {
+      arrivals(address_of(words[1], ZeroPort::refused), address_of(words[2], ZeroPort::refused),
+               static_cast<unsigned>(std::stoul(words[3])), std::stod(words[4]));
     } else if (words.size() == 3 && words[0] == "connections") {
       connections(address_of(words[1], ZeroPort::refused), std::stod(words[2]));
     } else {
       std::fprintf(stderr,
                    "Usage: bench_load sink HOST:PORT | throughput HOST:PORT CONNECTIONS SECONDS |\n"
-                   "       ping-pong HOST:PORT BYTES ROUNDS | connections HOST:PORT SECONDS\n");
+                   "       ping-pong HOST:PORT BYTES ROUNDS | connections HOST:PORT SECONDS |\n"
+                   "       arrivals SINK HOST:PORT CONNECTIONS SECONDS\n");
       return 2;
     }
   } catch (const std::exception& error) {

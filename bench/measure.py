@@ -28,6 +28,7 @@ class Effort:
     rounds: int  # in which everything that is compared takes its turn
     seconds: float  # of load in each turn
     connections: tuple[int, ...]
+    rates: tuple[int, ...]  # Mbit/s
     messages: int  # of 64 B in a turn; a third as many of 64 KiB
     standing: int  # sessions that are there while others come and go
     streams: int  # of them that carry data
@@ -38,6 +39,7 @@ FULL = Effort(
     rounds=6,
     seconds=1.5,
     connections=(1, 4, 16),
+    rates=(10, 100, 1000, 5000),
     messages=3000,
     standing=1000,
     streams=50,
@@ -47,6 +49,7 @@ QUICK = Effort(
     rounds=1,
     seconds=0.2,
     connections=(1,),
+    rates=(100,),
     messages=100,
     standing=20,
     streams=2,
@@ -159,6 +162,38 @@ def encrypted(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
     return throughput(stage, effort, ways, yardstick_of(ways, "HAProxy TLS 1.3"))
 
 
+def rate(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
+    """How well a rate is kept, as ratios to it, measured where the bytes arrive."""
+    rows = []
+    for mbps in effort.rates:
+        for connections in effort.connections:
+            sink = f"{places.HOST}:{places.free_port()}"
+            flags = ("--rate", str(mbps))
+            for name, way in (
+                ("one relay", places.relay(stage, sink, *flags)),
+                ("two, TLS", peers.our_chain(stage, sink, folder, *flags)),
+            ):
+                seconds = max(1.5, effort.seconds * 3)
+                got = places.drive(
+                    stage, "arrivals", sink, way.endpoint, str(connections), str(seconds)
+                )
+                second = mbps * 1e6 / 8
+                rows.append(
+                    {
+                        "mbps": mbps,
+                        "connections": connections,
+                        "way": name,
+                        "whole": round(got["bytes"] / got["seconds"] / second, 4),
+                        "slowest_second": round(got["least_in_1_s"] / second, 4),
+                        "fastest_second": round(got["most_in_1_s"] / second, 4),
+                        "fullest_10_ms": round(got["most_in_10_ms"] / second * 100, 2),
+                        "least_share": round(got["least_share"] * connections, 3),
+                        "most_share": round(got["most_share"] * connections, 3),
+                    }
+                )
+    return rows
+
+
 def latency(stage: Stage, folder: Path, effort: Effort) -> list[Row]:
     """Round trips through one relay, and connections one after another."""
     ways = single_relays(stage, folder)
@@ -209,6 +244,7 @@ MEASUREMENTS = {
     "setup": setup,
     "plain": plain,
     "encrypted": encrypted,
+    "rate": rate,
     "latency": latency,
     "session": session,
     "load": load,

@@ -139,14 +139,14 @@ def encrypted_chains(stage: Stage, target: str, folder: Path) -> list[Place]:
     return ways
 
 
-def our_chain(stage: Stage, target: str, folder: Path) -> Place:
+def our_chain(stage: Stage, target: str, folder: Path, *flags: str) -> Place:
     """Two relays of ours with a key between them."""
     key = folder / "shared.key"
     key.write_text(secrets.token_hex(32), "ascii")
     key.chmod(0o600)
 
     def half(towards: str, to: str) -> Place:
-        words = ["relay", "--listen", f"{HOST}:0", "--target", to, "--tls", towards]
+        words = ["relay", "--listen", f"{HOST}:0", "--target", to, "--tls", towards, *flags]
         running = stage.start("s2ds relay", command("s2ds"), *words, "--key-file", key, vital=True)
         return Place("half", stage.line(running, "s2ds ready on ", 10), (running.pid,))
 

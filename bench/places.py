@@ -78,13 +78,10 @@ def sink(stage: Stage) -> str:
     return stage.line(program, "sink ready on ", 10)
 
 
-def relay(stage: Stage, target: str) -> Place:
+def relay(stage: Stage, target: str, *flags: str) -> Place:
     """One data server of ours, as a relay."""
-    program = stage.start(
-        "s2ds relay",
-        *(command("s2ds"), "relay", "--listen", f"{HOST}:0", "--target", target),
-        vital=True,
-    )
+    words = ["relay", "--listen", f"{HOST}:0", "--target", target, *flags]
+    program = stage.start("s2ds relay", command("s2ds"), *words, vital=True)
     return Place("SciStream", stage.line(program, "s2ds ready on ", 10), (program.pid,))
 
 

@@ -17,6 +17,7 @@ constexpr const char* tls = "tls";
 relay::Options with_ids(relay::Options options) {
   // One source for all relays: connection ids are unique within the data server.
   if (!options.ids) options.ids = std::make_shared<std::atomic<std::uint64_t>>(0);
+  if (!options.flows) options.flows = std::make_shared<std::atomic<std::size_t>>(0);
   return options;
 }
 

@@ -20,44 +20,78 @@ namespace {
 /// less.
 constexpr int buffer_bytes = 4 << 20;
 
-using Control = std::array<std::byte, CMSG_SPACE(sizeof(std::uint16_t))>;
-using ControlOfInt = std::array<std::byte, CMSG_SPACE(sizeof(int))>;
+/// Room for what goes with a message: how it is cut, and an address of ours.
+struct alignas(cmsghdr) Control {
+  std::array<std::byte, CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(in_pktinfo)) +
+                            CMSG_SPACE(sizeof(in6_pktinfo))>
+      bytes{};
+};
+
+template <class T>
+T value_of(cmsghdr* control) noexcept {
+  T value{};
+  std::memcpy(&value, CMSG_DATA(control), sizeof value);
+  return value;
+}
+
+template <class T>
+void append(msghdr& message, Control& control, int level, int type, const T& value) noexcept {
+  message.msg_control = control.bytes.data();
+  auto* header = reinterpret_cast<cmsghdr*>(control.bytes.data() + message.msg_controllen);
+  header->cmsg_level = level;
+  header->cmsg_type = type;
+  header->cmsg_len = CMSG_LEN(sizeof value);
+  std::memcpy(CMSG_DATA(header), &value, sizeof value);
+  message.msg_controllen += CMSG_SPACE(sizeof value);
+}
 
 bool set_option(int socket, int level, int name, int value) noexcept {
   return ::setsockopt(socket, level, name, &value, sizeof value) == 0;
 }
 
-/// In how long pieces the kernel has joined what it gives in one; 0: one datagram.
-std::size_t segment_of(msghdr& message) noexcept {
+/// In how long pieces the kernel has joined what it gives in one, and to which address of ours it
+/// came.
+void read_controls(msghdr& message, Datagrams& datagrams) noexcept {
+  datagrams.segment = 0;
+  datagrams.to = boost::asio::ip::address();
   for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
        control = CMSG_NXTHDR(&message, control)) {
-    if (control->cmsg_level != SOL_UDP || control->cmsg_type != UDP_GRO) continue;
-    int segment = 0;
-    std::memcpy(&segment, CMSG_DATA(control), sizeof segment);
-    return static_cast<std::size_t>(std::max(segment, 0));
+    if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
+      datagrams.segment = static_cast<std::size_t>(std::max(value_of<int>(control), 0));
+    } else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
+      datagrams.to =
+          boost::asio::ip::address_v4(ntohl(value_of<in_pktinfo>(control).ipi_spec_dst.s_addr));
+    } else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
+      const auto found = value_of<in6_pktinfo>(control);
+      boost::asio::ip::address_v6::bytes_type bytes;
+      std::memcpy(bytes.data(), &found.ipi6_addr, bytes.size());
+      datagrams.to = boost::asio::ip::address_v6(bytes, found.ipi6_ifindex);
+    }
   }
-  return 0;
+  if (datagrams.segment == 0) datagrams.segment = datagrams.size;
 }
 
-void cut_into(msghdr& message, Control& control, std::size_t segment) noexcept {
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_UDP;
-  header->cmsg_type = UDP_SEGMENT;
-  header->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
-  const auto value = static_cast<std::uint16_t>(segment);
-  std::memcpy(CMSG_DATA(header), &value, sizeof value);
+void say_source(msghdr& message, Control& control, const boost::asio::ip::address& from) noexcept {
+  if (from.is_v4()) {
+    in_pktinfo source{};
+    source.ipi_spec_dst.s_addr = htonl(from.to_v4().to_uint());
+    append(message, control, IPPROTO_IP, IP_PKTINFO, source);
+  } else {
+    in6_pktinfo source{};
+    const auto bytes = from.to_v6().to_bytes();
+    std::memcpy(&source.ipi6_addr, bytes.data(), bytes.size());
+    append(message, control, IPPROTO_IPV6, IPV6_PKTINFO, source);
+  }
 }
 
 /// Each in a message of its own.
-std::size_t send_singly(int socket, const Datagrams& joined, const udp::endpoint* to) noexcept {
+std::size_t send_singly(int socket, const Datagrams& joined, msghdr message) noexcept {
   std::size_t taken = 0;
   for (std::size_t offset = 0; offset < joined.size; offset += joined.segment) {
     const std::size_t size = std::min(joined.segment, joined.size - offset);
-    const ssize_t sent = ::sendto(socket, joined.data + offset, size, MSG_DONTWAIT | MSG_NOSIGNAL,
-                                  to == nullptr ? nullptr : to->data(),
-                                  to == nullptr ? 0 : static_cast<socklen_t>(to->size()));
+    iovec place{const_cast<std::uint8_t*>(joined.data + offset), size};
+    message.msg_iov = &place;
+    const ssize_t sent = ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent > 0) taken += static_cast<std::size_t>(sent);
   }
   return taken;
@@ -78,14 +112,30 @@ Result<Fd> bind_udp(const udp::endpoint& address) {
     set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (::bind(socket.get(), address.data(), static_cast<socklen_t>(address.size())) != 0)
     return errno_error("cannot bind " + to_string(name), errno);
-  set_option(socket.get(), SOL_UDP, UDP_GRO, 1);
+  // Answers are to leave by the address that was asked.
+  if (address.address().is_unspecified()) {
+    set_option(socket.get(), IPPROTO_IP, IP_PKTINFO, 1);
+    if (address.protocol() == udp::v6())
+      set_option(socket.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  }
+  join_datagrams(socket.get(), true);
+  keep_bursts(socket.get());
+  return socket;
+}
+
+void join_datagrams(int socket, bool on) noexcept {
+  set_option(socket, SOL_UDP, UDP_GRO, on ? 1 : 0);
+}
+
+void keep_little(int socket) noexcept { set_option(socket, SOL_SOCKET, SO_RCVBUF, 1); }
+
+void keep_bursts(int socket) noexcept {
   // The first of each pair goes past the system's limit, and needs privileges.
   for (const auto& [forced, limited] :
        {std::pair{SO_RCVBUFFORCE, SO_RCVBUF}, std::pair{SO_SNDBUFFORCE, SO_SNDBUF}}) {
-    if (!set_option(socket.get(), SOL_SOCKET, forced, buffer_bytes))
-      set_option(socket.get(), SOL_SOCKET, limited, buffer_bytes);
+    if (!set_option(socket, SOL_SOCKET, forced, buffer_bytes))
+      set_option(socket, SOL_SOCKET, limited, buffer_bytes);
   }
-  return socket;
 }
 
 Result<Fd> connect_udp(const udp::endpoint& peer) {
@@ -94,6 +144,10 @@ Result<Fd> connect_udp(const udp::endpoint& peer) {
   if (::connect(socket->get(), peer.data(), static_cast<socklen_t>(peer.size())) != 0) {
     return errno_error("cannot reach " + peer.address().to_string(), errno);
   }
+  // Of strangers, who may have written before it was connected; the peer cannot have.
+  char ignored = 0;
+  while (::recv(socket->get(), &ignored, 1, MSG_DONTWAIT) >= 0) {
+  }
   return socket;
 }
 
@@ -101,7 +155,7 @@ std::span<const Datagrams> DatagramReader::receive(int socket, std::size_t wante
   if (!memory_) memory_.reset(new std::uint8_t[most * slot]);
   std::array<mmsghdr, most> messages{};
   std::array<iovec, most> places{};
-  std::array<ControlOfInt, most> controls{};
+  std::array<Control, most> controls{};
   wanted = std::clamp<std::size_t>(wanted, 1, most);
   for (std::size_t i = 0; i < wanted; ++i) {
     received_[i].from = udp::endpoint();
@@ -111,8 +165,8 @@ std::span<const Datagrams> DatagramReader::receive(int socket, std::size_t wante
     message.msg_iovlen = 1;
     message.msg_name = received_[i].from.data();
     message.msg_namelen = static_cast<socklen_t>(received_[i].from.capacity());
-    message.msg_control = controls[i].data();
-    message.msg_controllen = controls[i].size();
+    message.msg_control = controls[i].bytes.data();
+    message.msg_controllen = controls[i].bytes.size();
   }
   int count = 0;
   do {
@@ -124,15 +178,14 @@ std::span<const Datagrams> DatagramReader::receive(int socket, std::size_t wante
     Datagrams& datagrams = received_[i];
     datagrams.data = static_cast<const std::uint8_t*>(places[i].iov_base);
     datagrams.size = messages[i].msg_len;
-    datagrams.segment = segment_of(messages[i].msg_hdr);
-    if (datagrams.segment == 0) datagrams.segment = datagrams.size;
+    read_controls(messages[i].msg_hdr, datagrams);
     datagrams.from.resize(messages[i].msg_hdr.msg_namelen);
   }
   return {received_.data(), static_cast<std::size_t>(count)};
 }
 
 std::size_t send_datagrams(int socket, std::span<const Datagrams> datagrams,
-                           const udp::endpoint* to) noexcept {
+                           const udp::endpoint* to, const boost::asio::ip::address& from) noexcept {
   constexpr std::size_t most = DatagramReader::most;
   std::size_t taken = 0;
   bool retried = false;
@@ -151,7 +204,11 @@ std::size_t send_datagrams(int socket, std::span<const Datagrams> datagrams,
         message.msg_name = const_cast<sockaddr*>(to->data());
         message.msg_namelen = static_cast<socklen_t>(to->size());
       }
-      if (each.count() > 1) cut_into(message, controls[i], each.segment);
+      if (!from.is_unspecified()) say_source(message, controls[i], from);
+      if (each.count() > 1) {
+        append(message, controls[i], SOL_UDP, UDP_SEGMENT,
+               static_cast<std::uint16_t>(each.segment));
+      }
     }
     const int sent = ::sendmmsg(socket, messages.data(), static_cast<unsigned>(count),
                                 MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -165,7 +222,12 @@ std::size_t send_datagrams(int socket, std::span<const Datagrams> datagrams,
     if (errno == EAGAIN || errno == ENOBUFS) return taken;
     if (is_old_news(errno) && !std::exchange(retried, true)) continue;
     // The first of them: pieces that have to be fragmented cannot be sent as one.
-    if (datagrams.front().count() > 1) taken += send_singly(socket, datagrams.front(), to);
+    if (datagrams.front().count() > 1) {
+      msghdr message = messages.front().msg_hdr;
+      message.msg_controllen -= CMSG_SPACE(sizeof(std::uint16_t));
+      if (message.msg_controllen == 0) message.msg_control = nullptr;
+      taken += send_singly(socket, datagrams.front(), message);
+    }
     datagrams = datagrams.subspan(1);
     retried = false;
   }

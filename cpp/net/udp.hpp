@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/udp.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -17,14 +18,21 @@ namespace scistream::net {
 
 using boost::asio::ip::udp;
 
-/// The largest datagram of IP.
-inline constexpr std::size_t most_datagram = 65'507;
+/// The largest datagram of IPv6; that of IPv4 has 20 bytes less.
+inline constexpr std::size_t most_datagram = 65'527;
 
 /// A non-blocking, close-on-exec UDP socket bound to `address`, exclusively. Errors as `bind_tcp`.
 Result<Fd> bind_udp(const udp::endpoint& address);
 
 /// As bind_udp, of any port, and connected: only `peer`'s datagrams arrive.
 Result<Fd> connect_udp(const udp::endpoint& peer);
+
+/// Whether the kernel may give several datagrams of one sender as one; on for new sockets.
+void join_datagrams(int socket, bool on) noexcept;
+/// Of a socket that nobody reads for now: it keeps next to nothing.
+void keep_little(int socket) noexcept;
+/// As of a new socket.
+void keep_bursts(int socket) noexcept;
 
 /// Datagrams of one sender that follow each other in memory: all have `segment` bytes but the last,
 /// which may be shorter.
@@ -33,6 +41,9 @@ struct Datagrams {
   std::size_t size = 0;  ///< Of all of them; may be 0, which is one empty datagram.
   std::size_t segment = 0;
   udp::endpoint from;
+  /// The address of ours that they were sent to, where the socket is bound to all of them; else
+  /// unspecified.
+  boost::asio::ip::address to = {};
 
   [[nodiscard]] std::size_t count() const noexcept {
     return size <= segment ? 1 : (size + segment - 1) / segment;
@@ -54,9 +65,11 @@ class DatagramReader {
   std::array<Datagrams, most> received_;
 };
 
-/// Sends datagrams in order, to `to` or, where that is null, to whom the socket is connected. What
-/// the kernel does not take is lost, as it would be on the way; bytes that it took.
+/// Sends datagrams in order, to `to` or, where that is null, to whom the socket is connected; from
+/// the address `from`, or whichever the route has. What the kernel does not take is lost, as it
+/// would be on the way; bytes that it took.
 std::size_t send_datagrams(int socket, std::span<const Datagrams> datagrams,
-                           const udp::endpoint* to = nullptr) noexcept;
+                           const udp::endpoint* to = nullptr,
+                           const boost::asio::ip::address& from = {}) noexcept;
 
 }  // namespace scistream::net

@@ -22,6 +22,10 @@ namespace {
 
 constexpr std::size_t most_waiting = 256U << 10U;
 constexpr std::size_t stream_buffer = 256U << 10U;
+/// Of frames that wait for the stream.
+constexpr std::size_t most_unsent = 4U << 20U;
+/// For a turn, after a rate that may have changed since.
+constexpr std::chrono::milliseconds longest_wait{1'000};
 static_assert(stream_buffer >= most_frame);
 
 }  // namespace
@@ -61,17 +65,17 @@ void DatagramSource::read() {
   // How much will come is not known before: few at a time where little may go at once.
   const std::size_t wanted =
       limited ? shaper_->piece() / net::most_datagram : net::DatagramReader::most;
+  const bool joined = wanted > 0;
+  if (joined != joined_) net::join_datagrams(socket_.native_handle(), joined_ = joined);
   const auto datagrams = reader_.receive(socket_.native_handle(), wanted);
   if (datagrams.empty()) return wait();
-  std::size_t bytes = 0;
-  for (const net::Datagrams& each : datagrams) bytes += each.size;
-  arrived_(datagrams);
+  const std::size_t bytes = arrived_(datagrams);
   if (!socket_.is_open()) return;
   if (!limited) return wait();
   const auto now = Shaper::clock::now();
   const auto turn = shaper_->book(bytes, now);
   if (turn <= now) return wait();
-  turn_.expires_at(turn);
+  turn_.expires_at(std::min(turn, now + longest_wait));
   turn_.async_wait([this, keep = owner_.lock()](error_code ec) {
     if (!ec && socket_.is_open()) wait();
   });
@@ -117,9 +121,10 @@ std::size_t UdpEnd::send(std::span<const net::Datagrams> datagrams) {
     std::size_t offset = 0;
     do {
       const std::size_t size = std::min(joined.segment, joined.size - offset);
-      if (waiting_bytes_ + size > most_waiting) return taken;
+      constexpr std::size_t overhead = 64;
+      if (waiting_bytes_ + size + overhead > most_waiting) return taken;
       waiting_.emplace_back(joined.data + offset, joined.data + offset + size);
-      waiting_bytes_ += size;
+      waiting_bytes_ += size + overhead;
       taken += size;
       offset += size;
     } while (offset < joined.size);
@@ -190,52 +195,55 @@ void StreamEnd::read() {
 }
 
 std::size_t StreamEnd::send(std::span<const net::Datagrams> datagrams) {
-  if (!stream_.is_open() || !unsent_.empty()) return 0;
+  if (!stream_.is_open()) return 0;
   constexpr std::size_t most = IOV_MAX / 2;
   std::array<std::array<std::uint8_t, frame_header>, most> headers;
   std::array<iovec, 2 * most> pieces;
   std::size_t count = 0;
   std::size_t taken = 0;
-  // Whole frames or nothing: what is left of one that was begun waits, later ones are lost.
-  const auto flush_pieces = [&] {
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = 2 * std::exchange(count, 0);
-    const ssize_t sent = ::sendmsg(stream_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    auto left = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
-    for (std::size_t i = 0; i < message.msg_iovlen; i += 2) {
-      const std::size_t size = pieces[i].iov_len + pieces[i + 1].iov_len;
-      if (left == 0) return false;
-      taken += pieces[i + 1].iov_len;
-      if (left >= size) {
-        left -= size;
-        continue;
-      }
-      for (const iovec& piece : {pieces[i], pieces[i + 1]}) {
-        const std::size_t gone = std::min(left, piece.iov_len);
-        const auto* bytes = static_cast<const std::uint8_t*>(piece.iov_base);
-        unsent_.insert(unsent_.end(), bytes + gone, bytes + piece.iov_len);
-        left -= gone;
-      }
-      wait_writable();
-      return false;
-    }
-    return true;
-  };
+  const auto hand_over = [&] { send_pieces({pieces.data(), 2 * std::exchange(count, 0)}); };
+  std::size_t waiting = unsent_.size() - sent_;
   for (const net::Datagrams& joined : datagrams) {
     std::size_t offset = 0;
     do {
       const std::size_t size = std::min(joined.segment, joined.size - offset);
+      // Whole frames or nothing.
+      if (waiting + frame_header + size > most_unsent) {
+        if (count > 0) hand_over();
+        return taken;
+      }
+      waiting += frame_header + size;
       headers[count] = {static_cast<std::uint8_t>(size >> 8U),
                         static_cast<std::uint8_t>(size & 0xffU)};
       pieces[2 * count] = {headers[count].data(), frame_header};
       pieces[2 * count + 1] = {const_cast<std::uint8_t*>(joined.data + offset), size};
       offset += size;
-      if (++count == most && !flush_pieces()) return taken;
+      taken += size;
+      if (++count == most) hand_over();
     } while (offset < joined.size);
   }
-  if (count > 0) (void)flush_pieces();
+  if (count > 0) hand_over();
   return taken;
+}
+
+/// What the stream does not take waits.
+void StreamEnd::send_pieces(std::span<iovec> pieces) {
+  std::size_t left = 0;
+  if (unsent_.empty()) {
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = pieces.size();
+    const ssize_t sent = ::sendmsg(stream_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    left = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+  }
+  const bool waits = !unsent_.empty();
+  for (const iovec& piece : pieces) {
+    const std::size_t gone = std::min(left, piece.iov_len);
+    const auto* bytes = static_cast<const std::uint8_t*>(piece.iov_base);
+    unsent_.insert(unsent_.end(), bytes + gone, bytes + piece.iov_len);
+    left -= gone;
+  }
+  if (!waits && !unsent_.empty()) wait_writable();
 }
 
 void StreamEnd::wait_writable() {
@@ -245,11 +253,13 @@ void StreamEnd::wait_writable() {
 }
 
 void StreamEnd::flush() {
-  const ssize_t sent =
-      ::send(stream_.native_handle(), unsent_.data(), unsent_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  const ssize_t sent = ::send(stream_.native_handle(), unsent_.data() + sent_,
+                              unsent_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent < 0 && errno != EAGAIN && errno != EINTR) return end();
-  if (sent > 0) unsent_.erase(unsent_.begin(), unsent_.begin() + sent);
-  if (!unsent_.empty()) wait_writable();
+  sent_ += static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+  if (sent_ < unsent_.size()) return wait_writable();
+  std::vector<std::uint8_t>().swap(unsent_);
+  sent_ = 0;
 }
 
 }  // namespace scistream::relay

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/uio.h>
+
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -35,8 +37,8 @@ class DatagramMemory final : public boost::asio::execution_context::service {
   void shutdown() override {}
 };
 
-/// Told of datagrams as they come, which are gone when it returns.
-using Arrived = std::function<void(std::span<const net::Datagrams>)>;
+/// Told of datagrams as they come, which are gone when it returns; the bytes that went on.
+using Arrived = std::function<std::size_t(std::span<const net::Datagrams>)>;
 
 /// Reads a UDP socket batch after batch, no faster than its shaper allows: what has to wait stays
 /// in the socket, and what does not fit there is lost. A member of what owns it; handlers hold
@@ -61,6 +63,7 @@ class DatagramSource {
   const std::shared_ptr<Shaper> shaper_;
   std::weak_ptr<void> owner_;
   Arrived arrived_;
+  bool joined_ = true;  ///< Several datagrams may come as one.
 };
 
 /// Where the datagrams of one flow go to and its answers come from. On the thread of its context;
@@ -115,6 +118,7 @@ class StreamEnd final : public DatagramEnd {
  private:
   void wait_readable();
   void read();
+  void send_pieces(std::span<iovec> pieces);
   void wait_writable();
   void flush();
   void end();
@@ -123,7 +127,9 @@ class StreamEnd final : public DatagramEnd {
   std::weak_ptr<void> owner_;
   Arrived arrived_;
   std::function<void()> ended_;
-  std::vector<std::uint8_t> unsent_;  ///< The rest of a frame of which a part is under way.
+  std::vector<std::uint8_t>
+      unsent_;            ///< Whole frames, and the rest of one of which a part is sent,
+  std::size_t sent_ = 0;  ///< from here on.
   std::unique_ptr<std::uint8_t[]> buffer_;
   std::size_t have_ = 0;
   std::vector<net::Datagrams> found_;

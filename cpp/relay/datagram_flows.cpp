@@ -32,7 +32,7 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
     const auto forward_to = [this](DatagramEnd& end) {
       return [this, &end](std::span<const net::Datagrams> datagrams) {
         last_ = clock::now();
-        (void)end.send(datagrams);
+        return end.send(datagrams);
       };
     };
     const auto ended = [this] { end(); };
@@ -80,42 +80,48 @@ DatagramListener::DatagramListener(boost::asio::io_context& context, std::shared
 void DatagramListener::start(net::Fd socket, Open open) {
   open_ = std::move(open);
   source_.start(std::move(socket), weak_from_this(),
-                [this](std::span<const net::Datagrams> datagrams) { arrived(datagrams); });
+                [this](std::span<const net::Datagrams> datagrams) { return arrived(datagrams); });
 }
 
-void DatagramListener::arrived(std::span<const net::Datagrams> datagrams) {
+std::size_t DatagramListener::arrived(std::span<const net::Datagrams> datagrams) {
+  std::size_t taken = 0;
   // Those of one client that follow each other go on together.
   while (!datagrams.empty()) {
     const auto other = std::find_if(datagrams.begin(), datagrams.end(), [&](const auto& each) {
       return each.from != datagrams.front().from;
     });
     const auto count = static_cast<std::size_t>(other - datagrams.begin());
-    from_client(datagrams.front().from, datagrams.first(count));
+    taken += from_client(datagrams.front().from, datagrams.first(count));
     datagrams = datagrams.subspan(count);
   }
+  return taken;
 }
 
-void DatagramListener::from_client(const net::udp::endpoint& client,
-                                   std::span<const net::Datagrams> datagrams) {
+std::size_t DatagramListener::from_client(const net::udp::endpoint& client,
+                                          std::span<const net::Datagrams> datagrams) {
   const auto found = flows_.find(client);
   Flow* const flow = found == flows_.end() ? open_flow(client) : &found->second;
-  if (flow == nullptr) return;
+  if (flow == nullptr) return 0;
   flow->last = clock::now();
+  flow->asked = datagrams.back().to;
   const std::size_t taken = flow->plan.far->send(datagrams);
   if (flow->plan.to_target) flow->plan.to_target(taken);
+  return taken;
 }
 
-void DatagramListener::from_target(const net::udp::endpoint& client,
-                                   std::span<const net::Datagrams> datagrams) {
+std::size_t DatagramListener::from_target(const net::udp::endpoint& client,
+                                          std::span<const net::Datagrams> datagrams) {
   const auto found = flows_.find(client);
-  if (found == flows_.end() || !source_.is_open()) return;
+  if (found == flows_.end() || !source_.is_open()) return 0;
   found->second.last = clock::now();
-  const std::size_t taken = net::send_datagrams(source_.socket(), datagrams, &client);
+  const std::size_t taken =
+      net::send_datagrams(source_.socket(), datagrams, &client, found->second.asked);
   if (found->second.plan.to_client) found->second.plan.to_client(taken);
+  return taken;
 }
 
 DatagramListener::Flow* DatagramListener::open_flow(const net::udp::endpoint& client) {
-  if (draining_ || flows_.size() >= most_flows) return nullptr;
+  if (draining_) return nullptr;
   auto plan = open_(client);
   if (!plan) return nullptr;
   Flow& flow = flows_[client];
@@ -123,7 +129,9 @@ DatagramListener::Flow* DatagramListener::open_flow(const net::udp::endpoint& cl
   const std::weak_ptr<DatagramListener> weak = weak_from_this();
   flow.plan.far->start(
       flow.plan.far,
-      [this, client](std::span<const net::Datagrams> datagrams) { from_target(client, datagrams); },
+      [this, client](std::span<const net::Datagrams> datagrams) {
+        return from_target(client, datagrams);
+      },
       [this, weak, client] {
         // It may end while it is being started.
         boost::asio::post(context_, [keep = weak.lock(), client] {

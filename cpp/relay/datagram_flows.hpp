@@ -29,9 +29,6 @@ class DatagramListener : public std::enable_shared_from_this<DatagramListener> {
   /// Empty: nobody serves this client.
   using Open = std::function<std::optional<Plan>(const net::udp::endpoint& client)>;
 
-  /// Flows beyond this are not opened: addresses of datagrams are easily made up.
-  static constexpr std::size_t most_flows = 4096;
-
   /// `shaper`: of what comes in; may be null.
   DatagramListener(boost::asio::io_context& context, std::shared_ptr<Shaper> shaper,
                    std::chrono::milliseconds idle);
@@ -49,12 +46,15 @@ class DatagramListener : public std::enable_shared_from_this<DatagramListener> {
   struct Flow {
     Plan plan;
     std::chrono::steady_clock::time_point last;
+    boost::asio::ip::address asked;  ///< Of ours, where there are several.
   };
   using Flows = std::map<net::udp::endpoint, Flow>;
 
-  void arrived(std::span<const net::Datagrams> datagrams);
-  void from_client(const net::udp::endpoint& client, std::span<const net::Datagrams> datagrams);
-  void from_target(const net::udp::endpoint& client, std::span<const net::Datagrams> datagrams);
+  std::size_t arrived(std::span<const net::Datagrams> datagrams);
+  std::size_t from_client(const net::udp::endpoint& client,
+                          std::span<const net::Datagrams> datagrams);
+  std::size_t from_target(const net::udp::endpoint& client,
+                          std::span<const net::Datagrams> datagrams);
   Flow* open_flow(const net::udp::endpoint& client);
   void end_flow(const net::udp::endpoint& client, bool cut);
   void wait_idle();

@@ -33,6 +33,10 @@ struct Options {
   std::shared_ptr<std::atomic<std::uint64_t>> ids;
   /// Listeners take datagrams as well as connections.
   bool datagrams = false;
+  /// Flows at one time, of all relays that share `flows`: addresses of datagrams are easily made
+  /// up, and each costs descriptors.
+  std::size_t most_flows = 2048;
+  std::shared_ptr<std::atomic<std::size_t>> flows;
   /// A flow of datagrams ends when nothing has moved for so long.
   std::chrono::milliseconds flow_idle{60'000};
   /// What the relay's connections share with those of others, each way; empty: nothing.

@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t worth_another_read = 64U << 10U;
 /// Sooner than this a timer is not worth setting.
 constexpr std::chrono::microseconds at_once{20};
+/// How long a change of the rate may go unnoticed.
+constexpr std::chrono::milliseconds look_again{100};
 
 }  // namespace
 
@@ -145,6 +147,7 @@ bool Pump::may_go() {
   if (booked_ == 0 || !shaper_.limits()) return true;
   if (transit_->divisible()) booked_ = std::min(booked_, shaper_.piece());
   const auto now = Shaper::clock::now();
+  changes_ = shaper_.changes();
   turn_ = shaper_.book(booked_, now);
   return turn_ <= now + at_once;
 }
@@ -152,10 +155,16 @@ bool Pump::may_go() {
 void Pump::wait_turn() {
   if (!turn_timer_) turn_timer_.emplace(source_.get_executor());
   shaper_.begin_wait();
-  turn_timer_->expires_at(turn_);
+  turn_timer_->expires_at(std::min(turn_, Shaper::clock::now() + look_again));
   turn_timer_->async_wait([this, keep = owner_.lock()](error_code) {
     shaper_.end_wait();
-    if (running_) turn(false);
+    if (!running_) return;
+    if (changes_ != shaper_.changes()) {
+      booked_ = 0;  // the rate has changed since
+    } else if (turn_ > Shaper::clock::now() + at_once) {
+      return wait_turn();
+    }
+    turn(false);
   });
 }
 

@@ -68,6 +68,7 @@ class Pump {
   std::function<void(PumpEnd)> done_;
   std::size_t delivered_ = 0;       ///< Bytes not counted yet.
   std::size_t booked_ = 0;          ///< Bytes of what is in transit that may go,
+  unsigned changes_ = 0;            ///< Of the rate, when it was booked.
   Shaper::clock::time_point turn_;  ///< from now on.
   std::optional<boost::asio::steady_timer> turn_timer_;  ///< Only once it had to wait.
   bool running_ = false;

@@ -72,6 +72,7 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   std::list<net::Acceptor> listeners_;     ///< The list itself never changes after listen().
   std::vector<net::Fd> datagram_sockets_;  ///< Until they are started, on `home_`.
   std::vector<std::shared_ptr<DatagramListener>> datagram_listeners_;  ///< On `home_`.
+  bool datagrams_close_ = false;                                       ///< On `home_`.
 
   mutable std::mutex mutex_;
   Mode mode_ = Mode::refuse;
@@ -81,13 +82,14 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   HandshakeGate gate_;
   std::unordered_map<std::uint64_t, Live> live_;
   std::vector<Callback> waiting_;
-  std::size_t open_datagram_listeners_ = 0;
+  std::size_t open_datagram_listeners_ = 0;  ///< Each is counted down once, by the first close.
 };
 
 namespace {
 
 Options with_ids(Options options) {
   if (!options.ids) options.ids = std::make_shared<std::atomic<std::uint64_t>>(0);
+  if (!options.flows) options.flows = std::make_shared<std::atomic<std::size_t>>(0);
   return options;
 }
 
@@ -187,10 +189,14 @@ void Relay::Core::start_datagrams() {
     if (!transport->asks_for_proof()) open_datagram_listeners_ = sockets.size();
   }
   if (transport->asks_for_proof()) {
+    for (const net::Fd& socket : sockets) net::keep_little(socket.get());
     datagram_sockets_ = std::move(sockets);  // the ports are ours all the same
     return;
   }
-  const std::shared_ptr<Shaper> shaper(shaping_, &shaping_->of(Direction::to_target));
+  // What is framed is shaped as the stream that it becomes.
+  std::shared_ptr<Shaper> shaper;
+  if (!transport->frames_datagrams())
+    shaper = std::shared_ptr<Shaper>(shaping_, &shaping_->of(Direction::to_target));
   for (std::size_t i = 0; i < sockets.size(); ++i) {
     boost::asio::io_context& context = threads_.next();
     auto listener = std::make_shared<DatagramListener>(context, shaper, options_.flow_idle);
@@ -222,17 +228,19 @@ std::optional<DatagramListener::Plan> Relay::Core::open_flow(std::size_t listene
   Endpoint target;
   {
     const std::lock_guard lock(mutex_);
-    if (closing_) return std::nullopt;
+    if (closing_ || *options_.flows >= options_.most_flows) return std::nullopt;
     transport = transport_;
     target = targets_[listener % targets_.size()];
   }
   if (transport->frames_datagrams()) {
     auto ends = StreamEnd::pair();
     if (!ends) {
-      log_->error("no descriptors for the datagrams of {}", peer);
+      log_->debug("no descriptors for the datagrams of {}", peer);
       return std::nullopt;
     }
     plan.far = std::make_shared<StreamEnd>(context, std::move(ends->second));
+    plan.ended = [flows = options_.flows](bool) { --*flows; };
+    ++*options_.flows;
     begin(listener, std::move(ends->first), std::move(peer), {}, true);
     return plan;
   }
@@ -257,7 +265,9 @@ std::optional<DatagramListener::Plan> Relay::Core::open_flow(std::size_t listene
   };
   plan.to_target = counted(Direction::to_target);
   plan.to_client = counted(Direction::to_client);
-  plan.ended = [weak = weak_from_this(), record](bool cut) {
+  ++*options_.flows;
+  plan.ended = [flows = options_.flows, weak = weak_from_this(), record](bool cut) {
+    --*flows;
     if (const auto self = weak.lock())
       self->ended(*record, cut ? ConnectionEnd::reset : ConnectionEnd::clean, {});
   };
@@ -368,19 +378,21 @@ void Relay::Core::close_listeners() {
 
 void Relay::Core::close_datagrams(bool cut) {
   datagram_sockets_.clear();
+  const bool first = !std::exchange(datagrams_close_, true);
   for (const auto& listener : datagram_listeners_) {
-    boost::asio::post(listener->context(), [self = shared_from_this(), listener, cut] {
-      const auto closed = [self] {
+    boost::asio::post(listener->context(), [self = shared_from_this(), listener, cut, first] {
+      std::function<void()> closed = [self] {
         {
           const std::lock_guard lock(self->mutex_);
           --self->open_datagram_listeners_;
         }
         boost::asio::post(self->home_, [self] { self->finish_if_idle(); });
       };
+      if (!first) closed = nullptr;
       if (cut) {
-        listener->cut(closed);
+        listener->cut(std::move(closed));
       } else {
-        listener->drain(closed);
+        listener->drain(std::move(closed));
       }
     });
   }

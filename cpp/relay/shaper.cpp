@@ -12,8 +12,6 @@ using std::chrono::nanoseconds;
 /// cache.
 constexpr std::size_t least_piece = 1448;
 constexpr std::size_t largest_piece = 512U << 10U;
-/// Of a share: pieces of many sharers are not to cost a system call for every packet.
-constexpr std::size_t least_share = 16U << 10U;
 constexpr std::chrono::seconds longest_debt{1};
 
 }  // namespace
@@ -23,9 +21,7 @@ std::size_t Schedule::piece(std::size_t sharers) const noexcept {
   if (rate == 0) return SIZE_MAX;
   const auto whole =
       static_cast<std::size_t>(rate / 8 * static_cast<std::uint64_t>(piece_time.count()) / 1'000);
-  const std::size_t share =
-      std::max(whole / std::max<std::size_t>(sharers, 1), std::min(whole, least_share));
-  return std::clamp(share, least_piece, largest_piece);
+  return std::max(std::min(whole, largest_piece) / std::max<std::size_t>(sharers, 1), least_piece);
 }
 
 nanoseconds Schedule::duration(std::size_t bytes) const noexcept {
@@ -53,9 +49,26 @@ void Schedule::charge(std::size_t bytes, clock::time_point now) noexcept {
     (void)book(bytes, now);
 }
 
+void Schedule::set_rate(std::uint64_t bits_per_second) noexcept {
+  const std::uint64_t before = rate_.exchange(bits_per_second, std::memory_order_relaxed);
+  if (before == bits_per_second) return;
+  // What is booked at the old rate takes as long as it does at the new one.
+  const auto now = clock::now().time_since_epoch().count();
+  auto until = booked_until_.load(std::memory_order_relaxed);
+  clock::rep anew = 0;
+  do {
+    const auto ahead = static_cast<double>(std::max<clock::rep>(until - now, 0));
+    anew = bits_per_second == 0 || until <= now
+               ? std::min(until, now)
+               : now + static_cast<clock::rep>(ahead * static_cast<double>(before) /
+                                               static_cast<double>(bits_per_second));
+  } while (!booked_until_.compare_exchange_weak(until, anew, std::memory_order_relaxed));
+}
+
 void Shaper::set_rate(std::uint64_t bits_per_second, bool leased) noexcept {
   leased_.store(leased && bits_per_second != 0, std::memory_order_relaxed);
   own_.set_rate(bits_per_second);
+  changes_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::size_t Shaper::piece() const noexcept {

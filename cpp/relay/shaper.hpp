@@ -25,10 +25,9 @@ class Schedule {
   /// Together they bound what goes at once: 10 ms worth of the rate.
   static constexpr std::chrono::milliseconds credit{8};
 
-  /// Payload bits a second; 0 is no limit. Holds for what is booked from now on.
-  void set_rate(std::uint64_t bits_per_second) noexcept {
-    rate_.store(bits_per_second, std::memory_order_relaxed);
-  }
+  /// Payload bits a second; 0 is no limit. What was booked before takes as long as it would have
+  /// taken at this rate.
+  void set_rate(std::uint64_t bits_per_second) noexcept;
   [[nodiscard]] std::uint64_t rate() const noexcept {
     return rate_.load(std::memory_order_relaxed);
   }
@@ -68,6 +67,11 @@ class Shaper {
   /// When these bytes may go. In the past: at once.
   clock::time_point book(std::size_t bytes, clock::time_point now) noexcept;
 
+  /// Grows with each set_rate(): who waits for its turn books anew then.
+  [[nodiscard]] unsigned changes() const noexcept {
+    return changes_.load(std::memory_order_relaxed);
+  }
+
   /// Sessions share the facility alike, however many connections they have: who waits for its turn
   /// says so meanwhile.
   void begin_wait() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
@@ -81,6 +85,7 @@ class Shaper {
   Schedule own_;
   const std::shared_ptr<Schedule> facility_;
   std::atomic<bool> leased_{false};
+  std::atomic<unsigned> changes_{0};
   std::atomic<std::size_t> waiting_{0};
 };
 

@@ -139,6 +139,7 @@ class Manager {
   // manager_rate.cpp: what sessions may take of the network
   void on_set_rate(const std::string& uid, Rate rate, const Callback<RateInForce>& done);
   [[nodiscard]] Status set_rates(const std::vector<SessionPtr>& sessions, const Rate& rate);
+  void undo(const SessionPtr& session, const Rate& rate);
   /// Mbit/s that a session of this rate leases here; 0: none.
   [[nodiscard]] std::uint64_t to_lease(const Rate& rate) const;
   [[nodiscard]] dataserver::RateLimit limit_of(const Session& session) const;

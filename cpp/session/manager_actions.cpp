@@ -180,6 +180,14 @@ void Manager::on_targets_set(const SessionPtr& session, const Status& status) {
                 to_string(session->request.key), kept.error().message);
     kept = {};
   }
+  if (!status && !first && !session->updates.empty() && !session->updates.front().update) {
+    // Only the rate was to change: no reason to end what streams.
+    auto& waiter = session->updates.front();
+    waiter.done = [done = waiter.done, why = status.error()](const Result<UpdateAnswer>&) {
+      done(why);
+    };
+    kept = {};
+  }
   if (kept) {
     (void)apply(session, Input::updated);
   } else {

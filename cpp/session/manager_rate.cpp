@@ -69,6 +69,14 @@ void Manager::on_set_rate(const std::string& uid, Rate rate, const Callback<Rate
   one_done({});
 }
 
+/// As it was; what the store has of it is set right by whatever is saved next.
+void Manager::undo(const SessionPtr& session, const Rate& rate) {
+  leases_.resume(session->request.key, session->request.num_conn, to_lease(rate));
+  session->rate = rate;
+  session->rate_is_leased = to_lease(rate) > 0;
+  (void)keep(session, session->machine.phase());
+}
+
 /// All of them or none: leases, what is remembered, and the store.
 Status Manager::set_rates(const std::vector<SessionPtr>& sessions, const Rate& rate) {
   const auto set = [this](const SessionPtr& session, const Rate& wanted) -> Status {
@@ -83,7 +91,7 @@ Status Manager::set_rates(const std::vector<SessionPtr>& sessions, const Rate& r
     before.push_back(session->rate);
     const Status done = set(session, rate);
     if (done) continue;
-    for (std::size_t i = 0; i < before.size(); ++i) (void)set(sessions[i], before[i]);
+    for (std::size_t i = 0; i < before.size(); ++i) undo(sessions[i], before[i]);
     return done;
   }
   return {};

@@ -129,10 +129,14 @@ Result<StoredSession> stored_session(std::string_view text) {
     request.num_conn = whole<int>(document.at("num_conn"));
     request.rate = {whole<long long>(document.at("rate_mbps")),
                     document.at("rate_is_explicit").get<bool>()};
-    session.rate = {whole<long long>(document.at("rate_now_mbps")),
-                    document.at("rate_now_is_explicit").get<bool>()};
+    session.rate = request.rate;  // stores of before know of no change
+    if (document.contains("rate_now_mbps")) {
+      session.rate = {whole<long long>(document.at("rate_now_mbps")),
+                      document.at("rate_now_is_explicit").get<bool>()};
+    }
     if (const auto valid = validate(session.rate); !valid) return bad(valid.error().message);
     request.protocol = document.at("protocol").get<std::string>();
+    if (request.protocol.empty()) request.protocol = "tcp";
     request.producer = document.at("producer").get<std::string>();
     request.consumer = document.at("consumer").get<std::string>();
     request.labels = document.at("labels").get<std::map<std::string, std::string>>();

@@ -14,8 +14,9 @@ SCISTREAM_HOOK __asan_default_options() {
       ;
 }
 
-// A thread of gRPC may be alive at the end, and with it what OpenSSL remembers of its errors.
-SCISTREAM_HOOK __lsan_default_suppressions() { return "leak:ERR_\n"; }
+// A thread of gRPC may be alive at the end, and with it what OpenSSL keeps for each thread: its
+// errors and its random numbers.
+SCISTREAM_HOOK __lsan_default_suppressions() { return "leak:ERR_\nleak:RAND_get0_\n"; }
 
 SCISTREAM_HOOK __ubsan_default_options() { return "halt_on_error=1:print_stacktrace=1"; }
 

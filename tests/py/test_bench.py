@@ -47,3 +47,14 @@ def test_load_reports_every_rpc(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--sideways"]])
 def test_an_unknown_measurement_is_a_usage_error(root: Path, arguments: list[str]) -> None:
     assert bench(root, *arguments).returncode == 2
+
+
+def test_rate_reports_what_arrived(root: Path, tmp_path: Path) -> None:
+    done = bench(root, "--quick", "--json", str(tmp_path / "out.json"), "rate")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out.json").read_text("utf-8"))["rate"]
+    assert [row["way"] for row in rows] == ["one relay", "two, TLS"]
+    for row in rows:
+        assert row["mbps"] == 100
+        assert 0 < row["slowest_second"] <= row["fastest_second"]
+        assert row["least_share"] == row["most_share"] == 1

@@ -12,24 +12,7 @@ namespace {
 
 using namespace test;
 
-/// One plain relay, or two with an encrypted leg between them, with a rate or without: who connects
-/// sees no difference.
-class Forward : public RelayFixture, public ::testing::WithParamInterface<const char*> {
- protected:
-  TwoRelays forward_to(const std::vector<Endpoint>& targets, const Options& options = {},
-                       net::IoThreads* threads = nullptr) {
-    net::IoThreads& used = threads == nullptr ? threads_ : *threads;
-    const std::string_view leg(GetParam());
-    TwoRelays relays = leg.starts_with("plain") ? plain(used, targets, options)
-                                                : encrypted(used, targets, options);
-    if (leg.ends_with("limited")) {
-      // High enough for the amounts here, low enough for everything to wait for its turn.
-      relays.consumer->set_rate(4'000 * bits_per_megabit);
-      if (relays.producer) relays.producer->set_rate(4'000 * bits_per_megabit);
-    }
-    return relays;
-  }
-};
+class Forward : public EveryLeg {};
 
 // Protocol: data-unchanged
 TEST_P(Forward, SixtyFourMebibytesEachWayArriveUnchanged) {
@@ -338,10 +321,7 @@ TEST_P(Forward, TwoThousandIdleConnectionsOwnNoPipes) {
   EXPECT_TRUE(eventually([&] { return open_descriptors("pipe:") - before <= 2 * 2 * 16; }));
 }
 
-INSTANTIATE_TEST_SUITE_P(Legs, Forward,
-                         ::testing::Values("plain", "encrypted", "plain_limited",
-                                           "encrypted_limited"),
-                         [](const auto& leg) { return std::string(leg.param); });
+INSTANTIATE_TEST_SUITE_P(Legs, Forward, every_leg, EveryLeg::name);
 
 }  // namespace
 }  // namespace scistream::relay

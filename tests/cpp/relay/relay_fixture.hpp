@@ -109,4 +109,29 @@ class RelayFixture : public ::testing::Test {
   net::IoThreads threads_{2};
 };
 
+/// One plain relay, or two with an encrypted leg between them, with a rate or without: who connects
+/// sees no difference.
+class EveryLeg : public RelayFixture, public ::testing::WithParamInterface<const char*> {
+ public:
+  static std::string name(const ::testing::TestParamInfo<const char*>& leg) { return leg.param; }
+
+ protected:
+  TwoRelays forward_to(const std::vector<Endpoint>& targets, const relay::Options& options = {},
+                       net::IoThreads* threads = nullptr) {
+    net::IoThreads& used = threads == nullptr ? threads_ : *threads;
+    const std::string_view leg(GetParam());
+    TwoRelays relays = leg.starts_with("plain") ? plain(used, targets, options)
+                                                : encrypted(used, targets, options);
+    if (leg.ends_with("limited")) {
+      // High enough for the amounts here, low enough for everything to wait for its turn.
+      relays.consumer->set_rate(4'000 * relay::bits_per_megabit);
+      if (relays.producer) relays.producer->set_rate(4'000 * relay::bits_per_megabit);
+    }
+    return relays;
+  }
+};
+
+inline const auto every_leg =
+    ::testing::Values("plain", "encrypted", "plain_limited", "encrypted_limited");
+
 }  // namespace scistream::test

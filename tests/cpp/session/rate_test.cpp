@@ -147,6 +147,16 @@ TEST_F(RateTest, AChangeThatCannotBeKeptIsNoChange) {
   EXPECT_EQ(capacity().mbps_free, 700U);
 }
 
+TEST_F(RateTest, ADataServerThatDoesNotTakeAChangeEndsNothing) {
+  set_up_at("a", {300, true});
+  data_server->fail_next = Error{Cause::timeout, "no answer"};
+  EXPECT_EQ(set_rate("a", 500)->cause(), "timeout");
+  ASSERT_EQ(list({"a"}).size(), 1U);
+  EXPECT_EQ(list({"a"}).front().phase, Phase::ready);
+  ASSERT_TRUE(set_rate("a", 400)->ok());
+  EXPECT_EQ(limit("a").mbps, 400U);
+}
+
 // Protocol: rate-change-bad
 TEST_F(RateTest, WhatMakesNoSenseIsRefused) {
   EXPECT_EQ(set_rate("nobody", 1)->cause(), "not_found");
