@@ -24,8 +24,6 @@ constexpr std::size_t most_waiting = 256U << 10U;
 constexpr std::size_t stream_buffer = 256U << 10U;
 /// Of frames that wait for the stream.
 constexpr std::size_t most_unsent = 4U << 20U;
-/// For a turn, after a rate that may have changed since.
-constexpr std::chrono::milliseconds longest_wait{1'000};
 static_assert(stream_buffer >= most_frame);
 
 }  // namespace
@@ -72,12 +70,16 @@ void DatagramSource::read() {
   const std::size_t bytes = arrived_(datagrams);
   if (!socket_.is_open()) return;
   if (!limited) return wait();
+  wait_turn(shaper_->book(bytes, Shaper::clock::now()), shaper_->changes());
+}
+
+/// Reads on at `turn`, or once the rate has changed since it was booked.
+void DatagramSource::wait_turn(Shaper::clock::time_point turn, unsigned changes) {
   const auto now = Shaper::clock::now();
-  const auto turn = shaper_->book(bytes, now);
-  if (turn <= now) return wait();
-  turn_.expires_at(std::min(turn, now + longest_wait));
-  turn_.async_wait([this, keep = owner_.lock()](error_code ec) {
-    if (!ec && socket_.is_open()) wait();
+  if (turn <= now || changes != shaper_->changes()) return wait();
+  turn_.expires_at(std::min(turn, now + look_again));
+  turn_.async_wait([this, turn, changes, keep = owner_.lock()](error_code ec) {
+    if (!ec && socket_.is_open()) wait_turn(turn, changes);
   });
 }
 

@@ -56,6 +56,7 @@ class DatagramSource {
  private:
   void wait();
   void read();
+  void wait_turn(Shaper::clock::time_point turn, unsigned changes);
 
   boost::asio::posix::stream_descriptor socket_;
   boost::asio::steady_timer turn_;

@@ -15,8 +15,6 @@ namespace {
 constexpr std::size_t worth_another_read = 64U << 10U;
 /// Sooner than this a timer is not worth setting.
 constexpr std::chrono::microseconds at_once{20};
-/// How long a change of the rate may go unnoticed.
-constexpr std::chrono::milliseconds look_again{100};
 
 }  // namespace
 

@@ -12,6 +12,9 @@ namespace scistream::relay {
 
 inline constexpr std::uint64_t bits_per_megabit = 1'000'000;
 
+/// How long who waits for its turn may not notice that the rate has changed.
+inline constexpr std::chrono::milliseconds look_again{100};
+
 /// A rate, as a schedule in virtual time (GCRA): who wants to send books its bytes and is told when
 /// they may go. Bookings are served in their order, so those that keep booking pieces of one size
 /// get the same share. Any thread; no locks.
