@@ -102,6 +102,13 @@ void set_stream_options(int socket) noexcept {
   set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 6);
 }
 
+void leave_unpaced_on_loopback(int socket, const tcp::endpoint& address) noexcept {
+  if (!address.address().is_loopback()) return;
+  // Every kernel has it, and no privilege is needed to choose it.
+  constexpr std::string_view name = "reno";
+  ::setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, name.data(), name.size());
+}
+
 void set_reset_on_close(int socket, bool on) noexcept {
   linger option{};
   option.l_onoff = on ? 1 : 0;

@@ -38,6 +38,12 @@ Endpoint to_endpoint(const tcp::endpoint& address);
 /// Errors are ignored: a socket that is already dead says so at its next use.
 void set_stream_options(int socket) noexcept;
 
+/// Keeps TCP from pacing what stays on this host: without an `fq` queue, BBR sets a timer for every
+/// packet, on the cores that do the work, which on loopback is most of what a byte costs. For a
+/// socket that connects to `address` or listens there, before it does; accepted sockets inherit it.
+/// Does nothing where `address` is not a loopback address.
+void leave_unpaced_on_loopback(int socket, const tcp::endpoint& address) noexcept;
+
 /// While on, closing the socket, the death of the process included, reaches the peer as a reset.
 /// Inherited by accepted sockets.
 void set_reset_on_close(int socket, bool on) noexcept;

@@ -60,7 +60,11 @@ Batching::Batching(boost::asio::io_context& context, std::size_t level) noexcept
 
 void Batching::begin_wait(int socket) {
   socket_ = socket;
-  const bool worth_it = level_ > 0 && streak_ >= trust_ && clock_.waiting() < most_waiting;
+  if (!raised_) lean_ = woken_ < level_;
+  woken_ = 0;
+  in_a_row_ = raised_ ? in_a_row_ + 1 : 0;
+  const bool worth_it =
+      lean_ && in_a_row_ < look_again && streak_ >= trust_ && clock_.waiting() < most_waiting;
   if (worth_it != raised_) {
     raised_ = worth_it;
     set_low_water(socket_, raised_ ? level_ : 1);

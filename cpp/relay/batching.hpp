@@ -39,8 +39,8 @@ class BatchClock final : public boost::asio::execution_context::service {
 };
 
 /// Lets a pump whose source sends much wait until a batch has come, which saves wake-ups and small
-/// batches of records. It learns from waits in vain: a stream that pauses now and then, such as
-/// questions and answers, is soon left alone. Belongs to one pump.
+/// batches of records, unless as much comes by itself. It learns from waits in vain: a stream that
+/// pauses now and then, such as questions and answers, is soon left alone. Belongs to one pump.
 class Batching {
  public:
   /// `level`: bytes to wait for; 0 is none of this.
@@ -50,7 +50,10 @@ class Batching {
   Batching& operator=(const Batching&) = delete;
 
   /// So much has come from the source.
-  void came(std::size_t bytes) noexcept { streak_ += bytes; }
+  void came(std::size_t bytes) noexcept {
+    streak_ += bytes;
+    woken_ += bytes;
+  }
   /// The pump is about to wait until `socket` is readable, which this may put off.
   void begin_wait(int socket);
   /// The wait is over.
@@ -68,12 +71,17 @@ class Batching {
   static constexpr std::size_t first_trust = 2U << 20U;
   /// and after many in vain.
   static constexpr std::size_t last_trust = 1U << 30U;
+  /// after so many of which one does not, to see what comes by itself.
+  static constexpr unsigned look_again = 32;
   /// Where a thread serves many busy connections there is always one that is readable.
   static constexpr std::size_t most_waiting = 1;
 
   BatchClock& clock_;
   const std::size_t level_;
   std::size_t streak_ = 0;
+  std::size_t woken_ = 0;  ///< Bytes since the last wait.
+  bool lean_ = false;      ///< Less than the level comes at a time where nobody waits for it.
+  unsigned in_a_row_ = 0;  ///< Waits for the level,
   std::size_t trust_ = first_trust;
   int socket_ = -1;
   bool raised_ = false;    ///< The socket's low-water mark is at the level.

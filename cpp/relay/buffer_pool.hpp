@@ -17,8 +17,8 @@ class BufferPool final : public boost::asio::execution_context::service {
   using key_type = BufferPool;
   static boost::asio::execution_context::id id;
 
-  /// Of every buffer. Past a few hundred KiB they fall out of the second-level cache.
-  static constexpr std::size_t size = 272U << 10U;
+  /// Of every buffer. Past half a MiB they fall out of the second-level cache.
+  static constexpr std::size_t size = 544U << 10U;
   using Buffer = std::unique_ptr<std::uint8_t[]>;
 
   explicit BufferPool(boost::asio::execution_context& context) : service(context) {}

@@ -66,6 +66,7 @@ void Dialer::connect() {
     return;
   }
   net::set_stream_options(socket_.native_handle());
+  net::leave_unpaced_on_loopback(socket_.native_handle(), addresses_[address_]);
   // Urgent data stays where it was in the stream, as on the accepted side.
   socket_.set_option(tcp::socket::out_of_band_inline(true), ec);
   net::set_reset_on_close(socket_.native_handle(), true);

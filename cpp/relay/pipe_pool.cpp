@@ -21,7 +21,6 @@ std::optional<Pipe> PipePool::acquire(std::size_t capacity) noexcept {
   if (!idle_.empty()) {
     Pipe pipe = std::move(idle_.back());
     idle_.pop_back();
-    ++in_use_;
     return pipe;
   }
   int ends[2];
@@ -31,12 +30,10 @@ std::optional<Pipe> PipePool::acquire(std::size_t capacity) noexcept {
   if (size < 0) size = ::fcntl(pipe.in.get(), F_GETPIPE_SZ);
   if (size <= 0) return std::nullopt;
   pipe.capacity = static_cast<std::size_t>(size);
-  ++in_use_;
   return pipe;
 }
 
 void PipePool::give_back(Pipe pipe, std::size_t wanted) noexcept {
-  --in_use_;
   if (idle_.size() >= max_idle || pipe.capacity < wanted) return;
   if (idle_.capacity() == 0) idle_.reserve(max_idle);
   idle_.push_back(std::move(pipe));

@@ -35,18 +35,12 @@ class PipePool final : public boost::asio::execution_context::service {
   /// Takes an empty pipe back. One smaller than `wanted` is closed: the next may be bigger.
   void give_back(Pipe pipe, std::size_t wanted) noexcept;
 
-  /// Instead of give_back: the pipe was closed with bytes in it.
-  void lost() noexcept { --in_use_; }
-
   [[nodiscard]] std::size_t idle() const noexcept { return idle_.size(); }
-  /// Directions of this thread that are amid a batch.
-  [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
 
  private:
   void shutdown() override { idle_.clear(); }
 
   std::vector<Pipe> idle_;
-  std::size_t in_use_ = 0;
 };
 
 }  // namespace scistream::relay

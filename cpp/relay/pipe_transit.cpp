@@ -15,10 +15,9 @@ ssize_t PipeTransit::fill(int source, std::size_t most) noexcept {
   assert(empty());
   if (!pipe_) pipe_ = pool_.acquire(capacity_);
   if (!pipe_) return fill_again(source, most);
-  // What several directions have in their pipes has to fit the cache.
-  const std::size_t batch = pool_.in_use() > 1 ? pipe_->capacity / 2 : pipe_->capacity;
-  const ssize_t taken = ::splice(source, nullptr, pipe_->in.get(), nullptr, std::min(batch, most),
-                                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  const ssize_t taken =
+      ::splice(source, nullptr, pipe_->in.get(), nullptr, std::min(pipe_->capacity, most),
+               SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (taken > 0) {
     size_ = static_cast<std::size_t>(taken);
     in_buffer_ = false;
@@ -65,10 +64,7 @@ void PipeTransit::rest() noexcept {
 
 void PipeTransit::discard() noexcept {
   // A pipe with bytes in it is closed, not given back: they belong to a dead connection.
-  if (!empty() && pipe_) {
-    pipe_.reset();
-    pool_.lost();
-  }
+  if (!empty()) pipe_.reset();
   size_ = 0;
   rest();
 }

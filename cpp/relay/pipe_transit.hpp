@@ -20,7 +20,7 @@ class PipeTransit final : public Transit {
   PipeTransit& operator=(const PipeTransit&) = delete;
 
   [[nodiscard]] bool empty() const noexcept override { return size_ == 0; }
-  [[nodiscard]] std::size_t batch() const noexcept override { return capacity_ / 2; }
+  [[nodiscard]] std::size_t batch() const noexcept override { return capacity_ / 4; }
   ssize_t fill(int source, std::size_t most) noexcept override;
   /// By copying: splice stops at TCP urgent data, recv passes it.
   ssize_t fill_again(int source, std::size_t most) noexcept override;

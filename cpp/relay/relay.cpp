@@ -98,6 +98,8 @@ Status start_listening(int socket, int backlog) {
   // Inherited by every accepted socket, so there is no moment in which it is not set.
   net::set_stream_options(socket);
   net::set_reset_on_close(socket, true);
+  if (const auto address = net::bound_address(socket); address.ok())
+    net::leave_unpaced_on_loopback(socket, *address);
   const int on = 1;
   // Urgent data stays where it was in the stream.
   ::setsockopt(socket, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);

@@ -14,8 +14,8 @@ namespace {
 
 namespace tls = net::tls;
 
-/// Records of one batch: 256 KiB of content.
-constexpr std::size_t slots = 16;
+/// Records of one batch.
+constexpr std::size_t slots = tls_batch / tls::most_content;
 /// Room for a key update ahead of the first slot.
 constexpr std::size_t headroom = 64;
 static_assert(headroom >= net::RecordWriter::key_update_size);

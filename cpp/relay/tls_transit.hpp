@@ -15,6 +15,9 @@
 
 namespace scistream::relay {
 
+/// Content of as many records as are made, or received, at a time.
+inline constexpr std::size_t tls_batch = 512U << 10U;
+
 /// Application bytes that leave as TLS records: read straight into the places of the records of a
 /// batch, sealed there, sent in one call. The end of the stream is said with close_notify. `writer`
 /// must outlive it.
@@ -26,7 +29,7 @@ class SealingTransit final : public Transit {
   SealingTransit& operator=(const SealingTransit&) = delete;
 
   [[nodiscard]] bool empty() const noexcept override { return size_ == 0; }
-  [[nodiscard]] std::size_t batch() const noexcept override { return 256U << 10U; }
+  [[nodiscard]] std::size_t batch() const noexcept override { return tls_batch; }
   ssize_t fill(int source, std::size_t most) override;
   void finish() override;
   [[nodiscard]] std::size_t payload() const noexcept override { return content_; }
@@ -59,7 +62,7 @@ class OpeningTransit final : public Transit {
   OpeningTransit& operator=(const OpeningTransit&) = delete;
 
   [[nodiscard]] bool empty() const noexcept override { return piece_ == pieces_.size(); }
-  [[nodiscard]] std::size_t batch() const noexcept override { return 256U << 10U; }
+  [[nodiscard]] std::size_t batch() const noexcept override { return tls_batch; }
   ssize_t fill(int source, std::size_t most) override;
   [[nodiscard]] bool has_more() const noexcept override { return closed_; }
   [[nodiscard]] std::size_t payload() const noexcept override { return payload_; }

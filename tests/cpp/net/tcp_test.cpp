@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 
 #include <algorithm>
+#include <array>
 #include <future>
 
 #include "net/io_threads.hpp"
@@ -104,6 +105,24 @@ TEST(StreamOptions, AreInheritedByAcceptedSockets) {
   const auto on = option<linger>(accepted.get(), SOL_SOCKET, SO_LINGER);
   EXPECT_EQ(on.l_onoff, 1);
   EXPECT_EQ(on.l_linger, 0);
+}
+
+std::string congestion_control(int socket) {
+  const auto name = option<std::array<char, 16>>(socket, IPPROTO_TCP, TCP_CONGESTION);
+  return {name.data()};
+}
+
+TEST(CongestionControl, OfLoopbackDoesNotPaceAndOthersKeepTheirs) {
+  const auto of = [](const char* address) {
+    const Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
+    leave_unpaced_on_loopback(socket.get(), must(local_endpoint({address, 9})));
+    return congestion_control(socket.get());
+  };
+  const Fd untouched(::socket(AF_INET, SOCK_STREAM, 0));
+  const std::string usual = congestion_control(untouched.get());
+  EXPECT_EQ(of("127.0.3.1"), "reno");
+  EXPECT_EQ(of("192.0.2.1"), usual);
+  EXPECT_EQ(of("0.0.0.0"), usual);
 }
 
 class AsyncResolve : public ::testing::Test {
