@@ -19,8 +19,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent / "demo"))
 
 import measure
+import plots
 from places import LOAD, ROOT, SESSIONS
 from stage import Failed, Interrupted
+
+RESULTS = ROOT / "build/bench"
 
 
 def machine() -> dict[str, Any]:
@@ -54,7 +57,9 @@ def build_load() -> None:
 
 def table(rows: list[measure.Row]) -> str:
     """The rows under the names of their columns."""
-    names = list(rows[0])
+    if not rows:
+        return "  nothing"
+    names = [name for name, value in rows[0].items() if not isinstance(value, list)]
     texts = [names, *([str(row[name]) for name in names] for row in rows)]
     widths = [max(len(line[i]) for line in texts) for i in range(len(names))]
     numeric = [not isinstance(rows[0][name], str) for name in names]
@@ -68,32 +73,71 @@ def table(rows: list[measure.Row]) -> str:
     )
 
 
+class Progress:
+    """On a terminal, a line that says what is measured right now and for how long already."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._since = time.monotonic()
+
+    def tell(self, what: str) -> None:
+        """Replaces the line."""
+        if sys.stderr.isatty():
+            took = time.monotonic() - self._since
+            sys.stderr.write(f"\r\033[K  {self._name} {took:3.0f} s: {what}")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Wipes the line."""
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\033[K")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="dev bench", description=__doc__)
     names = list(measure.MEASUREMENTS)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names)} [all]")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers there as well")
-    parser.add_argument("--quick", action="store_true", help="see that it runs; measures little")
+    parser.add_argument(
+        "--only", metavar="NAMES", type=lambda text: text.split(","), default=[], help="the same"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=RESULTS,
+        help="where the numbers (numbers.json) and plots go [build/bench]",
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers there instead")
+    parser.add_argument("--quick", action="store_true", help="a short look, in two minutes")
     options = parser.parse_args(arguments)
+    options.names += options.only
     if unknown := set(options.names) - set(names):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(names)}")
     effort = measure.QUICK if options.quick else measure.FULL
     document: dict[str, Any] = {"machine": machine(), "quick": options.quick}
     print("machine: " + ", ".join(f"{key} {value}" for key, value in document["machine"].items()))
     try:
+        options.out.mkdir(parents=True, exist_ok=True)
         wanted = options.names or names
         if set(wanted) - {"setup"}:
             build_load()
         for name in wanted:
             print(f"\n{name}: {measure.MEASUREMENTS[name].__doc__}", flush=True)
-            document[name] = measure.run(name, effort)
+            progress = Progress(name)
+            document[name], left_out = measure.run(name, effort, progress.tell)
+            progress.end()
             print(table(document[name]), flush=True)
+            for text in left_out:
+                print(f"  left out: {text}", flush=True)
+            if plot := plots.draw(name, document[name], options.out):
+                print(f"  {plot}", flush=True)
     except (Failed, OSError, subprocess.SubprocessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 130 if isinstance(error, Interrupted) else 1
-    if options.json:
-        options.json.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    numbers = options.json or options.out / "numbers.json"
+    numbers.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    print(f"\n{numbers}")
     return 0
 
 

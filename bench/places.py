@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
+import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import wire
 from demo_facility import Facility, command, free_range
 from stage import Stage
 
@@ -21,24 +20,6 @@ LOAD = ROOT / "build/release/bench/bench_load"
 SESSIONS = ROOT / "build/release/bench/bench_sessions"
 HOST = "127.0.0.1"
 LIMIT = 60.0  # seconds for one measurement
-
-# The best peer on this path (bench/README.md): zero-copy, with pipes as large as ours.
-HAPROXY = """
-global
-  nbthread 2
-  maxconn 4000
-  tune.pipesize 1048576
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 1h
-  timeout server 1h
-  option splice-request
-  option splice-response
-listen relay
-  bind fd@{descriptor}
-  server sink {target}
-"""
 
 
 @dataclass
@@ -50,12 +31,40 @@ class Place:
     pids: tuple[int, ...] = ()
 
     def cpu_seconds(self) -> float:
-        """User and system time of the processes in between, so far."""
-        ticks = 0
-        for pid in self.pids:
-            fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        """User and system time of the processes in between, and of theirs, so far."""
+        return sum(sum(p.ticks) for p in family(self.pids)) / os.sysconf("SC_CLK_TCK")
+
+    def resident(self) -> int:
+        """Bytes of memory that they have."""
+        pages = [
+            int(Path(f"/proc/{p.pid}/statm").read_text("ascii").split()[1])
+            for p in family(self.pids)
+        ]
+        return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A line of /proc/PID/stat."""
+
+    pid: int
+    parent: int
+    ticks: tuple[int, ...]  # user, system, and those of children that have ended
+
+
+def family(pids: tuple[int, ...]) -> list[Process]:
+    """These processes and what descends from them."""
+    everyone = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended
+                fields = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+                ticks = tuple(int(field) for field in fields[11:15])
+                everyone[int(entry.name)] = Process(int(entry.name), int(fields[1]), ticks)
+    found = [everyone[pid] for pid in pids]
+    for process in found:  # grows as it goes
+        found += [child for child in everyone.values() if child.parent == process.pid]
+    return found
 
 
 def free_port() -> int:
@@ -78,30 +87,34 @@ def sink(stage: Stage) -> str:
     return stage.line(program, "sink ready on ", 10)
 
 
-def relay(stage: Stage, target: str, *flags: str) -> Place:
+def relay(
+    stage: Stage,
+    target: str,
+    *flags: str,
+    prefix: Sequence[str] = (),
+    listen: str = f"{HOST}:0",
+) -> Place:
     """One data server of ours, as a relay."""
-    words = ["relay", "--listen", f"{HOST}:0", "--target", target, *flags]
-    program = stage.start("s2ds relay", command("s2ds"), *words, vital=True)
+    words = ["relay", "--listen", listen, "--target", target, *flags]
+    program = stage.start("s2ds relay", *prefix, command("s2ds"), *words, vital=True)
     return Place("SciStream", stage.line(program, "s2ds ready on ", 10), (program.pid,))
 
 
-def haproxy(stage: Stage, target: str, folder: Path) -> Place | None:
-    """HAProxy with splice; None where it is not installed."""
-    program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-    if not program:
-        return None
-    # It takes over a socket that listens already, so there is nothing to wait for.
-    with socket.create_server((HOST, 0), backlog=1024) as listener:
-        descriptor = listener.fileno()
-        configuration = folder / "haproxy.cfg"
-        configuration.write_text(HAPROXY.format(descriptor=descriptor, target=target), "ascii")
-        running = stage.start(
-            "haproxy", program, "-db", "-f", configuration, vital=True, pass_fds=(descriptor,)
-        )
-        endpoint = wire.join_endpoint(HOST, listener.getsockname()[1])
-    place = Place("HAProxy", endpoint, (running.pid,))
-    drive(stage, "ping-pong", endpoint, "1", "1")  # it serves, or says why not
-    return place
+def our_chain(stage: Stage, target: str, folder: Path, *flags: str) -> Place:
+    """Two relays of ours with a key between them."""
+    near, far = our_halves(folder)
+    beyond = relay(stage, target, *far, *flags)
+    before = relay(stage, beyond.endpoint, *near, *flags)
+    return Place("SciStream", before.endpoint, before.pids + beyond.pids)
+
+
+def our_halves(folder: Path) -> tuple[list[str], list[str]]:
+    """What makes two relays the client's side and the server's side of an encrypted leg."""
+    key = folder / "shared.key"
+    if not key.exists():
+        key.write_text(secrets.token_hex(32), "ascii")
+        key.chmod(0o600)
+    return tuple(["--tls", side, "--key-file", str(key)] for side in ("client", "server"))  # type: ignore[return-value]
 
 
 def many_sessions(

@@ -86,8 +86,7 @@ class Stage:
         finally:
             self._leaving = True
             try:
-                for program in reversed(self._programs):
-                    self.stop(program, signal.SIGTERM)
+                self.stop_all()
             finally:
                 for number, handler in before.items():
                     signal.signal(number, handler)
@@ -191,6 +190,11 @@ class Stage:
     def call(self, name: str, *command: str | Path, limit: float = 30.0) -> str:
         """Runs a program to its successful end; its stdout."""
         return "\n".join(self.success(self.start(name, *command), limit))
+
+    def stop_all(self) -> None:
+        """Ends whatever runs, the latest first."""
+        for program in reversed(self._programs):
+            self.stop(program, signal.SIGTERM)
 
     def stop(self, program: Program, number: int, limit: float = END_LIMIT) -> bool:
         """Ends a program, by SIGKILL after so many seconds; whether it needed none."""

@@ -22,11 +22,19 @@ constexpr std::size_t most_message = 1U << 17U;
 /// Records without content that a peer may send in a row: they cost more than they bring.
 constexpr unsigned most_empty_records = 32;
 
+/// Looked up once: that takes longer than setting a key.
 const EVP_CIPHER* cipher(Ciphersuite suite) {
+  using Cipher = std::unique_ptr<EVP_CIPHER, decltype(&EVP_CIPHER_free)>;
+  const auto fetch = [](const char* name) {
+    return Cipher(EVP_CIPHER_fetch(nullptr, name, nullptr), EVP_CIPHER_free);
+  };
+  static const Cipher aes_128 = fetch("AES-128-GCM");
+  static const Cipher aes_256 = fetch("AES-256-GCM");
+  static const Cipher chacha20 = fetch("ChaCha20-Poly1305");
   switch (suite) {
-    case Ciphersuite::aes_128_gcm: return EVP_aes_128_gcm();
-    case Ciphersuite::aes_256_gcm: return EVP_aes_256_gcm();
-    case Ciphersuite::chacha20_poly1305: return EVP_chacha20_poly1305();
+    case Ciphersuite::aes_128_gcm: return aes_128.get();
+    case Ciphersuite::aes_256_gcm: return aes_256.get();
+    case Ciphersuite::chacha20_poly1305: return chacha20.get();
   }
   return nullptr;
 }

@@ -40,7 +40,8 @@ bool equal_without_case(std::string_view a, std::string_view b) {
 
 Secret derive(const char* digest, int mode, const Secret& key, std::string_view info,
               std::size_t size) {
-  const std::unique_ptr<EVP_KDF, decltype(&EVP_KDF_free)> kdf(
+  // Looked up once: that takes longer than deriving a key.
+  static const std::unique_ptr<EVP_KDF, decltype(&EVP_KDF_free)> kdf(
       EVP_KDF_fetch(nullptr, "HKDF", nullptr), EVP_KDF_free);
   const std::unique_ptr<EVP_KDF_CTX, decltype(&EVP_KDF_CTX_free)> context(
       kdf ? EVP_KDF_CTX_new(kdf.get()) : nullptr, EVP_KDF_CTX_free);

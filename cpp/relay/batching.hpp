@@ -68,7 +68,7 @@ class Batching {
   void give_way() noexcept;
 
   /// Bytes without a wait in vain after which waiting is worth trying,
-  static constexpr std::size_t first_trust = 2U << 20U;
+  static constexpr std::size_t first_trust = 32U << 20U;
   /// and after many in vain.
   static constexpr std::size_t last_trust = 1U << 30U;
   /// after so many of which one does not, to see what comes by itself.

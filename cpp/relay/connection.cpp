@@ -102,7 +102,6 @@ void Connection::carry_datagrams() {
 void Connection::near_dialled(const std::string& error, tcp::socket target) {
   if (!error.empty()) return unreachable(error);
   near_ = std::move(target);
-  watch_for_reset(near_, shared_from_this(), [this] { end(ConnectionEnd::reset); });
   carry();
 }
 
@@ -133,13 +132,10 @@ void Connection::pumped(Direction direction, PumpEnd how) {
     }
     return end(ConnectionEnd::reset);
   }
+  if (++finished_directions_ == 2) return end(ConnectionEnd::clean);  // which ends both streams
   error_code ec;
   if (direction != towards(transport_->far_side())) near_.shutdown(tcp::socket::shutdown_send, ec);
-  if (ec) {
-    end(ConnectionEnd::reset);
-  } else if (++finished_directions_ == 2) {
-    end(ConnectionEnd::clean);
-  }
+  if (ec) end(ConnectionEnd::reset);
 }
 
 void Connection::end(ConnectionEnd how, const std::string& why) {

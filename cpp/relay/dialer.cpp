@@ -96,9 +96,8 @@ void Dialer::connected(error_code ec) {
     return;
   }
   error_code local_ec;
-  error_code remote_ec;
   const tcp::endpoint local = socket_.local_endpoint(local_ec);
-  if (local == socket_.remote_endpoint(remote_ec) && !local_ec && !remote_ec) {
+  if (!local_ec && local == addresses_[address_]) {
     // Dialling a free local port again and again can meet itself (simultaneous open).
     next_address("Connection refused");
     return;

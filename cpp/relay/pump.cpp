@@ -1,5 +1,7 @@
 #include "relay/pump.hpp"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
@@ -17,6 +19,20 @@ constexpr std::size_t worth_another_read = 64U << 10U;
 constexpr std::chrono::microseconds at_once{20};
 
 }  // namespace
+
+void watch_for_reset(boost::asio::ip::tcp::socket& socket, std::shared_ptr<void> owner,
+                     std::function<void()> broken) {
+  const auto woken = [&socket, keep = std::move(owner), broken = std::move(broken)](error_code ec) {
+    if (ec || !socket.is_open()) return;
+    int error = 0;
+    socklen_t size = sizeof error;
+    ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size);
+    // Without an error it is TCP urgent data, or FIN both ways. The second is no failure, and
+    // waiting again for the first would end at once: the pumps see whatever comes later.
+    if (error != 0) broken();
+  };
+  socket.async_wait(boost::asio::ip::tcp::socket::wait_error, woken);
+}
 
 Pump::Pump(boost::asio::io_context& context, Socket& source, Socket& destination,
            Direction direction, std::unique_ptr<Transit> transit, const Options& options,
@@ -55,8 +71,17 @@ void Pump::wait_source() {
 }
 
 void Pump::wait_destination() {
+  if (!std::exchange(watching_, true)) watch_source();
   destination_.async_wait(Socket::wait_write, [this, keep = owner_.lock()](error_code ec) {
     if (!ec && running_) turn(false);
+  });
+}
+
+void Pump::watch_source() {
+  watch_for_reset(source_, owner_.lock(), [this] {
+    if (!running_) return;
+    stop();
+    std::exchange(done_, nullptr)(PumpEnd::source_failed);
   });
 }
 

@@ -22,6 +22,11 @@ enum class PumpEnd {
   destination_failed,  ///< Writing failed.
 };
 
+/// Calls `broken` when `socket` fails, whether or not anybody reads or writes it: nobody looks at a
+/// client while its target is dialled, nor a pump at its source while it waits for its destination.
+void watch_for_reset(boost::asio::ip::tcp::socket& socket, std::shared_ptr<void> owner,
+                     std::function<void()> broken);
+
 /// One direction of a connection: moves bytes from source to destination until the source's end.
 /// A member of what owns both sockets; every handler holds `owner`, so both outlive it. All on the
 /// thread of the sockets' context.
@@ -47,6 +52,7 @@ class Pump {
  private:
   void wait_source();
   void wait_destination();
+  void watch_source();
   void turn(bool source_ready);
   std::optional<PumpEnd> forward(bool source_ready, std::size_t& moved);
   enum class Drained { all, blocked, early, failed };
@@ -72,6 +78,7 @@ class Pump {
   Shaper::clock::time_point turn_;  ///< from now on.
   std::optional<boost::asio::steady_timer> turn_timer_;  ///< Only once it had to wait.
   bool running_ = false;
+  bool watching_ = false;   ///< The source, for a reset.
   bool finishing_ = false;  ///< The source has ended; what is in transit is the last.
 };
 

@@ -16,20 +16,6 @@ boost::asio::ip::tcp protocol_of(int socket) {
   return local.ok() ? local.value().protocol() : boost::asio::ip::tcp::v4();
 }
 
-void watch_for_reset(boost::asio::ip::tcp::socket& socket, std::shared_ptr<void> owner,
-                     std::function<void()> broken) {
-  const auto woken = [&socket, keep = std::move(owner), broken = std::move(broken)](error_code ec) {
-    if (ec || !socket.is_open()) return;
-    int error = 0;
-    socklen_t size = sizeof error;
-    ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size);
-    // Without an error it is TCP urgent data, or FIN both ways. The second is no failure, and
-    // waiting again for the first would end at once: the pumps see whatever comes later.
-    if (error != 0) broken();
-  };
-  socket.async_wait(boost::asio::ip::tcp::socket::wait_error, woken);
-}
-
 SocketLink::SocketLink(const LinkSetup& setup, Side far_side)
     : setup_(setup), far_side_(far_side), far_(setup.context) {}
 
@@ -67,7 +53,6 @@ void SocketLink::dial_again() {
       [this](const std::string& error, tcp::socket socket) {
         if (!error.empty()) return opened(error);
         far_ = std::move(socket);
-        watch_for_reset();
         secure();
       });
 }

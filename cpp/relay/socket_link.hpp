@@ -60,10 +60,4 @@ class SocketLink : public Link {
 /// The family of a socket, which Asio wants to be told.
 boost::asio::ip::tcp protocol_of(int socket);
 
-/// Calls `broken` when `socket` fails, whether or not anybody reads or writes it. A pump that waits
-/// for its destination does not look at its source, and none looks at a client while its target is
-/// dialled.
-void watch_for_reset(boost::asio::ip::tcp::socket& socket, std::shared_ptr<void> owner,
-                     std::function<void()> broken);
-
 }  // namespace scistream::relay
