@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -379,6 +380,18 @@ def path_ways(bench: Bench, where: netpath.Path) -> list[Place]:
     return [Place("direct", target), before]
 
 
+def unprivileged(bench: Bench) -> list[Row]:
+    """Throughput of one relay whose user's pipes are limited, and of one of root's."""
+    if os.geteuid() != 0:
+        bench.left_out.append("unprivileged: whoever measures is it already")
+        return []
+    target = places.sink(bench.stage)
+    root = places.relay(bench.stage, target)
+    nobody = places.relay(bench.stage, target, prefix=places.as_nobody())
+    ways = [Place("root", root.endpoint, root.pids), Place("nobody", nobody.endpoint, nobody.pids)]
+    return throughput(bench, ways, "root")
+
+
 def session(bench: Bench) -> list[Row]:
     """Throughput through a whole session, that is two relays with TLS between them."""
     target = places.sink(bench.stage)
@@ -418,6 +431,7 @@ MEASUREMENTS = {
     "path": path,
     "datagrams": datagrams,
     "rate": rate,
+    "unprivileged": unprivileged,
     "session": session,
     "load": load,
 }

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import wire
-from places import HOST, ROOT, Place, free_port
+from places import HOST, NOBODY, ROOT, Place, as_nobody, free_port
 from stage import Stage
 
 SUITE = "TLS_AES_128_GCM_SHA256"
@@ -258,10 +258,9 @@ def ssh_chain(stage: Stage, target: str, folder: Path) -> Place | None:
     prefix: list[str] = []
     if os.geteuid() == 0:
         # A server of root's wants folders and users that only an installation makes.
-        user = "nobody"
+        user = NOBODY
         account = pwd.getpwnam(user)
-        prefix = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}"]
-        prefix += ["--clear-groups"]
+        prefix = as_nobody()
         for path in (folder, place, *place.iterdir()):
             os.chown(path, account.pw_uid, account.pw_gid)
     words = [*prefix, server, "-D", "-e", "-f", str(place / "sshd.conf")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import secrets
 import socket
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOAD = ROOT / "build/release/bench/bench_load"
 SESSIONS = ROOT / "build/release/bench/bench_sessions"
 HOST = "127.0.0.1"
+NOBODY = "nobody"
 LIMIT = 60.0  # seconds for one measurement
 
 
@@ -65,6 +67,13 @@ def family(pids: tuple[int, ...]) -> list[Process]:
     for process in found:  # grows as it goes
         found += [child for child in everyone.values() if child.parent == process.pid]
     return found
+
+
+def as_nobody() -> list[str]:
+    """What a command of root's begins with that needs no privilege."""
+    account = pwd.getpwnam(NOBODY)
+    ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}"]
+    return ["setpriv", *ids, "--clear-groups", "--bounding-set=-all"]
 
 
 def free_port() -> int:

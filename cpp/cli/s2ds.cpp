@@ -1,10 +1,15 @@
 // s2ds, the data server: behind a control server, or alone as a relay.
+#include <unistd.h>
+
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "base/file.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
+#include "cli/doctor.hpp"
 #include "cli/signals.hpp"
+#include "cli/terminal.hpp"
 #include "client/trust.hpp"
 #include "control/data_server_host.hpp"
 #include "net/io_threads.hpp"
@@ -27,6 +32,8 @@ Examples:
   s2ds relay --listen 0.0.0.0:7443 --target 127.0.0.1:7000 --tls server --key-file shared.key
   s2ds relay --listen 127.0.0.1:7000 --target gateway.example.org:7443 --tls client --key-file shared.key
         the same port through an encrypted leg; make the key with: openssl rand -hex 32
+  s2ds doctor --rate 10000 --rtt 80 --port-range 5000-5099
+        what this machine should change to stream 10 Gbit/s over a path of 80 ms
 
 Exit codes: docs/exit-codes.md.
 )";
@@ -44,6 +51,9 @@ struct Settings {
   std::string protocol = "tcp";
   std::string flow_idle = "60s";
   std::string ciphersuites = "AES-128-GCM";
+  cli::Purpose purpose;
+  bool strict = false;
+  bool json = false;
   std::size_t threads = 0;
   bool verbose = false;
 };
@@ -152,6 +162,29 @@ Status forward(Settings& settings) {
   return {};
 }
 
+Status doctor(const Settings& settings) {
+  const auto findings = cli::examine(cli::this_node(), settings.purpose);
+  std::size_t changes = 0;
+  auto document = nlohmann::ordered_json::array();
+  std::vector<std::vector<std::string>> rows{{"what", "state", "found", "change"}};
+  for (const cli::Finding& each : findings) {
+    if (each.state == cli::Finding::State::change) ++changes;
+    document.push_back({{"check", each.check},
+                        {"state", to_string(each.state)},
+                        {"found", each.found},
+                        {"remedy", each.remedy}});
+    rows.push_back({each.check, to_string(each.state), each.found, each.remedy});
+  }
+  if (settings.json) {
+    std::printf("%s\n", nlohmann::ordered_json{{"findings", document}}.dump(2).c_str());
+  } else {
+    std::fputs(cli::table(rows, STDOUT_FILENO).c_str(), stdout);
+  }
+  if (!settings.strict || changes == 0) return {};
+  return cli::already_reported(
+      Error{Cause::failed_precondition, std::to_string(changes) + " things should be changed"});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -223,7 +256,25 @@ int main(int argc, char** argv) {
         ->capture_default_str();
   }
 
-  const bool json = false;
-  return cli::run(app, cli::normalized(argc, argv, {"serve", "relay"}),
-                  [&] { return serving->parsed() ? serve(settings) : forward(settings); }, {json});
+  CLI::App* examining =
+      app.add_subcommand("doctor", "Say what this machine should change to stream well");
+  examining->add_option("--rate", settings.purpose.mbps, "Mbit/s of one connection over the WAN")
+      ->check(CLI::Range(1LL, session::max_rate_mbps))
+      ->capture_default_str();
+  examining->add_option("--rtt", settings.purpose.round_trip_ms, "Milliseconds there and back")
+      ->check(CLI::Range(0.0, 10'000.0))
+      ->capture_default_str();
+  examining->add_option("--connections", settings.purpose.connections, "Connections at one time")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  examining->add_option("--port-range", settings.purpose.ports, "What s2cs leases, FIRST-LAST");
+  examining->add_flag("--json", settings.json, "One JSON document");
+  examining->add_flag("--strict", settings.strict, "Exit code 10 if something should be changed");
+
+  return cli::run(app, cli::normalized(argc, argv, {"serve", "relay", "doctor"}),
+                  [&] {
+                    if (examining->parsed()) return doctor(settings);
+                    return serving->parsed() ? serve(settings) : forward(settings);
+                  },
+                  {settings.json});
 }

@@ -68,8 +68,15 @@ class RecordKey {
   /// Of the next record under this key.
   [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
   [[nodiscard]] Ciphersuite suite() const noexcept { return suite_; }
-  /// For a process that takes over this connection.
-  [[nodiscard]] const Secret& traffic_secret() const noexcept { return secret_; }
+
+  /// For a process that takes over this connection. Whoever goes on under it must be the only one:
+  /// two records of one number give their content away.
+  struct State {
+    Ciphersuite suite{};
+    Secret traffic_secret;
+    std::uint64_t number = 0;
+  };
+  [[nodiscard]] State state() const { return {suite_, secret_, number_}; }
 
  private:
   void install();
@@ -90,6 +97,15 @@ class RecordKey {
 class RecordWriter {
  public:
   explicit RecordWriter(RecordKey key) : key_(std::move(key)) {}
+
+  struct State {
+    RecordKey::State key;
+    bool asked = false;  ///< The peer wants another key.
+  };
+  [[nodiscard]] State state() const { return {key_.state(), asked_}; }
+  explicit RecordWriter(State state)
+      : key_(state.key.suite, std::move(state.key.traffic_secret), true, state.key.number),
+        asked_(state.asked) {}
 
   /// Seals the `size` bytes that lie `tls::header_size` behind `record`, which has room for
   /// `tls::overhead` more; returns the record's size. `size` is at most `tls::most_content`.
@@ -119,6 +135,17 @@ class RecordWriter {
 class RecordReader {
  public:
   explicit RecordReader(RecordKey key) : key_(std::move(key)) {}
+
+  struct State {
+    RecordKey::State key;
+    std::vector<std::uint8_t> message;  ///< The start of one in several records.
+    unsigned empty_records = 0;
+  };
+  [[nodiscard]] State state() const { return {key_.state(), message_, empty_records_}; }
+  explicit RecordReader(State state)
+      : key_(state.key.suite, std::move(state.key.traffic_secret), false, state.key.number),
+        message_(std::move(state.message)),
+        empty_records_(state.empty_records) {}
 
   enum class Stream {
     open,

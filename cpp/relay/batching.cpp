@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace scistream::relay {
 
@@ -78,6 +79,11 @@ void Batching::end_wait() noexcept {
   if (!waits_) return;
   waits_ = false;
   clock_.remove(*this);
+}
+
+void Batching::leave() noexcept {
+  stop();
+  if (std::exchange(raised_, false)) set_low_water(socket_, 1);
 }
 
 void Batching::give_way() noexcept {

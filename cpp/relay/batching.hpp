@@ -60,6 +60,8 @@ class Batching {
   void end_wait() noexcept;
   /// No wait comes after this.
   void stop() noexcept { end_wait(); }
+  /// As stop(), and leaves the socket as it was found, for somebody else.
+  void leave() noexcept;
 
  private:
   friend class BatchClock;

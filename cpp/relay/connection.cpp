@@ -62,6 +62,41 @@ void Connection::start() {
   link_->dial(target_, weak_from_this(), link_events());
 }
 
+void Connection::resume(LinkState link) {
+  assert(context_.get_executor().running_in_this_thread());
+  if (!events_.ended) return;
+  try {
+    near_.assign(protocol_of(accepted_.get()), accepted_.get());
+    (void)accepted_.release();
+    admit();
+    record_->dialled.store(true, std::memory_order_relaxed);
+    carries_ = true;
+    finished_directions_ = (link.out.ended ? 1 : 0) + (link.in.ended ? 1 : 0);
+    link_->resume(std::move(link), near_, weak_from_this(), link_events());
+  } catch (const std::exception& error) {
+    log_->error("connection {} from {} cannot go on: {}", record_->id, record_->peer, error.what());
+    end(ConnectionEnd::reset);
+  }
+}
+
+std::optional<ConnectionState> Connection::save() {
+  if (!events_.ended || !carries_ || record_->datagrams) return std::nullopt;
+  auto link = link_->save();
+  if (!link) return std::nullopt;
+  ConnectionState state;
+  state.link = std::move(*link);
+  error_code ec;
+  state.near = net::Fd(near_.release(ec));
+  state.listener = record_->listener;
+  state.accepted_far = transport_->far_side() == Side::accepted;
+  state.peer = record_->peer;
+  state.target = record_->target;
+  state.bytes_to_client = record_->traffic.to_client();
+  state.bytes_to_target = record_->traffic.to_target();
+  end(ConnectionEnd::clean);
+  return state;
+}
+
 void Connection::make_room() {
   if (record_->admitted.load(std::memory_order_relaxed)) return;
   end(link_->has_begun() ? ConnectionEnd::refused : ConnectionEnd::silent,
@@ -118,6 +153,7 @@ void Connection::unreachable(const std::string& error) {
 
 void Connection::carry() {
   record_->dialled.store(true, std::memory_order_relaxed);
+  carries_ = true;
   link_->carry(near_);
 }
 

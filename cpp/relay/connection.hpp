@@ -63,6 +63,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// answers.
   void start();
 
+  /// Instead of start(): goes on where another was saved, whose client this one was given.
+  void resume(LinkState link);
+  /// Takes out what it needs to go on elsewhere, and ends here, cleanly and unseen by its peers.
+  /// Nothing, and it goes on, while it does not carry yet, and of datagrams.
+  std::optional<ConnectionState> save();
+
   /// Refuses a peer that has not proved itself yet, for the sake of others.
   void make_room();
   /// Resets both sides now.
@@ -97,6 +103,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   tcp::socket near_;
   Dialer near_dialer_;  ///< Where the near side is the dialled one.
   std::unique_ptr<Link> link_;
+  bool carries_ = false;
   int finished_directions_ = 0;
 };
 

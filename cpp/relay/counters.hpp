@@ -9,6 +9,10 @@ namespace scistream::relay {
 /// Which way a pump moves bytes.
 enum class Direction { to_target, to_client };
 
+constexpr Direction opposite(Direction direction) noexcept {
+  return direction == Direction::to_client ? Direction::to_target : Direction::to_client;
+}
+
 /// Bytes each way and when something last happened. Written by the threads that move the bytes,
 /// read by any: relaxed atomics, so a snapshot is exact per number, not across numbers.
 class Traffic {

@@ -1,13 +1,18 @@
 #include "relay/pipe_transit.hpp"
 
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <cstring>
 #include <new>
+#include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace scistream::relay {
 
@@ -60,6 +65,35 @@ void PipeTransit::rest() noexcept {
   assert(empty());
   if (pipe_) pool_.give_back(*std::exchange(pipe_, std::nullopt), capacity_);
   buffer_.reset();
+}
+
+TransitState PipeTransit::save() {
+  TransitState state;
+  std::vector<std::uint8_t> bytes(size_);
+  if (in_buffer_) {
+    std::memcpy(bytes.data(), buffer_.get() + offset_, size_);
+  } else {
+    for (std::size_t have = 0; have < size_;) {
+      const ssize_t got = ::read(pipe_->out.get(), bytes.data() + have, size_ - have);
+      if (got <= 0) throw std::runtime_error("a pipe does not give back what is in it");
+      have += static_cast<std::size_t>(got);
+    }
+  }
+  state.pending = Secret(bytes);
+  state.content = size_;
+  OPENSSL_cleanse(bytes.data(), bytes.size());
+  discard();
+  return state;
+}
+
+void PipeTransit::restore(const TransitState& state) {
+  if (state.pending.empty()) return;
+  const auto bytes = state.pending.bytes();
+  buffer_ = std::make_unique_for_overwrite<std::byte[]>(std::max(buffer_size, bytes.size()));
+  std::memcpy(buffer_.get(), bytes.data(), bytes.size());
+  size_ = bytes.size();
+  offset_ = 0;
+  in_buffer_ = true;
 }
 
 void PipeTransit::discard() noexcept {

@@ -29,6 +29,8 @@ class PipeTransit final : public Transit {
   std::size_t take_delivered() noexcept override { return std::exchange(delivered_, 0); }
   void rest() noexcept override;
   void discard() noexcept override;
+  TransitState save() override;
+  void restore(const TransitState& state) override;
 
  private:
   static constexpr std::size_t buffer_size = 64U << 10U;

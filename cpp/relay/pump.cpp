@@ -54,6 +54,32 @@ void Pump::start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done) {
   wait_source();
 }
 
+void Pump::resume(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done,
+                  const PumpState& state) {
+  if (state.ended) return;
+  owner_ = std::move(owner);
+  done_ = std::move(done);
+  running_ = true;
+  finishing_ = state.finishing;
+  transit_->restore(state.transit);
+  // It may end the connection, which is not whole yet.
+  boost::asio::post(source_.get_executor(), [this, keep = owner_.lock()] {
+    if (running_) turn(false);
+  });
+}
+
+PumpState Pump::save() {
+  PumpState state;
+  state.ended = !running_;
+  state.finishing = finishing_;
+  running_ = false;
+  done_ = nullptr;
+  batching_.leave();
+  if (turn_timer_) turn_timer_->cancel();
+  if (!state.ended) state.transit = transit_->save();
+  return state;
+}
+
 void Pump::stop() noexcept {
   running_ = false;
   batching_.stop();

@@ -46,6 +46,13 @@ class Pump {
   /// Waits for the first bytes. `done` is called once, from a handler, unless stop() comes first.
   void start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done);
 
+  /// Instead of start(): goes on where another was saved.
+  void resume(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done, const PumpState& state);
+
+  /// Stops and takes out what is in transit; `done` is never called. The sockets are as good as new
+  /// for somebody else.
+  PumpState save();
+
   /// Throws away what is in transit and never calls `done`; the owner then closes the sockets.
   void stop() noexcept;
 

@@ -33,6 +33,9 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
     shaping_->set_rate(bits_per_second, leased);
   }
 
+  void save(Saved done);
+  Status resume(ConnectionState state);
+
   [[nodiscard]] std::vector<Endpoint> bound() const;
   [[nodiscard]] Mode mode() const;
   [[nodiscard]] Snapshot snapshot() const;
@@ -54,6 +57,9 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
                                                   boost::asio::io_context& context,
                                                   const net::udp::endpoint& client);
   std::shared_ptr<ConnectionRecord> record_of(std::size_t listener, std::string peer);
+  std::shared_ptr<Connection> connection_of(const std::shared_ptr<ConnectionRecord>& record,
+                                            net::Fd client, const Endpoint& target,
+                                            boost::asio::io_context& context);
   void admitted(const ConnectionRecord& record);
   void ended(const ConnectionRecord& record, ConnectionEnd how, const std::string& why);
   void close_listeners();
@@ -305,21 +311,85 @@ void Relay::Core::begin(std::size_t listener, net::Fd client, std::string peer, 
     }
     const Endpoint& target = targets_[listener % targets_.size()];
     record->target = to_string(target);
-    Connection::Events events;
-    events.admitted = [self = shared_from_this(), record] { self->admitted(*record); };
-    events.ended = [self = shared_from_this(), record](ConnectionEnd how, const std::string& why) {
-      self->ended(*record, how, why);
-    };
-    connection =
-        std::make_shared<Connection>(context, std::move(client), target, transport_, options_,
-                                     record, shaping_, counters_, log_, std::move(events));
-    live_.emplace(record->id, Live{record, connection, &context});
+    connection = connection_of(record, std::move(client), target, context);
   }
   boost::asio::post(context, [connection] { connection->start(); });
   if (makes_room.context == nullptr) return;
   boost::asio::post(*makes_room.context, [weak = makes_room.connection] {
     if (const auto slow = weak.lock()) slow->make_room();
   });
+}
+
+/// Makes it one of those that live; the mutex is held.
+std::shared_ptr<Connection> Relay::Core::connection_of(
+    const std::shared_ptr<ConnectionRecord>& record, net::Fd client, const Endpoint& target,
+    boost::asio::io_context& context) {
+  Connection::Events events;
+  events.admitted = [self = shared_from_this(), record] { self->admitted(*record); };
+  events.ended = [self = shared_from_this(), record](ConnectionEnd how, const std::string& why) {
+    self->ended(*record, how, why);
+  };
+  auto connection =
+      std::make_shared<Connection>(context, std::move(client), target, transport_, options_, record,
+                                   shaping_, counters_, log_, std::move(events));
+  live_.emplace(record->id, Live{record, connection, &context});
+  return connection;
+}
+
+void Relay::Core::save(Saved done) {
+  struct Gathering {
+    std::mutex mutex;
+    std::vector<ConnectionState> states;
+    std::size_t missing = 1;  // this call itself
+    Saved done;
+
+    void add(std::optional<ConnectionState> state) {
+      std::vector<ConnectionState> all;
+      {
+        const std::lock_guard lock(mutex);
+        if (state) states.push_back(std::move(*state));
+        if (--missing > 0) return;
+        all = std::move(states);
+      }
+      done(std::move(all));
+    }
+  };
+  auto gathering = std::make_shared<Gathering>();
+  gathering->done = std::move(done);
+  {
+    const std::lock_guard lock(mutex_);
+    gathering->missing += live_.size();
+    for (const auto& [id, live] : live_) {
+      boost::asio::post(*live.context, [weak = live.connection, gathering] {
+        const auto connection = weak.lock();
+        gathering->add(connection ? connection->save() : std::nullopt);
+      });
+    }
+  }
+  gathering->add(std::nullopt);
+}
+
+Status Relay::Core::resume(ConnectionState state) {
+  const auto target = parse_endpoint(state.target);
+  if (!target) return target.error();
+  boost::asio::io_context& context = threads_.next();
+  std::shared_ptr<Connection> connection;
+  auto link = std::make_shared<LinkState>(std::move(state.link));
+  {
+    const std::lock_guard lock(mutex_);
+    if (closing_ || mode_ != Mode::forward)
+      return Error{Cause::failed_precondition, "the relay does not forward"};
+    const bool accepted_far = transport_->far_side() == Side::accepted;
+    if (accepted_far != state.accepted_far || transport_->encrypts() != link->keys.has_value())
+      return Error{Cause::invalid_argument, "the connection is of a relay of another kind"};
+    const auto record = record_of(state.listener, std::move(state.peer));
+    record->target = std::move(state.target);
+    record->traffic.add(Direction::to_client, state.bytes_to_client);
+    record->traffic.add(Direction::to_target, state.bytes_to_target);
+    connection = connection_of(record, std::move(state.near), *target, context);
+  }
+  boost::asio::post(context, [connection, link] { connection->resume(std::move(*link)); });
+  return {};
 }
 
 void Relay::Core::admitted(const ConnectionRecord& record) {
@@ -487,6 +557,8 @@ Status Relay::retarget(std::vector<Endpoint> targets, TransportPtr transport) {
 void Relay::set_rate(std::uint64_t bits_per_second, bool leased) {
   core_->set_rate(bits_per_second, leased);
 }
+void Relay::save(Saved done) { core_->save(std::move(done)); }
+Status Relay::resume(ConnectionState state) { return core_->resume(std::move(state)); }
 Mode Relay::mode() const { return core_->mode(); }
 Snapshot Relay::snapshot() const { return core_->snapshot(); }
 std::vector<ConnectionSnapshot> Relay::connections() const { return core_->connections(); }

@@ -14,6 +14,7 @@
 #include "net/fd.hpp"
 #include "net/io_threads.hpp"
 #include "net/tcp.hpp"
+#include "relay/connection_state.hpp"
 #include "relay/options.hpp"
 #include "relay/transport.hpp"
 
@@ -102,6 +103,16 @@ class Relay {
   /// Payload bits a second that all connections together move each way, live ones included; 0 is
   /// no limit. What is `leased` goes ahead of what others share of `Options::facility`.
   void set_rate(std::uint64_t bits_per_second, bool leased = false);
+
+  using Saved = std::function<void(std::vector<ConnectionState>)>;
+  /// Takes every connection that carries out of this relay, for resume() of another: of this or of
+  /// another process (pack, unpack). Its peers notice nothing. What is still being set up, and
+  /// datagrams, stay here. `done` comes once. Listeners stay as they are.
+  void save(Saved done);
+  /// Goes on with a connection that came from save() of a relay with the same transport.
+  /// `invalid_argument` if this one's is another, `failed_precondition` while it does not forward;
+  /// then the connection is gone, and both its peers see a reset.
+  Status resume(ConnectionState state);
 
   [[nodiscard]] Mode mode() const;
   [[nodiscard]] Snapshot snapshot() const;

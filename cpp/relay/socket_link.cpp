@@ -68,15 +68,43 @@ void SocketLink::opened(const std::string& error) {
   if (const auto opened = std::exchange(events_.opened, nullptr)) opened(error);
 }
 
-void SocketLink::carry(tcp::socket& near) {
+void SocketLink::make_pumps(tcp::socket& near) {
   const Direction outwards = towards(far_side_);
-  const Direction inwards = towards(far_side_ == Side::accepted ? Side::dialled : Side::accepted);
+  const Direction inwards = opposite(outwards);
   out_.emplace(setup_.context, near, far_, outwards, outbound(), setup_.options,
                setup_.shaping.of(outwards), setup_.connection, setup_.relay);
   in_.emplace(setup_.context, far_, near, inwards, inbound(), setup_.options,
               setup_.shaping.of(inwards), setup_.connection, setup_.relay);
+}
+
+void SocketLink::carry(tcp::socket& near) {
+  make_pumps(near);
+  const Direction outwards = towards(far_side_);
   out_->start(owner_, [this, outwards](PumpEnd how) { ended(outwards, how); });
-  in_->start(owner_, [this, inwards](PumpEnd how) { ended(inwards, how); });
+  in_->start(owner_, [this, outwards](PumpEnd how) { ended(opposite(outwards), how); });
+}
+
+std::optional<LinkState> SocketLink::save() {
+  if (closed_ || !out_ || !in_) return std::nullopt;
+  LinkState state;
+  state.out = out_->save();
+  state.in = in_->save();
+  closed_ = true;
+  error_code ec;
+  state.socket = net::Fd(far_.release(ec));
+  return state;
+}
+
+void SocketLink::resume(LinkState state, tcp::socket& near, std::weak_ptr<void> owner,
+                        Events events) {
+  owner_ = std::move(owner);
+  events_ = std::move(events);
+  far_.assign(protocol_of(state.socket.get()), state.socket.get());
+  (void)state.socket.release();
+  make_pumps(near);
+  const Direction outwards = towards(far_side_);
+  out_->resume(owner_, [this, outwards](PumpEnd how) { ended(outwards, how); }, state.out);
+  in_->resume(owner_, [this, outwards](PumpEnd how) { ended(opposite(outwards), how); }, state.in);
 }
 
 void SocketLink::ended(Direction direction, PumpEnd how) {

@@ -18,6 +18,9 @@ class SocketLink : public Link {
   void accept(net::Fd socket, std::weak_ptr<void> owner, Events events) override;
   void dial(const Endpoint& target, std::weak_ptr<void> owner, Events events) override;
   void carry(boost::asio::ip::tcp::socket& near) override;
+  std::optional<LinkState> save() override;
+  void resume(LinkState state, boost::asio::ip::tcp::socket& near, std::weak_ptr<void> owner,
+              Events events) override;
   void close(bool clean) noexcept override;
 
  protected:
@@ -45,6 +48,7 @@ class SocketLink : public Link {
 
  private:
   void watch_for_reset();
+  void make_pumps(tcp::socket& near);
   void ended(Direction direction, PumpEnd how);
 
   std::weak_ptr<void> owner_;

@@ -116,6 +116,24 @@ std::unique_ptr<Transit> TlsLink::inbound() {
   return transit;
 }
 
+std::optional<LinkState> TlsLink::save() {
+  if (carries_datagrams_) return std::nullopt;
+  auto state = SocketLink::save();
+  if (state) {
+    state->keys = LinkState::Keys{writer_->state(), reader_->state()};
+    // Nothing of this process uses the keys again.
+    writer_.reset();
+    reader_.reset();
+  }
+  return state;
+}
+
+void TlsLink::resume(LinkState state, tcp::socket& near, std::weak_ptr<void> owner, Events events) {
+  writer_.emplace(std::move(state.keys.value().sending));
+  reader_.emplace(std::move(state.keys->receiving));
+  SocketLink::resume(std::move(state), near, std::move(owner), std::move(events));
+}
+
 void TlsLink::close(bool clean) noexcept {
   deadline_.cancel();
   handshake_.reset();
@@ -142,6 +160,7 @@ class TlsTransport final : public Transport {
       : far_side_(far_side), context_(std::move(context)), keys_(std::move(keys)) {}
   [[nodiscard]] std::string_view name() const noexcept override { return "tls"; }
   [[nodiscard]] Side far_side() const noexcept override { return far_side_; }
+  [[nodiscard]] bool encrypts() const noexcept override { return true; }
   [[nodiscard]] bool asks_for_proof() const noexcept override {
     return far_side_ == Side::accepted;
   }

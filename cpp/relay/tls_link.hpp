@@ -29,6 +29,9 @@ class TlsLink final : public SocketLink {
   [[nodiscard]] bool is_late() const override { return late_; }
   [[nodiscard]] bool has_begun() const override { return handshake_.has_value(); }
   [[nodiscard]] std::string why() const override;
+  std::optional<LinkState> save() override;
+  void resume(LinkState state, boost::asio::ip::tcp::socket& near, std::weak_ptr<void> owner,
+              Events events) override;
   void close(bool clean) noexcept override;
 
  private:

@@ -1,5 +1,6 @@
 #include "relay/tls_transit.hpp"
 
+#include <openssl/crypto.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -7,6 +8,8 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <new>
+#include <stdexcept>
 
 namespace scistream::relay {
 
@@ -94,6 +97,25 @@ void SealingTransit::rest() noexcept {
 void SealingTransit::discard() noexcept {
   size_ = 0;
   rest();
+}
+
+TransitState SealingTransit::save() {
+  TransitState state;
+  state.pending = Secret(std::span(next_, size_));
+  state.content = content_;
+  discard();
+  return state;
+}
+
+void SealingTransit::restore(const TransitState& state) {
+  if (state.pending.empty()) return;
+  if (state.pending.size() > BufferPool::size) throw std::length_error("too much in transit");
+  buffer_ = pool_.acquire();
+  if (!buffer_) throw std::bad_alloc();
+  std::memcpy(buffer_.get(), state.pending.bytes().data(), state.pending.size());
+  next_ = buffer_.get();
+  size_ = state.pending.size();
+  content_ = state.content;
 }
 
 ssize_t OpeningTransit::fill(int source, std::size_t) {
@@ -190,6 +212,40 @@ void OpeningTransit::rest() noexcept {
   if (have_ > consumed_) return;
   have_ = consumed_ = 0;
   pool_.give_back(std::move(buffer_));
+}
+
+TransitState OpeningTransit::save() {
+  TransitState state;
+  std::vector<std::uint8_t> opened;
+  opened.reserve(payload_);
+  for (std::size_t i = piece_; i < pieces_.size(); ++i) {
+    const auto* bytes = static_cast<const std::uint8_t*>(pieces_[i].iov_base);
+    opened.insert(opened.end(), bytes, bytes + pieces_[i].iov_len);
+  }
+  state.pending = Secret(opened);
+  OPENSSL_cleanse(opened.data(), opened.size());
+  state.content = payload_;
+  state.unopened = Secret(std::span(buffer_.get() + consumed_, have_ - consumed_));
+  state.closed = closed_;
+  discard();
+  return state;
+}
+
+void OpeningTransit::restore(const TransitState& state) {
+  closed_ = state.closed;
+  const auto opened = state.pending.bytes();
+  const auto unopened = state.unopened.bytes();
+  if (opened.size() + unopened.size() == 0) return;
+  if (opened.size() + unopened.size() > BufferPool::size)
+    throw std::length_error("too much in transit");
+  buffer_ = pool_.acquire();
+  if (!buffer_) throw std::bad_alloc();
+  std::copy(opened.begin(), opened.end(), buffer_.get());
+  std::copy(unopened.begin(), unopened.end(), buffer_.get() + opened.size());
+  consumed_ = payload_ = opened.size();
+  have_ = opened.size() + unopened.size();
+  pieces_.assign(opened.empty() ? 0 : 1, {buffer_.get(), opened.size()});
+  piece_ = 0;
 }
 
 void OpeningTransit::discard() noexcept {

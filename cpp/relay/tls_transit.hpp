@@ -38,6 +38,8 @@ class SealingTransit final : public Transit {
   std::size_t take_delivered() noexcept override { return std::exchange(delivered_, 0); }
   void rest() noexcept override;
   void discard() noexcept override;
+  TransitState save() override;
+  void restore(const TransitState& state) override;
 
  private:
   BufferPool& pool_;
@@ -70,6 +72,8 @@ class OpeningTransit final : public Transit {
   std::size_t take_delivered() noexcept override { return std::exchange(delivered_, 0); }
   void rest() noexcept override;
   void discard() noexcept override;
+  TransitState save() override;
+  void restore(const TransitState& state) override;
 
   /// Why fill() failed, where it was not the socket; the alert to send.
   [[nodiscard]] const std::string& why() const noexcept { return why_; }

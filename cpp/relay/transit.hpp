@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include "relay/connection_state.hpp"
+
 namespace scistream::relay {
 
 /// The bytes of one pump that have left its source and not yet reached its destination, and what
@@ -47,6 +49,11 @@ class Transit {
   virtual void rest() noexcept = 0;
   /// Throws away what is in transit.
   virtual void discard() noexcept = 0;
+
+  /// Takes out what is in transit, for restore() of another of its kind that is new.
+  virtual TransitState save() = 0;
+  /// Throws std::bad_alloc, and std::length_error of what no save() gives.
+  virtual void restore(const TransitState& state) = 0;
 };
 
 }  // namespace scistream::relay

@@ -4,6 +4,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -54,6 +55,14 @@ class Link {
   /// `near` is passed on by the link; that of the far end is the owner's to pass on to `near`.
   virtual void carry(boost::asio::ip::tcp::socket& near) = 0;
 
+  /// Once it carries: stops, and takes out all that it needs to go on elsewhere. No event comes any
+  /// more. Nothing, and it goes on as before, where that cannot be done.
+  virtual std::optional<LinkState> save() = 0;
+  /// Instead of accept() or dial(), opened() and carry(): goes on where one was saved. Throws if
+  /// the state is not of this kind of link.
+  virtual void resume(LinkState state, boost::asio::ip::tcp::socket& near,
+                      std::weak_ptr<void> owner, Events events) = 0;
+
   /// Once opened, of one that came in: it carries frames of datagrams.
   [[nodiscard]] virtual bool carries_datagrams() const { return false; }
   /// It was not opened because its peer took too long.
@@ -87,6 +96,7 @@ class Transport {
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
   /// Which side of the connections is far.
   [[nodiscard]] virtual Side far_side() const noexcept = 0;
+  [[nodiscard]] virtual bool encrypts() const noexcept { return false; }
   /// Whoever connects from afar has to prove that they may.
   [[nodiscard]] virtual bool asks_for_proof() const noexcept { return false; }
 

@@ -44,6 +44,27 @@ def test_load_reports_every_rpc(root: Path, tmp_path: Path) -> None:
         assert 0 < row["p50"] <= row["p99"]
 
 
+def test_memory_counts_what_idle_connections_keep(root: Path, tmp_path: Path) -> None:
+    done = bench(root, "--quick", "--only", "memory", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "numbers.json").read_text("utf-8"))["memory"]
+    ours = {row["way"]: row for row in rows if row["way"].startswith("SciStream")}
+    assert set(ours) == {"SciStream", "SciStream, TLS"}
+    assert all(row["connections"] == 200 and row["kib_each"] > 0 for row in rows)
+
+
+def test_latency_is_drawn(root: Path, tmp_path: Path) -> None:
+    done = bench(root, "--quick", "--only", "latency", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "numbers.json").read_text("utf-8"))["latency"]
+    assert {"direct", "SciStream", "SciStream, TLS"} <= {row["way"] for row in rows}
+    for row in rows:
+        times = row["64_B_percentiles_us"]
+        assert len(times) == 100
+        assert times == sorted(times)
+    assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--sideways"]])
 def test_an_unknown_measurement_is_a_usage_error(root: Path, arguments: list[str]) -> None:
     assert bench(root, *arguments).returncode == 2

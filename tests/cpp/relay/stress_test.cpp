@@ -1,6 +1,4 @@
 // What streams survive: everything at once, and ends at any moment.
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -8,47 +6,13 @@
 #include <random>
 #include <thread>
 
+#include "relay/hashes.hpp"
 #include "relay/relay_fixture.hpp"
 
 namespace scistream::relay {
 namespace {
 
 using namespace test;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t slower = 10;
-#else
-constexpr std::size_t slower = 1;
-#endif
-
-/// SHA-256 of what a stream carries, taken as it comes.
-class Hash {
- public:
-  Hash() { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
-  void add(const void* bytes, std::size_t size) { EVP_DigestUpdate(context_.get(), bytes, size); }
-  std::string take() {
-    std::string digest(32, '\0');
-    EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr);
-    return digest;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_{EVP_MD_CTX_new(),
-                                                                   EVP_MD_CTX_free};
-};
-
-/// The hash of all that comes until the end of the stream; empty if it did not end well.
-std::string hash_of(int socket) {
-  Hash hash;
-  std::vector<char> buffer(1U << 16U);
-  for (;;) {
-    if (poll_for(socket, POLLIN) != 1) return {};
-    const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
-    if (got < 0) return {};
-    if (got == 0) return hash.take();
-    hash.add(buffer.data(), static_cast<std::size_t>(got));
-  }
-}
 
 class Stress : public EveryLeg {};
 
@@ -106,17 +70,7 @@ TEST_P(Stress, AGibibyteComesBackAfterTheHalfClose) {
 
   const std::string block = pattern(1U << 20U, 3);
   std::string sent;
-  std::thread sender([&] {
-    Hash hash;
-    for (std::size_t left = size; left > 0;) {
-      const std::size_t part = std::min(left, block.size());
-      hash.add(block.data(), part);
-      send_all(stream.target.get(), std::string_view(block).substr(0, part));
-      left -= part;
-    }
-    half_close(stream.target.get());
-    sent = hash.take();
-  });
+  std::thread sender([&] { sent = send_hashed(stream.target.get(), block, size); });
   const std::string received = hash_of(stream.client.get());
   sender.join();
   EXPECT_TRUE(sent == received);

@@ -1,0 +1,305 @@
+// Live connections that go on in another relay, of this process or of another.
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "relay/connection_state.hpp"
+#include "relay/hashes.hpp"
+#include "relay/relay_fixture.hpp"
+
+namespace scistream::relay {
+namespace {
+
+using namespace test;
+
+std::vector<ConnectionState> save(Relay& relay) {
+  auto promise = std::make_shared<std::promise<std::vector<ConnectionState>>>();
+  auto future = promise->get_future();
+  relay.save(
+      [promise](std::vector<ConnectionState> states) { promise->set_value(std::move(states)); });
+  if (future.wait_for(patience) != std::future_status::ready) return {};
+  return future.get();
+}
+
+/// As if it went to another process and came back.
+ConnectionState through_bytes(ConnectionState state) {
+  const Secret bytes = pack(state);
+  return must(unpack(bytes.bytes(), std::move(state.near), std::move(state.link.socket)));
+}
+
+class Handover : public EveryLeg {
+ protected:
+  /// A relay like the one at that end.
+  RelayPtr heir(const std::vector<Endpoint>& targets, Side far_side) {
+    const bool is_encrypted = std::string_view(GetParam()).starts_with("encrypted");
+    auto transport =
+        is_encrypted ? tls(far_side, ring_of(Secret::random(key_size))) : tcp_transport(far_side);
+    return open(threads_, targets, {}, std::move(transport));
+  }
+};
+
+TEST_P(Handover, StreamsGoOnWhereTheyWereAgainAndAgain) {
+  constexpr std::size_t streams = 4;
+  constexpr std::size_t each_way = (128U << 20U) / slower;
+  const Target target;
+  const std::vector<Endpoint> targets{target.endpoint()};
+  TwoRelays relays = forward_to(targets);
+  std::vector<Stream> open;
+  for (std::size_t i = 0; i < streams; ++i) open.push_back(stream_through(*relays, target));
+
+  const std::string block = pattern(1U << 20U, 23);
+  std::vector<std::string> sent(2 * streams);
+  std::vector<std::string> received(2 * streams);
+  std::vector<std::thread> threads;
+  std::atomic<std::size_t> left{2 * streams};
+  const auto carry = [&](std::size_t number, int from, int to) {
+    threads.emplace_back([&, number, from] { sent[number] = send_hashed(from, block, each_way); });
+    threads.emplace_back([&, number, to] {
+      received[number] = hash_of(to);
+      --left;
+    });
+  };
+  for (std::size_t i = 0; i < streams; ++i) {
+    carry(2 * i, open[i].client.get(), open[i].target.get());
+    carry(2 * i + 1, open[i].target.get(), open[i].client.get());
+  }
+  std::size_t handed_over = 0;
+  for (int round = 0; round < 20 && left > 0; ++round) {
+    for (const Side far_side : {Side::dialled, Side::accepted}) {
+      RelayPtr& relay = far_side == Side::dialled ? relays.consumer : relays.producer;
+      if (!relay) continue;
+      RelayPtr next = heir(targets, far_side);
+      for (ConnectionState& state : save(*relay)) {
+        must(next->resume(through_bytes(std::move(state))));
+        ++handed_over;
+      }
+      EXPECT_TRUE(eventually([&] { return relay->snapshot().connections_active == 0; }));
+      EXPECT_EQ(relay->snapshot().errors, 0U);
+      relay = std::move(next);
+    }
+  }
+  EXPECT_GE(handed_over, streams);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(sent == received);
+  for (const Relay* relay : {relays.consumer.get(), relays.producer.get()}) {
+    if (relay == nullptr) continue;
+    EXPECT_TRUE(eventually([&] { return relay->snapshot().connections_active == 0; }));
+    EXPECT_EQ(relay->snapshot().errors, 0U);
+  }
+}
+
+TEST_P(Handover, ABlockedAndAHalfClosedStreamGoOnToo) {
+  const Target target;
+  const std::vector<Endpoint> targets{target.endpoint()};
+  TwoRelays relays = forward_to(targets);
+  Stream blocked = stream_through(*relays, target);
+  Stream half = stream_through(*relays, target);
+  const std::string bytes = pattern(64U << 20U, 29);
+  std::thread sender([&] {
+    send_all(blocked.client.get(), bytes);
+    half_close(blocked.client.get());
+  });
+  half_close(half.client.get());
+  EXPECT_EQ(receive(half.target.get()).error, 0);
+  // Full as far as it goes: whatever the relay holds stands still.
+  std::uint64_t moved = 1;
+  while (moved != relays->snapshot().bytes_to_target) {
+    moved = relays->snapshot().bytes_to_target;
+    std::this_thread::sleep_for(200ms);
+  }
+  for (const Side far_side : {Side::dialled, Side::accepted}) {
+    RelayPtr& relay = far_side == Side::dialled ? relays.consumer : relays.producer;
+    if (!relay) continue;
+    RelayPtr next = heir(targets, far_side);
+    auto states = save(*relay);
+    EXPECT_EQ(states.size(), 2U);
+    for (ConnectionState& state : states) must(next->resume(through_bytes(std::move(state))));
+    EXPECT_TRUE(eventually([&] { return next->snapshot().connections_active == 2; }));
+    const auto listed = next->connections();
+    EXPECT_EQ(listed.size(), 2U);
+    for (const ConnectionSnapshot& each : listed) EXPECT_FALSE(each.peer.empty());
+    relay = std::move(next);
+  }
+  EXPECT_TRUE(receive(blocked.target.get()).bytes == bytes);
+  sender.join();
+  send_all(half.target.get(), "still there");
+  half_close(half.target.get());
+  EXPECT_EQ(receive(half.client.get()).bytes, "still there");
+  half_close(blocked.target.get());
+  EXPECT_EQ(receive(blocked.client.get()).error, 0);
+  EXPECT_TRUE(eventually([&] { return relays->snapshot().connections_active == 0; }));
+  EXPECT_EQ(relays->snapshot().errors, 0U);
+}
+
+TEST_P(Handover, WhatIsThrownAwayIsAReset) {
+  const Target target;
+  const TwoRelays relays = forward_to({target.endpoint()});
+  Stream stream = stream_through(*relays, target);
+  send_all(stream.client.get(), "hello");
+  EXPECT_EQ(receive(stream.target.get(), 5).bytes, "hello");
+  EXPECT_EQ(save(*relays.consumer).size(), 1U);  // and nobody goes on with it
+  EXPECT_EQ(receive(stream.client.get()).error, ECONNRESET);
+  EXPECT_EQ(receive(stream.target.get()).error, ECONNRESET);
+}
+
+INSTANTIATE_TEST_SUITE_P(Legs, Handover, every_leg, EveryLeg::name);
+
+class HandoverOnce : public RelayFixture {};
+
+TEST_F(HandoverOnce, ARelayOfAnotherKindRefuses) {
+  const Target target;
+  const TwoRelays relays = encrypted(threads_, {target.endpoint()}, {});
+  Stream stream = stream_through(*relays, target);
+  auto states = save(*relays.consumer);
+  ASSERT_EQ(states.size(), 1U);
+  const auto other = forward_to({target.endpoint()});
+  const Status refused = other->resume(std::move(states[0]));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().cause, Cause::invalid_argument);
+  EXPECT_EQ(receive(stream.client.get()).error, ECONNRESET);
+
+  const auto waiting = make(Mode::hold);
+  Stream second = stream_through(*other, target);
+  states = save(*other);
+  ASSERT_EQ(states.size(), 1U);
+  EXPECT_EQ(waiting->resume(std::move(states[0])).error().cause, Cause::failed_precondition);
+}
+
+TEST_F(HandoverOnce, OnlyWholeStatesOfThisVersionAreRead) {
+  const Target target;
+  const TwoRelays relays = encrypted(threads_, {target.endpoint()}, {});
+  const Stream stream = stream_through(*relays, target);
+  const auto states = save(*relays.consumer);
+  ASSERT_EQ(states.size(), 1U);
+  const Secret whole = pack(states[0]);
+  const auto error_of = [](std::span<const std::uint8_t> bytes) {
+    const auto state = unpack(bytes, {}, {});
+    return state.ok() ? std::string() : state.error().message;
+  };
+  EXPECT_EQ(error_of(whole.bytes()), "");
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    EXPECT_NE(error_of(whole.bytes().first(size)).find("cut short"), std::string::npos) << size;
+  std::vector<std::uint8_t> more(whole.bytes().begin(), whole.bytes().end());
+  more.push_back(0);
+  EXPECT_NE(error_of(more).find("follows its end"), std::string::npos);
+  more.pop_back();
+  more[8] = 'x';
+  EXPECT_NE(error_of(more).find("another version"), std::string::npos);
+}
+
+// ---- between processes -----------------------------------------------------------------------
+
+constexpr const char* target_variable = "SCISTREAM_TEST_HEIR_TARGET";
+constexpr std::size_t most_state = 4U << 20U;
+
+void send_with_descriptors(int channel, const Secret& bytes, int near, int link) {
+  const std::uint64_t size = bytes.size();
+  iovec part{const_cast<std::uint64_t*>(&size), sizeof size};
+  alignas(cmsghdr) char room[CMSG_SPACE(2 * sizeof(int))]{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = room;
+  message.msg_controllen = sizeof room;
+  cmsghdr* control = CMSG_FIRSTHDR(&message);
+  control->cmsg_level = SOL_SOCKET;
+  control->cmsg_type = SCM_RIGHTS;
+  control->cmsg_len = CMSG_LEN(2 * sizeof(int));
+  const int descriptors[2] = {near, link};
+  std::memcpy(CMSG_DATA(control), descriptors, sizeof descriptors);
+  ASSERT_EQ(::sendmsg(channel, &message, MSG_NOSIGNAL), static_cast<ssize_t>(sizeof size));
+  send_all(channel, bytes.view());
+}
+
+ConnectionState receive_with_descriptors(int channel) {
+  std::uint64_t size = 0;
+  iovec part{&size, sizeof size};
+  alignas(cmsghdr) char room[CMSG_SPACE(2 * sizeof(int))]{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = room;
+  message.msg_controllen = sizeof room;
+  if (::recvmsg(channel, &message, MSG_CMSG_CLOEXEC) != sizeof size || size > most_state)
+    throw std::runtime_error("no state");
+  int descriptors[2];
+  std::memcpy(descriptors, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof descriptors);
+  const std::string bytes = receive(channel, size).bytes;
+  return must(unpack({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
+                     net::Fd(descriptors[0]), net::Fd(descriptors[1])));
+}
+
+/// The heir itself, when the test below starts this program again.
+TEST_F(HandoverOnce, DISABLED_TakesOneOverAndForwards) {
+  const char* target = std::getenv(target_variable);
+  if (target == nullptr) GTEST_SKIP() << "started by AnotherProcessGoesOn only";
+  const auto relay = open(threads_, {must(parse_endpoint(target))}, {},
+                          tls(Side::dialled, ring_of(Secret::random(key_size))));
+  must(relay->resume(receive_with_descriptors(STDIN_FILENO)));
+  char byte = 0;
+  while (::read(STDIN_FILENO, &byte, 1) > 0) {
+  }
+}
+
+TEST_F(HandoverOnce, AnotherProcessGoesOn) {
+  const Target target;
+  TwoRelays relays = encrypted(threads_, {target.endpoint()}, {});
+  Stream stream = stream_through(*relays, target);
+  const std::string block = pattern(1U << 20U, 31);
+  std::string sent;
+  std::thread sender(
+      [&] { sent = send_hashed(stream.client.get(), block, (256U << 20U) / slower); });
+  const std::string first = receive(stream.target.get(), 1U << 20U).bytes;
+  EXPECT_TRUE(first == block);
+
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  net::Fd here(ends[0]);
+  net::Fd there(ends[1]);
+  const std::string variable =
+      std::string(target_variable) + "=" + to_string(relays.producer->listeners().at(0));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // Only async-signal-safe calls until exec: this program has threads.
+    ::dup2(there.get(), STDIN_FILENO);
+    char program[] = "/proc/self/exe";
+    char filter[] = "--gtest_filter=HandoverOnce.DISABLED_TakesOneOverAndForwards";
+    char disabled[] = "--gtest_also_run_disabled_tests";
+    char* arguments[] = {program, filter, disabled, nullptr};
+    char* environment[] = {const_cast<char*>(variable.c_str()), nullptr};
+    ::execve(program, arguments, environment);
+    ::_exit(127);
+  }
+  ASSERT_GT(child, 0);
+  there.reset();
+  {
+    auto states = save(*relays.consumer);
+    ASSERT_EQ(states.size(), 1U);
+    send_with_descriptors(here.get(), pack(states[0]), states[0].near.get(),
+                          states[0].link.socket.get());
+    // What the heir has is the only one: closing these says nothing to the peers.
+    states.clear();
+    relays.consumer.reset();
+  }
+  Hash whole;
+  whole.add(first.data(), first.size());
+  std::vector<char> buffer(1U << 20U);
+  for (;;) {
+    ASSERT_EQ(poll_for(stream.target.get(), POLLIN), 1);
+    const ssize_t got = ::recv(stream.target.get(), buffer.data(), buffer.size(), 0);
+    ASSERT_GE(got, 0);
+    if (got == 0) break;
+    whole.add(buffer.data(), static_cast<std::size_t>(got));
+  }
+  sender.join();
+  EXPECT_TRUE(whole.take() == sent);
+  here.reset();
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+}  // namespace
+}  // namespace scistream::relay
