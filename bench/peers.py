@@ -162,7 +162,7 @@ def nginx(
     # Else it drops what still comes back when one side has ended.
     values["half_close"] = "" if "udp" in listen else "proxy_half_close on;"
     configuration.write_text(NGINX.format(**values, rest=rest, listen=listen), "ascii")
-    words = [binary, "-p", folder, "-c", configuration, "-e", "stderr"]
+    words = [binary, "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
     running = stage.start("nginx", *words, vital=True)
     way = Place(name, f"{HOST}:{port}", (running.pid,))
     return way if "udp" in listen else until_it_serves(way)

@@ -48,11 +48,10 @@ std::filesystem::path data_key_path(const std::filesystem::path& state_directory
   return key_path(state_directory, uid, "data");
 }
 
-Result<Secret> make_data_key(const std::filesystem::path& path) {
+Result<Secret> make_data_key(const std::filesystem::path& path, bool& made) {
   if (const auto folder = path.parent_path(); folder.filename() == "keys") {
     if (auto status = make_private_directory(folder); !status) return status.error();
   }
-  bool made = false;
   return keep_or_make(path, made);
 }
 

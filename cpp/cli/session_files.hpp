@@ -24,8 +24,8 @@ Result<SessionKeys> make_session_keys(const std::filesystem::path& state_directo
 /// `keys/<uid>.data.key`: of an encrypted session whose halves are requested one by one.
 std::filesystem::path data_key_path(const std::filesystem::path& state_directory,
                                     const std::string& uid);
-/// The key of this file, made if there is none.
-Result<Secret> make_data_key(const std::filesystem::path& path);
+/// The key of this file, made if there is none, which `made` then says.
+Result<Secret> make_data_key(const std::filesystem::path& path, bool& made);
 void forget_session_keys(const std::filesystem::path& state_directory, const std::string& uid);
 
 /// What `--session-file` holds: the id, both control servers and the key files, as JSON, 0600.

@@ -131,7 +131,16 @@ Result<Secret> StepCommands::data_key(Role role) {
   choose_state_directory(client_);
   const auto path =
       data_key_file_.empty() ? data_key_path(client_.state_directory, uid_) : data_key_file_;
-  if (role == Role::producer) return make_data_key(path);
+  if (role == Role::producer) {
+    bool made = false;
+    auto key = make_data_key(path, made);
+    if (key && made) {
+      made_key_file_ = path;
+    } else if (key) {
+      std::fprintf(stderr, "s2uc: uses the data key that '%s' holds already\n", path.c_str());
+    }
+    return key;
+  }
   auto key = client::read_key_file(path);
   if (!key && key.error().cause == Cause::not_found) {
     return Error{Cause::not_found,
@@ -171,14 +180,14 @@ Status StepCommands::run() {
     if (targets->empty()) return Error{Cause::invalid_argument, "PROD_LSTN is empty"};
     request.targets = std::move(*targets);
   }
+  block_signals({SIGINT, SIGTERM, SIGHUP});
+  auto options = client_options(client_, Warnings::verbose_only);
+  if (!options) return options.error();
   auto key = data_key(command.role);
   if (!key) return key.error();
   request.transport = transport_;
   request.protocol = protocol_;
   request.data_key = std::move(*key);
-  block_signals({SIGINT, SIGTERM, SIGHUP});
-  auto options = client_options(client_, Warnings::verbose_only);
-  if (!options) return options.error();
 
   const bool text = !client_.json;
   const auto line = [text](const std::string& words) {
@@ -219,6 +228,8 @@ Status StepCommands::run() {
         &interrupt, &failed_at);
   }
   if (!result) {
+    std::error_code ignored;
+    if (!made_key_file_.empty()) std::filesystem::remove(made_key_file_, ignored);
     const std::string& why = result.error().message;
     if (failed_at == HalfStep::hello) line("Error sending hello message: " + why);
     if (failed_at == HalfStep::request) line("Request Failed, no Hello response");

@@ -50,6 +50,7 @@ class StepCommands {
   std::string transport_ = "tcp";
   std::string protocol_ = "tcp";
   std::filesystem::path data_key_file_;
+  std::filesystem::path made_key_file_;  ///< By this run, for a session that may still fail.
   std::chrono::milliseconds timeout_{190'000};
 };
 

@@ -1,5 +1,6 @@
 #include "client/trust.hpp"
 
+#include <openssl/crypto.h>
 #include <sys/stat.h>
 
 #include <vector>
@@ -30,6 +31,22 @@ Result<std::string> trusted_certificates(const std::filesystem::path& server_cer
   return std::string();
 }
 
+namespace {
+
+/// Forgets the digits of a key on the way out.
+class Wiped {
+ public:
+  explicit Wiped(std::string& text) : text_(text) {}
+  Wiped(const Wiped&) = delete;
+  Wiped& operator=(const Wiped&) = delete;
+  ~Wiped() { OPENSSL_cleanse(text_.data(), text_.size()); }
+
+ private:
+  std::string& text_;
+};
+
+}  // namespace
+
 Result<Secret> read_key_file(const std::filesystem::path& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077U) != 0) {
@@ -38,6 +55,7 @@ Result<Secret> read_key_file(const std::filesystem::path& path) {
   }
   auto text = read_file(path, 4096);
   if (!text) return text.error();
+  const Wiped wiped(*text);
   while (!text->empty() && (text->back() == '\n' || text->back() == '\r' || text->back() == ' '))
     text->pop_back();
   auto key = Secret::from_hex(*text, key_size);

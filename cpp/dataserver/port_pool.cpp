@@ -24,9 +24,9 @@ bool is_held(const Error& error) {
 
 }  // namespace
 
-Result<relay::Sockets> PortPool::take(const net::tcp::endpoint& host, PortRange range,
-                                      std::size_t count, bool datagrams) {
-  relay::Sockets taken;
+Result<net::BoundPorts> PortPool::take(const net::tcp::endpoint& host, PortRange range,
+                                       std::size_t count, bool datagrams) {
+  net::BoundPorts taken;
   int& next = next_[range];
   int offset = next;
   for (int tried = 0; tried < range.size() && taken.listeners.size() < count; ++tried) {
@@ -49,10 +49,10 @@ Result<relay::Sockets> PortPool::take(const net::tcp::endpoint& host, PortRange 
   return taken;
 }
 
-Result<relay::Sockets> PortPool::take_exactly(const net::tcp::endpoint& host,
-                                              std::span<const std::uint16_t> ports,
-                                              bool datagrams) {
-  relay::Sockets taken;
+Result<net::BoundPorts> PortPool::take_exactly(const net::tcp::endpoint& host,
+                                               std::span<const std::uint16_t> ports,
+                                               bool datagrams) {
+  net::BoundPorts taken;
   for (const std::uint16_t port : ports) {
     const Status bound = taken.bind(with_port(host, port), datagrams);
     if (bound) continue;

@@ -8,9 +8,9 @@
 
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
+#include "net/bound_ports.hpp"
 #include "net/fd.hpp"
 #include "net/tcp.hpp"
-#include "relay/relay.hpp"
 
 namespace scistream::dataserver {
 
@@ -24,13 +24,13 @@ class PortPool {
   /// `count` bound ports on `host`, whose port is ignored. Ports held by others
   /// or not allowed to this process are skipped. `exhausted` if too few are left, in the range or
   /// of descriptors; then none stays bound.
-  Result<relay::Sockets> take(const net::tcp::endpoint& host, PortRange range, std::size_t count,
-                              bool datagrams = false);
+  Result<net::BoundPorts> take(const net::tcp::endpoint& host, PortRange range, std::size_t count,
+                               bool datagrams = false);
 
   /// Sockets bound to exactly these ports, in this order, or `exhausted` and none.
-  static Result<relay::Sockets> take_exactly(const net::tcp::endpoint& host,
-                                             std::span<const std::uint16_t> ports,
-                                             bool datagrams = false);
+  static Result<net::BoundPorts> take_exactly(const net::tcp::endpoint& host,
+                                              std::span<const std::uint16_t> ports,
+                                              bool datagrams = false);
 
  private:
   std::map<PortRange, int> next_;  ///< Offset into each range where the next search starts.

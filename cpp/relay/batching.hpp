@@ -76,7 +76,7 @@ class Batching {
   /// after so many of which one does not, to see what comes by itself.
   static constexpr unsigned look_again = 32;
   /// Where a thread serves many busy connections there is always one that is readable.
-  static constexpr std::size_t most_waiting = 1;
+  static constexpr std::size_t most_waiting = 4;
 
   BatchClock& clock_;
   const std::size_t level_;

@@ -18,6 +18,11 @@ namespace scistream::relay {
 
 ssize_t PipeTransit::fill(int source, std::size_t most) noexcept {
   assert(empty());
+  if (small_) {
+    const ssize_t taken = fill_again(source, most);
+    small_ = taken <= static_cast<ssize_t>(small_message);
+    return taken;
+  }
   if (!pipe_) pipe_ = pool_.acquire(capacity_);
   if (!pipe_) return fill_again(source, most);
   const ssize_t taken =
@@ -26,6 +31,7 @@ ssize_t PipeTransit::fill(int source, std::size_t most) noexcept {
   if (taken > 0) {
     size_ = static_cast<std::size_t>(taken);
     in_buffer_ = false;
+    small_ = size_ <= small_message;
   }
   return taken;
 }

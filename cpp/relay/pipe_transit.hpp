@@ -34,6 +34,8 @@ class PipeTransit final : public Transit {
 
  private:
   static constexpr std::size_t buffer_size = 64U << 10U;
+  /// Copying so little costs less than two splices.
+  static constexpr std::size_t small_message = 16U << 10U;
 
   PipePool& pool_;
   std::size_t capacity_;
@@ -42,6 +44,7 @@ class PipeTransit final : public Transit {
   std::size_t size_ = 0;    ///< Bytes in transit,
   std::size_t offset_ = 0;  ///< in the buffer from here,
   bool in_buffer_ = false;  ///< if they are there and not in the pipe.
+  bool small_ = true;       ///< So little came last.
   std::size_t delivered_ = 0;
 };
 

@@ -113,7 +113,12 @@ void Pump::watch_source() {
 
 void Pump::turn(bool source_ready) {
   std::size_t moved = 0;
-  const std::optional<PumpEnd> how = forward(source_ready, moved);
+  std::optional<PumpEnd> how;
+  try {
+    how = forward(source_ready, moved);
+  } catch (const std::exception&) {  // a cipher that fails, no memory
+    how = PumpEnd::source_failed;
+  }
   if (const std::size_t delivered = std::exchange(delivered_, 0); delivered > 0) {
     connection_.add(direction_, delivered);
     relay_.add(direction_, delivered);

@@ -11,9 +11,8 @@
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "net/fd.hpp"
+#include "net/bound_ports.hpp"
 #include "net/io_threads.hpp"
-#include "net/tcp.hpp"
 #include "relay/connection_state.hpp"
 #include "relay/options.hpp"
 #include "relay/transport.hpp"
@@ -55,15 +54,6 @@ struct Pair {
   Endpoint target;
 };
 
-/// Bound sockets: of connections and, if it takes any, of datagrams at the same ports.
-struct Sockets {
-  std::vector<net::Fd> listeners;
-  std::vector<net::Fd> datagrams;
-
-  /// Binds one more port (net::bind_tcp, net::bind_udp); none stays bound of one that fails.
-  Status bind(const net::tcp::endpoint& address, bool with_datagrams);
-};
-
 /// Forwards what its listeners accept to its targets: listener i feeds target i mod m. Owns the
 /// listening sockets and, through their pending handlers, the live connections, which are spread
 /// over the I/O threads. Every function may be called from any thread; callbacks come on an I/O
@@ -77,7 +67,7 @@ class Relay {
 
   /// Takes bound sockets and holds or refuses connections until retarget(). The error is that of
   /// the listener that cannot listen; nothing is kept then.
-  static Result<std::unique_ptr<Relay>> create(net::IoThreads& threads, Sockets sockets,
+  static Result<std::unique_ptr<Relay>> create(net::IoThreads& threads, net::BoundPorts ports,
                                                Mode before_targets, Options options, Logger log);
 
   /// Binds every listener and forwards at once.

@@ -31,18 +31,26 @@ void TlsLink::secure() {
 }
 
 void TlsLink::start_handshake() {
+  try {
+    make_handshake();
+  } catch (const std::exception& error) {  // OpenSSL itself
+    return opened(error.what());
+  }
+  if (handshake_) step();
+}
+
+void TlsLink::make_handshake() {
   const int socket = far_.native_handle();
   if (far_side_ == Side::accepted) {
     handshake_ = net::TlsHandshake::server(
         *context_, socket,
         [keys = keys_](std::string_view identity) { return keys->find(identity); });
-    return step();
+    return;
   }
   if (offers_.empty()) offers_ = keys_->offers();
   if (offers_.empty()) return opened("the session has no key");
   handshake_ = net::TlsHandshake::client(*context_, socket, offers_[attempt_],
                                          setup_.datagrams ? Content::datagrams : Content::stream);
-  step();
 }
 
 void TlsLink::wait(tcp::socket::wait_type what) {
@@ -57,11 +65,16 @@ void TlsLink::wait(tcp::socket::wait_type what) {
 }
 
 void TlsLink::step() {
-  switch (handshake_->step()) {
-    case net::TlsHandshake::Wants::read: return wait(tcp::socket::wait_read);
-    case net::TlsHandshake::Wants::write: return wait(tcp::socket::wait_write);
-    case net::TlsHandshake::Wants::done: return done();
-    case net::TlsHandshake::Wants::failed: break;
+  try {
+    switch (handshake_->step()) {
+      case net::TlsHandshake::Wants::read: return wait(tcp::socket::wait_read);
+      case net::TlsHandshake::Wants::write: return wait(tcp::socket::wait_write);
+      case net::TlsHandshake::Wants::done: return done();
+      case net::TlsHandshake::Wants::failed: break;
+    }
+  } catch (const std::exception& error) {  // OpenSSL itself
+    handshake_.reset();
+    return opened(error.what());
   }
   polite_ = far_side_ == Side::accepted && handshake_->key_is_unknown();
   failed(std::string(handshake_->error()));

@@ -42,6 +42,8 @@ class TlsLink final : public SocketLink {
   void broken() override;
 
   void start_handshake();
+  /// None where there is no key for one, and that was said.
+  void make_handshake();
   void step();
   void wait(tcp::socket::wait_type what);
   void done();

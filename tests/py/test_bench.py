@@ -40,7 +40,7 @@ def test_load_reports_every_rpc(root: Path, tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "out.json").read_text("utf-8"))["load"]
     assert [row["rpc"] for row in rows] == ["req", "hello", "update", "release"]
     for row in rows:
-        assert row["sessions"] == 240
+        assert row["sessions"] == 480
         assert 0 < row["p50"] <= row["p99"]
 
 
@@ -74,8 +74,8 @@ def test_rate_reports_what_arrived(root: Path, tmp_path: Path) -> None:
     done = bench(root, "--quick", "--json", str(tmp_path / "out.json"), "rate")
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out.json").read_text("utf-8"))["rate"]
-    assert [row["way"] for row in rows] == ["one relay", "two, TLS"]
+    assert [row["way"] for row in rows] == ["one relay", "two, TLS"] * 2
     for row in rows:
         assert row["mbps"] == 100
         assert 0 < row["slowest_second"] <= row["fastest_second"]
-        assert row["least_share"] == row["most_share"] == 1
+        assert row["least_share"] <= 1 <= row["most_share"]

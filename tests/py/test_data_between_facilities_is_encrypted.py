@@ -161,6 +161,24 @@ def test_single_steps_share_a_key_through_the_state_folder(
     stranger.release(uid)
 
 
+def test_a_half_that_fails_leaves_no_key_and_keeps_what_was_there(pair: Pair) -> None:
+    user = pair.user
+    words = ("inbound-request", "--s2cs", pair.prod.endpoint, "--transport", "tls")
+    refused = ("--num-conn", 4096, "--remote-ip", "127.0.0.1", "--receiver-ports", 9)
+    failed = user.s2uc(*words, *refused)
+    assert failed.rc == 8, failed.err
+    keys = user.state / "keys"
+    assert not keys.exists() or not list(keys.glob("*.data.key"))
+
+    mine = user.folder / "mine.key"
+    mine.write_text("ab" * 32)
+    mine.chmod(0o600)
+    failed = user.s2uc(*words, *refused, "--data-key-file", mine)
+    assert failed.rc == 8
+    assert str(mine) in failed.err
+    assert mine.read_text() == "ab" * 32
+
+
 # Protocol: transport-requested
 def test_halves_of_different_transports_do_not_meet(pair: Pair, echo_app: Application) -> None:
     """A plain consumer at an encrypted producer: refused, and reset, not the end of the data."""

@@ -14,7 +14,7 @@ namespace {
 
 using test::must;
 
-std::vector<std::uint16_t> ports_of(const relay::Sockets& sockets) {
+std::vector<std::uint16_t> ports_of(const net::BoundPorts& sockets) {
   std::vector<std::uint16_t> ports;
   for (const net::Fd& socket : sockets.listeners) {
     ports.push_back(must(net::bound_address(socket.get())).port());

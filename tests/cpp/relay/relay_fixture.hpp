@@ -71,7 +71,7 @@ class RelayFixture : public ::testing::Test {
   /// A relay without targets yet.
   RelayPtr make(relay::Mode before_targets, std::size_t listeners = 1,
                 relay::Options options = {}) {
-    relay::Sockets sockets;
+    net::BoundPorts sockets;
     for (std::size_t i = 0; i < listeners; ++i)
       must(sockets.bind(address_of({"127.0.0.1", 0}), options.datagrams));
     return must(relay::Relay::create(threads_, std::move(sockets), before_targets,
