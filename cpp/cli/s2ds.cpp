@@ -163,6 +163,10 @@ Status forward(Settings& settings) {
 }
 
 Status doctor(const Settings& settings) {
+  if (!settings.purpose.ports.empty()) {
+    const auto range = parse_port_range(settings.purpose.ports);
+    if (!range) return Error{Cause::invalid_argument, "--port-range: " + range.error().message};
+  }
   const auto findings = cli::examine(cli::this_node(), settings.purpose);
   std::size_t changes = 0;
   auto document = nlohmann::ordered_json::array();

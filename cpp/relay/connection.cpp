@@ -81,7 +81,14 @@ void Connection::resume(LinkState link) {
 
 std::optional<ConnectionState> Connection::save() {
   if (!events_.ended || !carries_ || record_->datagrams) return std::nullopt;
-  auto link = link_->save();
+  std::optional<LinkState> link;
+  try {
+    link = link_->save();
+  } catch (const std::exception& error) {  // no memory for what is in transit
+    log_->error("connection {} from {} cannot be handed over: {}", record_->id, record_->peer,
+                error.what());
+    end(ConnectionEnd::reset);
+  }
   if (!link) return std::nullopt;
   ConnectionState state;
   state.link = std::move(*link);
@@ -168,10 +175,14 @@ void Connection::pumped(Direction direction, PumpEnd how) {
     }
     return end(ConnectionEnd::reset);
   }
-  if (++finished_directions_ == 2) return end(ConnectionEnd::clean);  // which ends both streams
   error_code ec;
+  // Not left to close(): another process may have the socket as well.
   if (direction != towards(transport_->far_side())) near_.shutdown(tcp::socket::shutdown_send, ec);
-  if (ec) end(ConnectionEnd::reset);
+  if (ec) {
+    end(ConnectionEnd::reset);
+  } else if (++finished_directions_ == 2) {
+    end(ConnectionEnd::clean);
+  }
 }
 
 void Connection::end(ConnectionEnd how, const std::string& why) {

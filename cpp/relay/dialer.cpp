@@ -1,5 +1,7 @@
 #include "relay/dialer.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -65,6 +67,7 @@ void Dialer::connect() {
     next_address(ec.message());
     return;
   }
+  ::fcntl(socket_.native_handle(), F_SETFD, FD_CLOEXEC);  // which Asio leaves out
   net::set_stream_options(socket_.native_handle());
   net::leave_unpaced_on_loopback(socket_.native_handle(), addresses_[address_]);
   // Urgent data stays where it was in the stream, as on the accepted side.
@@ -96,8 +99,10 @@ void Dialer::connected(error_code ec) {
     return;
   }
   error_code local_ec;
+  error_code remote_ec;
   const tcp::endpoint local = socket_.local_endpoint(local_ec);
-  if (!local_ec && local == addresses_[address_]) {
+  if (!local_ec && local.port() == addresses_[address_].port() &&
+      local == socket_.remote_endpoint(remote_ec) && !remote_ec) {
     // Dialling a free local port again and again can meet itself (simultaneous open).
     next_address("Connection refused");
     return;

@@ -22,7 +22,8 @@ struct Options {
   std::chrono::milliseconds handshake_deadline{10'000};
   /// Peers that may be at it at one time, at one relay: who is the longest makes room for others.
   std::size_t most_handshakes = 512;
-  int backlog = 128;  ///< Clients that may wait unaccepted at each listener.
+  int backlog =
+      4096;  ///< Clients that may wait unaccepted at each listener, if the system lets so many.
   /// Bytes one direction of one connection holds at most. Pipes past 1 MiB fall out of the cache
   /// and need privileges.
   std::size_t pipe_bytes = 1U << 20U;

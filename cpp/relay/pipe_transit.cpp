@@ -75,6 +75,7 @@ void PipeTransit::rest() noexcept {
 
 TransitState PipeTransit::save() {
   TransitState state;
+  if (empty()) return state;
   std::vector<std::uint8_t> bytes(size_);
   if (in_buffer_) {
     std::memcpy(bytes.data(), buffer_.get() + offset_, size_);

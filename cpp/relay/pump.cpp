@@ -47,17 +47,20 @@ Pump::Pump(boost::asio::io_context& context, Socket& source, Socket& destination
       transit_(std::move(transit)),
       batching_(context, transit_->batch()) {}
 
-void Pump::start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done) {
+void Pump::start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done,
+                 std::function<void()> broken) {
   owner_ = std::move(owner);
   done_ = std::move(done);
+  broken_ = std::move(broken);
   running_ = true;
   wait_source();
 }
 
 void Pump::resume(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done,
-                  const PumpState& state) {
-  if (state.ended) return;
+                  std::function<void()> broken, const PumpState& state) {
   owner_ = std::move(owner);
+  broken_ = std::move(broken);
+  if (state.ended) return watch_source();
   done_ = std::move(done);
   running_ = true;
   finishing_ = state.finishing;
@@ -74,6 +77,7 @@ PumpState Pump::save() {
   state.finishing = finishing_;
   running_ = false;
   done_ = nullptr;
+  broken_ = nullptr;
   batching_.leave();
   if (turn_timer_) turn_timer_->cancel();
   if (!state.ended) state.transit = transit_->save();
@@ -97,17 +101,16 @@ void Pump::wait_source() {
 }
 
 void Pump::wait_destination() {
-  if (!std::exchange(watching_, true)) watch_source();
+  watch_source();
   destination_.async_wait(Socket::wait_write, [this, keep = owner_.lock()](error_code ec) {
     if (!ec && running_) turn(false);
   });
 }
 
 void Pump::watch_source() {
+  if (std::exchange(watching_, true)) return;
   watch_for_reset(source_, owner_.lock(), [this] {
-    if (!running_) return;
-    stop();
-    std::exchange(done_, nullptr)(PumpEnd::source_failed);
+    if (broken_) broken_();
   });
 }
 
@@ -126,6 +129,8 @@ void Pump::turn(bool source_ready) {
   if (how) {
     stop();
     std::exchange(done_, nullptr)(*how);
+    // The other direction goes on, and nobody reads here any more.
+    if (how == PumpEnd::finished && source_.is_open()) watch_source();
   }
 }
 
@@ -207,6 +212,7 @@ bool Pump::may_go() {
 }
 
 void Pump::wait_turn() {
+  watch_source();
   if (!turn_timer_) turn_timer_.emplace(source_.get_executor());
   shaper_.begin_wait();
   turn_timer_->expires_at(std::min(turn_, Shaper::clock::now() + look_again));

@@ -44,10 +44,14 @@ class Pump {
   Pump& operator=(const Pump&) = delete;
 
   /// Waits for the first bytes. `done` is called once, from a handler, unless stop() comes first.
-  void start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done);
+  /// `broken` is called when the source is reset while the pump does not read it, at any time until
+  /// its socket is closed: while it waits for its destination or its turn, and after `done`.
+  void start(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done,
+             std::function<void()> broken);
 
   /// Instead of start(): goes on where another was saved.
-  void resume(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done, const PumpState& state);
+  void resume(std::weak_ptr<void> owner, std::function<void(PumpEnd)> done,
+              std::function<void()> broken, const PumpState& state);
 
   /// Stops and takes out what is in transit; `done` is never called. The sockets are as good as new
   /// for somebody else.
@@ -79,6 +83,7 @@ class Pump {
   Batching batching_;
   std::weak_ptr<void> owner_;
   std::function<void(PumpEnd)> done_;
+  std::function<void()> broken_;
   std::size_t delivered_ = 0;       ///< Bytes not counted yet.
   std::size_t booked_ = 0;          ///< Bytes of what is in transit that may go,
   unsigned changes_ = 0;            ///< Of the rate, when it was booked.

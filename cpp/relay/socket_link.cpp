@@ -80,8 +80,13 @@ void SocketLink::make_pumps(tcp::socket& near) {
 void SocketLink::carry(tcp::socket& near) {
   make_pumps(near);
   const Direction outwards = towards(far_side_);
-  out_->start(owner_, [this, outwards](PumpEnd how) { ended(outwards, how); });
-  in_->start(owner_, [this, outwards](PumpEnd how) { ended(opposite(outwards), how); });
+  const auto broken = [this] { events_.broken(); };
+  out_->start(owner_, end_of(outwards), broken);
+  in_->start(owner_, end_of(opposite(outwards)), broken);
+}
+
+std::function<void(PumpEnd)> SocketLink::end_of(Direction direction) {
+  return [this, direction](PumpEnd how) { ended(direction, how); };
 }
 
 std::optional<LinkState> SocketLink::save() {
@@ -103,8 +108,9 @@ void SocketLink::resume(LinkState state, tcp::socket& near, std::weak_ptr<void> 
   (void)state.socket.release();
   make_pumps(near);
   const Direction outwards = towards(far_side_);
-  out_->resume(owner_, [this, outwards](PumpEnd how) { ended(outwards, how); }, state.out);
-  in_->resume(owner_, [this, outwards](PumpEnd how) { ended(opposite(outwards), how); }, state.in);
+  const auto broken = [this] { events_.broken(); };
+  out_->resume(owner_, end_of(outwards), broken, state.out);
+  in_->resume(owner_, end_of(opposite(outwards)), broken, state.in);
 }
 
 void SocketLink::ended(Direction direction, PumpEnd how) {

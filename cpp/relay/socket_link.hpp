@@ -49,6 +49,7 @@ class SocketLink : public Link {
  private:
   void watch_for_reset();
   void make_pumps(tcp::socket& near);
+  std::function<void(PumpEnd)> end_of(Direction direction);
   void ended(Direction direction, PumpEnd how);
 
   std::weak_ptr<void> owner_;

@@ -65,16 +65,18 @@ void TlsLink::wait(tcp::socket::wait_type what) {
 }
 
 void TlsLink::step() {
+  auto wants = net::TlsHandshake::Wants::failed;
   try {
-    switch (handshake_->step()) {
-      case net::TlsHandshake::Wants::read: return wait(tcp::socket::wait_read);
-      case net::TlsHandshake::Wants::write: return wait(tcp::socket::wait_write);
-      case net::TlsHandshake::Wants::done: return done();
-      case net::TlsHandshake::Wants::failed: break;
-    }
+    wants = handshake_->step();
   } catch (const std::exception& error) {  // OpenSSL itself
     handshake_.reset();
     return opened(error.what());
+  }
+  switch (wants) {
+    case net::TlsHandshake::Wants::read: return wait(tcp::socket::wait_read);
+    case net::TlsHandshake::Wants::write: return wait(tcp::socket::wait_write);
+    case net::TlsHandshake::Wants::done: return done();
+    case net::TlsHandshake::Wants::failed: break;
   }
   polite_ = far_side_ == Side::accepted && handshake_->key_is_unknown();
   failed(std::string(handshake_->error()));

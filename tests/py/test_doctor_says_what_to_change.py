@@ -51,7 +51,14 @@ def test_strict_fails_where_something_should_change() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--rate", "0"], ["--rtt", "-1"], ["--rtt", "soon"], ["--connections", "0"]]
+    "arguments",
+    [
+        ["--rate", "0"],
+        ["--rtt", "-1"],
+        ["--rtt", "soon"],
+        ["--connections", "0"],
+        ["--port-range", "5000-abc"],
+    ],
 )
 def test_nonsense_is_a_usage_error(arguments: list[str]) -> None:
     done = doctor(*arguments)

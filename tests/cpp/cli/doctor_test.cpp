@@ -73,6 +73,7 @@ class Doctor : public ::testing::Test {
 TEST_F(Doctor, HasNothingToSayOfAGoodMachine) {
   purpose_.ports = "5000-5099";
   for (const Finding& each : examine(node_, purpose_)) {
+    if (each.check == "firewall") continue;  // of which little is seen
     EXPECT_EQ(each.state, State::good) << each.check << ": " << each.found << ", " << each.remedy;
     EXPECT_FALSE(each.found.empty()) << each.check;
   }
@@ -102,6 +103,10 @@ TEST_F(Doctor, SizesSocketBuffersByThePath) {
   purpose_.round_trip_ms = 100;
   expect_change("receive buffers", "net.ipv4.tcp_rmem=\"4096 131072 1000000000\"");
   expect_change("send buffers", "net.ipv4.tcp_wmem=\"4096 16384 500000000\"");
+  purpose_.mbps = 100'000;
+  purpose_.round_trip_ms = 1000;
+  expect_change("receive buffers", " 2147483647\"");
+  expect_change("window", "several");
   fs::remove(node_.root / "proc/sys/net/ipv4/tcp_rmem");
   EXPECT_EQ(finding("receive buffers").state, State::unknown);
 }
@@ -139,14 +144,20 @@ TEST_F(Doctor, SeesPortsThatTheKernelGivesToOthers) {
   expect_change("port range", "ip_local_reserved_ports=32700-32800");
   write("proc/sys/net/ipv4/ip_local_reserved_ports", "32700-32800");
   EXPECT_EQ(finding("port range").state, State::good);
-  purpose_.ports = "nonsense";
-  EXPECT_EQ(finding("port range").state, State::unknown);
+  for (const char* nonsense : {"nonsense", "5000-abc", "5000x", "5000-", "5000-5001x"}) {
+    purpose_.ports = nonsense;
+    EXPECT_EQ(finding("port range").state, State::unknown) << nonsense;
+  }
+  purpose_.ports = "32700-32800";
+  write("proc/sys/net/ipv4/ip_local_reserved_ports", "8080,9000-9100");
+  expect_change("port range", "ip_local_reserved_ports=8080,9000-9100,32700-32800");
 }
 
 TEST_F(Doctor, LooksAtTheRest) {
   node_.clock_is_set = false;
   expect_change("clock", "chrony");
   node_.cipher_gb_per_s = 0.4;
+  node_.cipher_instructions = false;
   expect_change("cipher", "AES");
   write("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave");
   expect_change("frequency of the cores", "performance");
@@ -161,7 +172,7 @@ TEST(ThisNode, IsSeenAsItIs) {
   EXPECT_GT(node.open_files, 0U);
   EXPECT_GE(node.pipe_bytes, 4096U);
   EXPECT_GT(node.cipher_gb_per_s, 0);
-  EXPECT_EQ(node.privileged, ::geteuid() == 0);
+  EXPECT_FALSE(node.privileged && ::geteuid() != 0);
   EXPECT_FALSE(examine(node, {}).empty());
 }
 

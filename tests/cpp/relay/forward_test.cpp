@@ -152,6 +152,22 @@ std::size_t send_until_blocked(int socket) {
   return sent;
 }
 
+TEST_P(Forward, ResetOfASideThatHasEndedReachesTheOneThatOnlyListens) {
+  const Target target;
+  const auto relay = forward_to({target.endpoint()});
+  for (const bool by_target : {true, false}) {
+    Stream stream = stream_through(*relay, target);
+    net::Fd& ends = by_target ? stream.target : stream.client;
+    net::Fd& listens = by_target ? stream.client : stream.target;
+    half_close(ends.get());
+    EXPECT_EQ(receive(listens.get()).error, 0);  // the end of the data
+    reset(ends);
+    // Says nothing, so nothing but the reset can tell it.
+    EXPECT_EQ(poll_for(listens.get(), POLLERR), 1);
+    EXPECT_TRUE(eventually([&] { return relay->snapshot().connections_active == 0; }));
+  }
+}
+
 TEST_P(Forward, ASlowReaderBlocksItsSenderAndNobodyElse) {
   const Target target;
   Options options;

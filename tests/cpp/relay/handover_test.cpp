@@ -29,6 +29,17 @@ ConnectionState through_bytes(ConnectionState state) {
   return must(unpack(bytes.bytes(), std::move(state.near), std::move(state.link.socket)));
 }
 
+/// A stream that carries already at every relay, which its target knows before they do.
+template <class Through>
+auto carrying(Through through) {
+  auto stream = through();
+  send_all(stream.client.get(), "?");
+  EXPECT_EQ(receive(stream.target.get(), 1).bytes, "?");
+  send_all(stream.target.get(), "!");
+  EXPECT_EQ(receive(stream.client.get(), 1).bytes, "!");
+  return stream;
+}
+
 class Handover : public EveryLeg {
  protected:
   /// A relay like the one at that end.
@@ -47,12 +58,13 @@ TEST_P(Handover, StreamsGoOnWhereTheyWereAgainAndAgain) {
   const std::vector<Endpoint> targets{target.endpoint()};
   TwoRelays relays = forward_to(targets);
   std::vector<Stream> open;
-  for (std::size_t i = 0; i < streams; ++i) open.push_back(stream_through(*relays, target));
+  for (std::size_t i = 0; i < streams; ++i)
+    open.push_back(carrying([&] { return stream_through(*relays, target); }));
 
   const std::string block = pattern(1U << 20U, 23);
   std::vector<std::string> sent(2 * streams);
   std::vector<std::string> received(2 * streams);
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   std::atomic<std::size_t> left{2 * streams};
   const auto carry = [&](std::size_t number, int from, int to) {
     threads.emplace_back([&, number, from] { sent[number] = send_hashed(from, block, each_way); });
@@ -81,7 +93,7 @@ TEST_P(Handover, StreamsGoOnWhereTheyWereAgainAndAgain) {
     }
   }
   EXPECT_GE(handed_over, streams);
-  for (std::thread& thread : threads) thread.join();
+  for (std::jthread& thread : threads) thread.join();
   EXPECT_TRUE(sent == received);
   for (const Relay* relay : {relays.consumer.get(), relays.producer.get()}) {
     if (relay == nullptr) continue;
@@ -94,10 +106,10 @@ TEST_P(Handover, ABlockedAndAHalfClosedStreamGoOnToo) {
   const Target target;
   const std::vector<Endpoint> targets{target.endpoint()};
   TwoRelays relays = forward_to(targets);
-  Stream blocked = stream_through(*relays, target);
-  Stream half = stream_through(*relays, target);
+  Stream blocked = carrying([&] { return stream_through(*relays, target); });
+  Stream half = carrying([&] { return stream_through(*relays, target); });
   const std::string bytes = pattern(64U << 20U, 29);
-  std::thread sender([&] {
+  std::jthread sender([&] {
     send_all(blocked.client.get(), bytes);
     half_close(blocked.client.get());
   });
@@ -136,12 +148,40 @@ TEST_P(Handover, ABlockedAndAHalfClosedStreamGoOnToo) {
 TEST_P(Handover, WhatIsThrownAwayIsAReset) {
   const Target target;
   const TwoRelays relays = forward_to({target.endpoint()});
-  Stream stream = stream_through(*relays, target);
+  Stream stream = carrying([&] { return stream_through(*relays, target); });
   send_all(stream.client.get(), "hello");
   EXPECT_EQ(receive(stream.target.get(), 5).bytes, "hello");
   EXPECT_EQ(save(*relays.consumer).size(), 1U);  // and nobody goes on with it
   EXPECT_EQ(receive(stream.client.get()).error, ECONNRESET);
   EXPECT_EQ(receive(stream.target.get()).error, ECONNRESET);
+}
+
+TEST_P(Handover, AResetOfASideThatHasEndedIsSeenByTheHeir) {
+  const Target target;
+  const std::vector<Endpoint> targets{target.endpoint()};
+  TwoRelays relays = forward_to(targets);
+  for (const bool by_target : {true, false}) {
+    Stream stream = carrying([&] { return stream_through(*relays, target); });
+    net::Fd& ends = by_target ? stream.target : stream.client;
+    net::Fd& listens = by_target ? stream.client : stream.target;
+    half_close(ends.get());
+    EXPECT_EQ(receive(listens.get()).error, 0);
+    for (const Side far_side : {Side::dialled, Side::accepted}) {
+      RelayPtr& relay = far_side == Side::dialled ? relays.consumer : relays.producer;
+      if (!relay) continue;
+      RelayPtr next = heir(
+          far_side == Side::dialled && relays.producer ? relays.producer->listeners() : targets,
+          far_side);
+      auto states = save(*relay);
+      ASSERT_EQ(states.size(), 1U);
+      must(next->resume(through_bytes(std::move(states[0]))));
+      relay = std::move(next);
+    }
+    reset(ends);
+    EXPECT_EQ(poll_for(listens.get(), POLLERR), 1);
+    EXPECT_TRUE(eventually([&] { return relays->snapshot().connections_active == 0; }));
+    relays = forward_to(targets);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Legs, Handover, every_leg, EveryLeg::name);
@@ -151,7 +191,7 @@ class HandoverOnce : public RelayFixture {};
 TEST_F(HandoverOnce, ARelayOfAnotherKindRefuses) {
   const Target target;
   const TwoRelays relays = encrypted(threads_, {target.endpoint()}, {});
-  Stream stream = stream_through(*relays, target);
+  Stream stream = carrying([&] { return stream_through(*relays, target); });
   auto states = save(*relays.consumer);
   ASSERT_EQ(states.size(), 1U);
   const auto other = forward_to({target.endpoint()});
@@ -161,7 +201,7 @@ TEST_F(HandoverOnce, ARelayOfAnotherKindRefuses) {
   EXPECT_EQ(receive(stream.client.get()).error, ECONNRESET);
 
   const auto waiting = make(Mode::hold);
-  Stream second = stream_through(*other, target);
+  Stream second = carrying([&] { return stream_through(*other, target); });
   states = save(*other);
   ASSERT_EQ(states.size(), 1U);
   EXPECT_EQ(waiting->resume(std::move(states[0])).error().cause, Cause::failed_precondition);
@@ -170,7 +210,7 @@ TEST_F(HandoverOnce, ARelayOfAnotherKindRefuses) {
 TEST_F(HandoverOnce, OnlyWholeStatesOfThisVersionAreRead) {
   const Target target;
   const TwoRelays relays = encrypted(threads_, {target.endpoint()}, {});
-  const Stream stream = stream_through(*relays, target);
+  const Stream stream = carrying([&] { return stream_through(*relays, target); });
   const auto states = save(*relays.consumer);
   ASSERT_EQ(states.size(), 1U);
   const Secret whole = pack(states[0]);
@@ -246,11 +286,10 @@ TEST_F(HandoverOnce, DISABLED_TakesOneOverAndForwards) {
 TEST_F(HandoverOnce, AnotherProcessGoesOn) {
   const Target target;
   TwoRelays relays = encrypted(threads_, {target.endpoint()}, {});
-  Stream stream = stream_through(*relays, target);
+  Stream stream = carrying([&] { return stream_through(*relays, target); });
   const std::string block = pattern(1U << 20U, 31);
   std::string sent;
-  std::thread sender(
-      [&] { sent = send_hashed(stream.client.get(), block, (256U << 20U) / slower); });
+  std::jthread sender([&] { sent = send_hashed(stream.client.get(), block, 256U << 20U); });
   const std::string first = receive(stream.target.get(), 1U << 20U).bytes;
   EXPECT_TRUE(first == block);
 

@@ -45,13 +45,18 @@ inline std::string hash_of(int socket) {
   }
 }
 
-/// Sends `size` bytes, `block` again and again, and ends the stream; the hash of them.
+/// Sends `size` bytes, `block` again and again, and ends the stream; the hash of them, empty if
+/// they could not be sent.
 inline std::string send_hashed(int socket, std::string_view block, std::size_t size) {
   Hash hash;
   for (std::size_t left = size; left > 0;) {
     const std::size_t part = std::min(left, block.size());
     hash.add(block.data(), part);
-    send_all(socket, block.substr(0, part));
+    try {
+      send_all(socket, block.substr(0, part));
+    } catch (const std::system_error&) {
+      return {};
+    }
     left -= part;
   }
   half_close(socket);
