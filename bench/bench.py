@@ -24,6 +24,7 @@ from places import LOAD, ROOT, SESSIONS
 from stage import Failed, Interrupted
 
 RESULTS = ROOT / "build/bench"
+TCP = "/proc/sys/net/ipv4"
 
 
 def machine() -> dict[str, Any]:
@@ -93,6 +94,21 @@ class Progress:
             sys.stderr.write("\r\033[K")
 
 
+def within_namespace(congestion: str, arguments: list[str]) -> int:
+    """Runs this program again in a network namespace of its own; its exit code."""
+    at = arguments.index("--congestion") if "--congestion" in arguments else None
+    rest = [a for a in arguments if not a.startswith("--congestion=")]
+    if at is not None:
+        rest = arguments[:at] + arguments[at + 2 :]
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    script = (
+        'ip link set lo up && echo "$0" >/proc/sys/net/ipv4/tcp_congestion_control && exec "$@"'
+    )
+    program = [sys.executable, str(Path(__file__).resolve()), *rest]
+    words = ["unshare", "--net", *user, "sh", "-c", script, congestion, *program]
+    return subprocess.run(words, check=False).returncode
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="dev bench", description=__doc__)
@@ -109,11 +125,21 @@ def main(arguments: list[str] | None = None) -> int:
         help="where the numbers (numbers.json) and plots go [build/bench]",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers there instead")
+    parser.add_argument(
+        "--congestion",
+        metavar="NAME",
+        help="measure in a network namespace whose TCP uses this, such as reno, which never paces",
+    )
     parser.add_argument("--quick", action="store_true", help="a short look, in two minutes")
     options = parser.parse_args(arguments)
     options.names += options.only
     if unknown := set(options.names) - set(names):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(names)}")
+    known = Path(f"{TCP}/tcp_available_congestion_control").read_text("ascii").split()
+    if options.congestion and options.congestion not in known:
+        parser.error(f"--congestion {options.congestion}: this kernel has {', '.join(known)}")
+    if options.congestion:
+        return within_namespace(options.congestion, arguments or sys.argv[1:])
     effort = measure.QUICK if options.quick else measure.FULL
     document: dict[str, Any] = {"machine": machine(), "quick": options.quick}
     print("machine: " + ", ".join(f"{key} {value}" for key, value in document["machine"].items()))

@@ -53,6 +53,14 @@ def test_memory_counts_what_idle_connections_keep(root: Path, tmp_path: Path) ->
     assert all(row["connections"] == 200 and row["kib_each"] > 0 for row in rows)
 
 
+def test_all_may_use_another_congestion_control(root: Path, tmp_path: Path) -> None:
+    done = bench(root, "--quick", "--congestion", "reno", "--out", str(tmp_path), "session")
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "numbers.json").read_text("utf-8"))
+    assert document["machine"]["congestion_control"] == "reno"
+    assert all(row["gb_per_s"] > 0 for row in document["session"])
+
+
 def test_latency_is_drawn(root: Path, tmp_path: Path) -> None:
     done = bench(root, "--quick", "--only", "latency", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -65,7 +73,7 @@ def test_latency_is_drawn(root: Path, tmp_path: Path) -> None:
     assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["--sideways"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--sideways"], ["--congestion", "none"]])
 def test_an_unknown_measurement_is_a_usage_error(root: Path, arguments: list[str]) -> None:
     assert bench(root, *arguments).returncode == 2
 
