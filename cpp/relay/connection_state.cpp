@@ -1,6 +1,7 @@
 #include "relay/connection_state.hpp"
 
-#include <algorithm>
+#include <openssl/crypto.h>
+
 #include <stdexcept>
 #include <utility>
 
@@ -12,13 +13,13 @@ constexpr std::string_view magic = "scistream connection 1\n";
 /// Of one field: more than any direction holds.
 constexpr std::size_t most = 4U << 20U;
 
-/// Bytes that are wiped whenever they move, which a growing vector does not do.
+/// Bytes that are wiped; room for all of them from the start, for a vector that grows leaves copies.
 class Writer {
  public:
   explicit Writer(std::size_t size) { bytes_.reserve(size); }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
-  ~Writer() { std::fill(bytes_.begin(), bytes_.end(), 0); }
+  ~Writer() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
 
   void number(std::uint64_t value) {
     for (int byte = 0; byte < 8; ++byte)
