@@ -25,12 +25,20 @@ def names_of(rows: Rows) -> list[str]:
     return list(dict.fromkeys(row["way"] for row in rows))
 
 
-def lines(axes: Axes, rows: Rows, x: str, y: str) -> None:
-    """A line for each way; ours is thicker."""
-    for name in names_of(rows):
+def styles(rows: Rows) -> dict[str, dict[str, Any]]:
+    """A colour for each way, in all parts of a figure; ours is thicker."""
+    return {
+        name: {"color": f"C{i}", "linewidth": 2.6 if name.startswith(OURS) else 1.3, "label": name}
+        for i, name in enumerate(names_of(rows))
+    }
+
+
+def lines(axes: Axes, rows: Rows, x: str, y: str, without: str = "") -> None:
+    """A line for each way."""
+    for name, style in styles(rows).items():
         points = [(row[x], row[y]) for row in rows if row["way"] == name]
-        width = 2.6 if name.startswith(OURS) else 1.3
-        axes.plot(*zip(*points), marker="o", markersize=4, linewidth=width, label=name)
+        if name != without:
+            axes.plot(*zip(*points), marker="o", markersize=4, **style)
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
 
@@ -39,7 +47,7 @@ def by_connections(rows: Rows, title: str, file: Path) -> None:
     """Throughput and CPU per GB, side by side, by the number of connections."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(2 * SIZE[0] * 0.75, SIZE[1]))
     lines(left, rows, "connections", "gb_per_s")
-    lines(right, [row for row in rows if row["way"] != "direct"], "connections", "cpu_s_per_gb")
+    lines(right, rows, "connections", "cpu_s_per_gb", without="direct")
     for axes, label in ((left, "GB/s"), (right, "CPU seconds per GB")):
         axes.set_xscale("log", base=2)
         axes.set_xticks(sorted({row["connections"] for row in rows}))
@@ -54,12 +62,14 @@ def latency(rows: Rows, file: Path) -> None:
     """How many round trips took at most so long."""
     figure, both = plt.subplots(1, 2, figsize=(2 * SIZE[0] * 0.75, SIZE[1]))
     for axes, size in zip(both, (64, 65536)):
-        for row in rows:
-            width = 2.6 if row["way"].startswith(OURS) else 1.3
-            axes.plot(
-                row[f"{size}_B_percentiles_us"], range(100), linewidth=width, label=row["way"]
-            )
+        for row, style in zip(rows, styles(rows).values()):
+            axes.plot(row[f"{size}_B_percentiles_us"], range(100), **style)
         axes.set_xscale("log")
+        # Who waits for a timer now and then would leave the others no room.
+        most = min(max(row[f"{size}_B_percentiles_us"]) for row in rows)
+        axes.set_xlim(right=10 * most)
+        axes.xaxis.set_major_formatter(mpl.ticker.ScalarFormatter())
+        axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
         axes.set_xlabel(f"round trip of {size} B, microseconds")
         axes.set_ylabel("percent of them took at most that")
         axes.grid(visible=True, alpha=0.3)
