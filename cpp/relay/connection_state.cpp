@@ -13,7 +13,8 @@ constexpr std::string_view magic = "scistream connection 1\n";
 /// Of one field: more than any direction holds.
 constexpr std::size_t most = 4U << 20U;
 
-/// Bytes that are wiped; room for all of them from the start, for a vector that grows leaves copies.
+/// Bytes that are wiped; room for all of them from the start, for a vector that grows leaves
+/// copies.
 class Writer {
  public:
   explicit Writer(std::size_t size) { bytes_.reserve(size); }
