@@ -36,9 +36,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gb": round(int(memory[1]) * 1.024e-6, 1) if memory else None,
         "kernel": platform.release(),
-        "congestion_control": Path("/proc/sys/net/ipv4/tcp_congestion_control")
-        .read_text("ascii")
-        .strip(),
+        "congestion_control": congestion_control(),
         "load_average": round(os.getloadavg()[0], 2),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
@@ -94,17 +92,16 @@ class Progress:
             sys.stderr.write("\r\033[K")
 
 
+def congestion_control() -> str:
+    """That of new connections here."""
+    return Path(f"{TCP}/tcp_congestion_control").read_text("ascii").strip()
+
+
 def within_namespace(congestion: str, arguments: list[str]) -> int:
-    """Runs this program again in a network namespace of its own; its exit code."""
-    at = arguments.index("--congestion") if "--congestion" in arguments else None
-    rest = [a for a in arguments if not a.startswith("--congestion=")]
-    if at is not None:
-        rest = arguments[:at] + arguments[at + 2 :]
+    """Runs this program again in a network namespace that has this one; its exit code."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    script = (
-        'ip link set lo up && echo "$0" >/proc/sys/net/ipv4/tcp_congestion_control && exec "$@"'
-    )
-    program = [sys.executable, str(Path(__file__).resolve()), *rest]
+    script = f'ip link set lo up && echo "$0" >{TCP}/tcp_congestion_control && exec "$@"'
+    program = [sys.executable, str(Path(__file__).resolve()), *arguments]
     words = ["unshare", "--net", *user, "sh", "-c", script, congestion, *program]
     return subprocess.run(words, check=False).returncode
 
@@ -128,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--congestion",
         metavar="NAME",
-        help="measure in a network namespace whose TCP uses this, such as reno, which never paces",
+        help="use this TCP congestion control, such as reno, which never paces, in a namespace",
     )
     parser.add_argument("--quick", action="store_true", help="a short look, in two minutes")
     options = parser.parse_args(arguments)
@@ -138,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     known = Path(f"{TCP}/tcp_available_congestion_control").read_text("ascii").split()
     if options.congestion and options.congestion not in known:
         parser.error(f"--congestion {options.congestion}: this kernel has {', '.join(known)}")
-    if options.congestion:
+    if options.congestion and options.congestion != congestion_control():
         return within_namespace(options.congestion, arguments or sys.argv[1:])
     effort = measure.QUICK if options.quick else measure.FULL
     document: dict[str, Any] = {"machine": machine(), "quick": options.quick}

@@ -144,20 +144,23 @@ def throughput(bench: Bench, ways: list[Place], yardstick: str) -> list[Row]:
             speed[way.name].append(got["bytes"] / got["seconds"] * 1e-9)
             cpu[way.name].append((way.cpu_seconds() - before) / got["bytes"] * 1e9)
         for way in ways:
-            # Round by round, then the median: the machine's own ups and downs cancel.
-            ratios = [a / b for a, b in zip(speed[way.name], speed[yardstick])]
-            costs = [a / b for a, b in zip(cpu[way.name], cpu[yardstick]) if b > 0]
             rows.append(
                 {
                     "connections": connections,
                     "way": way.name,
                     "gb_per_s": round(statistics.median(speed[way.name]), 3),
                     "cpu_s_per_gb": round(statistics.median(cpu[way.name]), 3),
-                    f"speed_to_{short(yardstick)}": round(statistics.median(ratios), 2),
-                    f"cpu_to_{short(yardstick)}": round(statistics.median(costs or [0.0]), 2),
+                    f"speed_to_{short(yardstick)}": ratio(speed[way.name], speed[yardstick]),
+                    f"cpu_to_{short(yardstick)}": ratio(cpu[way.name], cpu[yardstick]),
                 }
             )
     return rows
+
+
+def ratio(mine: list[float], theirs: list[float]) -> float:
+    """Round by round, then the median, so that the machine's own ups and downs cancel; 0 of 0."""
+    ratios = [a / b for a, b in zip(mine, theirs) if b > 0]
+    return round(statistics.median(ratios or [0.0]), 2)
 
 
 def short(name: str) -> str:
@@ -271,9 +274,8 @@ def connections(bench: Bench) -> list[Row]:
         for way in ways:
             tls = "TLS" in way.name
             yardstick = yardstick_of(ways, "HAProxy TLS 1.3" if tls else "HAProxy")
-            ratios = [a / b for a, b in zip(seen[way.name], seen[yardstick])]
             rows[way.name][f"per_s_{at_once}"] = round(statistics.median(seen[way.name]))
-            rows[way.name][f"to_haproxy_{at_once}"] = round(statistics.median(ratios), 2)
+            rows[way.name][f"to_haproxy_{at_once}"] = ratio(seen[way.name], seen[yardstick])
     return list(rows.values())
 
 
@@ -324,14 +326,13 @@ def datagrams(bench: Bench) -> list[Row]:
                 speed[way.name].append(got["datagrams"] / got["seconds"])
                 lost[way.name].append(got["lost"] / max(1, got["datagrams"] + got["lost"]))
             for way in ways:
-                ratios = [a / b for a, b in zip(speed[way.name], speed["direct"])]
                 rows.append(
                     {
                         "flows": flows,
                         "bytes": size,
                         "way": way.name,
                         "per_s": round(statistics.median(speed[way.name])),
-                        "to_direct": round(statistics.median(ratios), 2),
+                        "to_direct": ratio(speed[way.name], speed["direct"]),
                         "lost": round(statistics.median(lost[way.name]), 5),
                     }
                 )
@@ -374,10 +375,10 @@ def path_ways(bench: Bench, where: netpath.Path) -> list[Place]:
     any_port = f"{netpath.FIRST}:0"
     sink = stage.start("the sink", *there, places.LOAD, "sink", any_port, vital=True)
     target = stage.line(sink, "sink ready on ", 10)
-    near, far = places.our_halves(bench.folder)
-    beyond = places.relay(stage, target, *far, prefix=there, listen=any_port)
-    before = places.relay(stage, beyond.endpoint, *near, prefix=here)
-    return [Place("direct", target), before]
+    server, client = (places.half(bench.folder, side) for side in ("server", "client"))
+    far = places.relay(stage, target, *server, prefix=there, listen=any_port)
+    near = places.relay(stage, far.endpoint, *client, prefix=here)
+    return [Place("direct", target), near]
 
 
 def unprivileged(bench: Bench) -> list[Row]:

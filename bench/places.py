@@ -111,19 +111,18 @@ def relay(
 
 def our_chain(stage: Stage, target: str, folder: Path, *flags: str) -> Place:
     """Two relays of ours with a key between them."""
-    near, far = our_halves(folder)
-    beyond = relay(stage, target, *far, *flags)
-    before = relay(stage, beyond.endpoint, *near, *flags)
-    return Place("SciStream", before.endpoint, before.pids + beyond.pids)
+    far = relay(stage, target, *half(folder, "server"), *flags)
+    near = relay(stage, far.endpoint, *half(folder, "client"), *flags)
+    return Place("SciStream", near.endpoint, near.pids + far.pids)
 
 
-def our_halves(folder: Path) -> tuple[list[str], list[str]]:
-    """What makes two relays the client's side and the server's side of an encrypted leg."""
+def half(folder: Path, side: str) -> list[str]:
+    """What makes a relay of ours the client's side, or the server's, of an encrypted leg."""
     key = folder / "shared.key"
     if not key.exists():
         key.write_text(secrets.token_hex(32), "ascii")
         key.chmod(0o600)
-    return tuple(["--tls", side, "--key-file", str(key)] for side in ("client", "server"))  # type: ignore[return-value]
+    return ["--tls", side, "--key-file", str(key)]
 
 
 def many_sessions(
