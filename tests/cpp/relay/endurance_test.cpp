@@ -31,16 +31,12 @@ std::size_t resident() {
 class Filled {
  public:
   Filled(net::Fd from, net::Fd to, std::string_view block, std::size_t size)
-      : from_(std::move(from)), to_(std::move(to)) {
-    sender_ = std::thread([this, block, size] { sent_ = send_hashed(from_.get(), block, size); });
-  }
+      : from_(std::move(from)),
+        to_(std::move(to)),
+        sender_([this, block, size] { sent_ = send_hashed(from_.get(), block, size); }) {}
   Filled(Filled&&) = delete;
-  ~Filled() {
-    ::shutdown(from_.get(), SHUT_RDWR);  // should nobody have read it
-    sender_.join();
-  }
+  ~Filled() { ::shutdown(from_.get(), SHUT_RDWR); }  // should nobody have read it
 
-  [[nodiscard]] int reader() const { return to_.get(); }
   /// Reads so much and adds it to what was read; false if it does not come.
   bool read(std::size_t size) {
     const Received part = receive(to_.get(), size);
@@ -49,25 +45,17 @@ class Filled {
   }
   /// Reads the rest; whether all that was sent has come.
   bool ends_well() {
-    std::vector<char> buffer(1U << 20U);
-    for (;;) {
-      if (poll_for(to_.get(), POLLIN) != 1) return false;
-      const ssize_t got = ::recv(to_.get(), buffer.data(), buffer.size(), 0);
-      if (got < 0) return false;
-      if (got == 0) break;
-      hash_.add(buffer.data(), static_cast<std::size_t>(got));
-    }
+    if (!read_to_end(to_.get(), hash_)) return false;
     sender_.join();
-    sender_ = std::thread([] {});
     return hash_.take() == sent_;
   }
 
  private:
   net::Fd from_;
   net::Fd to_;
-  std::thread sender_;
   std::string sent_;
   Hash hash_;
+  std::jthread sender_;  // the last: it uses the others
 };
 
 /// Every leg at once, so that what takes its time takes it once.
@@ -77,26 +65,21 @@ class Endurance : public RelayFixture {
     std::unique_ptr<Target> target = std::make_unique<Target>();
     TwoRelays relays;
   };
-  std::array<Leg, 4> every_leg_of() {
-    std::array<Leg, 4> legs;
-    for (std::size_t i = 0; i < legs.size(); ++i) {
-      const std::vector<Endpoint> targets{legs[i].target->endpoint()};
-      legs[i].relays = i < 2 ? plain(threads_, targets, {}) : encrypted(threads_, targets, {});
-      if (i % 2 == 0) continue;
-      for (Relay* relay : {legs[i].relays.consumer.get(), legs[i].relays.producer.get()})
-        if (relay != nullptr) relay->set_rate(4'000 * bits_per_megabit);
-    }
-    return legs;
+  std::array<Leg, legs.size()> every_leg_of() {
+    std::array<Leg, legs.size()> all;
+    for (std::size_t i = 0; i < legs.size(); ++i)
+      all[i].relays = leg_to(legs[i], threads_, {all[i].target->endpoint()});
+    return all;
   }
 };
 
 // Protocol: data-unchanged
 TEST_F(Endurance, ReadersThatStopForTenSecondsLoseNothing) {
-  const auto legs = every_leg_of();
+  const auto all_legs = every_leg_of();
   const std::string block = pattern(1U << 20U, 11);
   constexpr std::size_t size = (128U << 20U) / slower;
   std::vector<std::unique_ptr<Filled>> streams;
-  for (const Leg& leg : legs) {
+  for (const Leg& leg : all_legs) {
     for (int direction = 0; direction < 2; ++direction) {
       Stream stream = stream_through(*leg.relays, *leg.target);
       if (direction == 1) std::swap(stream.client, stream.target);
@@ -113,12 +96,12 @@ TEST_F(Endurance, ReadersThatStopForTenSecondsLoseNothing) {
 }
 
 TEST_F(Endurance, ReadersOfAMebibyteASecondHoldUpNobodyElseAndNoMemory) {
-  const auto legs = every_leg_of();
+  const auto all_legs = every_leg_of();
   const std::string block = pattern(1U << 20U, 13);
   constexpr std::size_t size = (64U << 20U) / slower;
   constexpr std::size_t each = 4;
   std::vector<std::unique_ptr<Filled>> slow;
-  for (const Leg& leg : legs) {
+  for (const Leg& leg : all_legs) {
     for (std::size_t i = 0; i < each; ++i) {
       Stream stream = stream_through(*leg.relays, *leg.target);
       slow.push_back(std::make_unique<Filled>(std::move(stream.client), std::move(stream.target),
@@ -131,7 +114,7 @@ TEST_F(Endurance, ReadersOfAMebibyteASecondHoldUpNobodyElseAndNoMemory) {
   for (std::size_t step = 1; step <= steps; ++step) {
     for (const auto& stream : slow) ASSERT_TRUE(stream->read(128U << 10U));
     std::this_thread::sleep_until(start + step * 125ms);  // a mebibyte a second
-    const Leg& leg = legs[step % legs.size()];
+    const Leg& leg = all_legs[step % all_legs.size()];
     Stream quick = stream_through(*leg.relays, *leg.target);
     send_all(quick.client.get(), block);
     EXPECT_EQ(receive(quick.target.get(), block.size()).bytes, block);
@@ -191,15 +174,15 @@ TEST_F(Endurance, AHundredSessionsComeAndGoWhileOthersStream) {
   const auto before = open_descriptors("socket:");
   const std::string block = pattern(1U << 20U, 19);
   {
-    const auto legs = every_leg_of();
+    const auto all_legs = every_leg_of();
     std::vector<std::unique_ptr<Filled>> streams;
-    for (const Leg& leg : legs) {
+    for (const Leg& leg : all_legs) {
       Stream stream = stream_through(*leg.relays, *leg.target);
       streams.push_back(std::make_unique<Filled>(std::move(stream.client), std::move(stream.target),
                                                  block, (512U << 20U) / slower));
     }
     std::vector<std::thread> readers;
-    std::array<bool, 4> well{};
+    std::array<bool, legs.size()> well{};
     for (std::size_t i = 0; i < streams.size(); ++i)
       readers.emplace_back([&, i] { well[i] = streams[i]->ends_well(); });
 

@@ -1,10 +1,12 @@
 // Live connections that go on in another relay, of this process or of another.
-#include <sys/wait.h>
-
+#include <array>
 #include <cstdlib>
+#include <cstring>
+#include <optional>
 #include <random>
 #include <thread>
 
+#include "relay/another_process.hpp"
 #include "relay/connection_state.hpp"
 #include "relay/hashes.hpp"
 #include "relay/relay_fixture.hpp"
@@ -234,41 +236,57 @@ TEST_F(HandoverOnce, OnlyWholeStatesOfThisVersionAreRead) {
 constexpr const char* target_variable = "SCISTREAM_TEST_HEIR_TARGET";
 constexpr std::size_t most_state = 4U << 20U;
 
-void send_with_descriptors(int channel, const Secret& bytes, int near, int link) {
-  const std::uint64_t size = bytes.size();
-  iovec part{const_cast<std::uint64_t*>(&size), sizeof size};
-  alignas(cmsghdr) char room[CMSG_SPACE(2 * sizeof(int))]{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = room;
-  message.msg_controllen = sizeof room;
-  cmsghdr* control = CMSG_FIRSTHDR(&message);
-  control->cmsg_level = SOL_SOCKET;
-  control->cmsg_type = SCM_RIGHTS;
-  control->cmsg_len = CMSG_LEN(2 * sizeof(int));
-  const int descriptors[2] = {near, link};
-  std::memcpy(CMSG_DATA(control), descriptors, sizeof descriptors);
-  ASSERT_EQ(::sendmsg(channel, &message, MSG_NOSIGNAL), static_cast<ssize_t>(sizeof size));
+/// A message whose bytes are `size` and which carries two descriptors.
+class SizeWithDescriptors {
+ public:
+  explicit SizeWithDescriptors(std::uint64_t size = 0) : size_(size) {
+    message_.msg_iov = &part_;
+    message_.msg_iovlen = 1;
+    message_.msg_control = room_;
+    message_.msg_controllen = sizeof room_;
+  }
+  SizeWithDescriptors(const SizeWithDescriptors&) = delete;
+
+  bool send(int channel, const std::array<int, 2>& descriptors) {
+    cmsghdr* control = CMSG_FIRSTHDR(&message_);
+    control->cmsg_level = SOL_SOCKET;
+    control->cmsg_type = SCM_RIGHTS;
+    control->cmsg_len = CMSG_LEN(sizeof descriptors);
+    std::memcpy(CMSG_DATA(control), descriptors.data(), sizeof descriptors);
+    return ::sendmsg(channel, &message_, MSG_NOSIGNAL) == sizeof size_;
+  }
+  std::optional<std::array<int, 2>> receive(int channel) {
+    if (::recvmsg(channel, &message_, MSG_CMSG_CLOEXEC) != sizeof size_) return std::nullopt;
+    const cmsghdr* control = CMSG_FIRSTHDR(&message_);
+    std::array<int, 2> descriptors{};
+    if (control == nullptr || control->cmsg_len != CMSG_LEN(sizeof descriptors))
+      return std::nullopt;
+    std::memcpy(descriptors.data(), CMSG_DATA(control), sizeof descriptors);
+    return descriptors;
+  }
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+
+ private:
+  std::uint64_t size_;
+  iovec part_{&size_, sizeof size_};
+  alignas(cmsghdr) char room_[CMSG_SPACE(2 * sizeof(int))]{};
+  msghdr message_{};
+};
+
+void send_state(int channel, const ConnectionState& state) {
+  const Secret bytes = pack(state);
+  ASSERT_TRUE(
+      SizeWithDescriptors(bytes.size()).send(channel, {state.near.get(), state.link.socket.get()}));
   send_all(channel, bytes.view());
 }
 
-ConnectionState receive_with_descriptors(int channel) {
-  std::uint64_t size = 0;
-  iovec part{&size, sizeof size};
-  alignas(cmsghdr) char room[CMSG_SPACE(2 * sizeof(int))]{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = room;
-  message.msg_controllen = sizeof room;
-  if (::recvmsg(channel, &message, MSG_CMSG_CLOEXEC) != sizeof size || size > most_state)
-    throw std::runtime_error("no state");
-  int descriptors[2];
-  std::memcpy(descriptors, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof descriptors);
-  const std::string bytes = receive(channel, size).bytes;
+ConnectionState receive_state(int channel) {
+  SizeWithDescriptors first;
+  const auto descriptors = first.receive(channel);
+  if (!descriptors || first.size() > most_state) throw std::runtime_error("no state");
+  const std::string bytes = receive(channel, first.size()).bytes;
   return must(unpack({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
-                     net::Fd(descriptors[0]), net::Fd(descriptors[1])));
+                     net::Fd((*descriptors)[0]), net::Fd((*descriptors)[1])));
 }
 
 /// The heir itself, when the test below starts this program again.
@@ -277,10 +295,8 @@ TEST_F(HandoverOnce, DISABLED_TakesOneOverAndForwards) {
   if (target == nullptr) GTEST_SKIP() << "started by AnotherProcessGoesOn only";
   const auto relay = open(threads_, {must(parse_endpoint(target))}, {},
                           tls(Side::dialled, ring_of(Secret::random(key_size))));
-  must(relay->resume(receive_with_descriptors(STDIN_FILENO)));
-  char byte = 0;
-  while (::read(STDIN_FILENO, &byte, 1) > 0) {
-  }
+  must(relay->resume(receive_state(STDIN_FILENO)));
+  AnotherProcess::wait_for_the_end();
 }
 
 TEST_F(HandoverOnce, AnotherProcessGoesOn) {
@@ -293,51 +309,23 @@ TEST_F(HandoverOnce, AnotherProcessGoesOn) {
   const std::string first = receive(stream.target.get(), 1U << 20U).bytes;
   EXPECT_TRUE(first == block);
 
-  int ends[2];
-  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-  net::Fd here(ends[0]);
-  net::Fd there(ends[1]);
-  const std::string variable =
-      std::string(target_variable) + "=" + to_string(relays.producer->listeners().at(0));
-  const pid_t child = ::fork();
-  if (child == 0) {
-    // Only async-signal-safe calls until exec: this program has threads.
-    ::dup2(there.get(), STDIN_FILENO);
-    char program[] = "/proc/self/exe";
-    char filter[] = "--gtest_filter=HandoverOnce.DISABLED_TakesOneOverAndForwards";
-    char disabled[] = "--gtest_also_run_disabled_tests";
-    char* arguments[] = {program, filter, disabled, nullptr};
-    char* environment[] = {const_cast<char*>(variable.c_str()), nullptr};
-    ::execve(program, arguments, environment);
-    ::_exit(127);
-  }
-  ASSERT_GT(child, 0);
-  there.reset();
+  AnotherProcess heir(
+      "HandoverOnce.DISABLED_TakesOneOverAndForwards",
+      std::string(target_variable) + "=" + to_string(relays.producer->listeners().at(0)));
   {
     auto states = save(*relays.consumer);
     ASSERT_EQ(states.size(), 1U);
-    send_with_descriptors(here.get(), pack(states[0]), states[0].near.get(),
-                          states[0].link.socket.get());
+    send_state(heir.channel(), states[0]);
     // What the heir has is the only one: closing these says nothing to the peers.
     states.clear();
     relays.consumer.reset();
   }
   Hash whole;
   whole.add(first.data(), first.size());
-  std::vector<char> buffer(1U << 20U);
-  for (;;) {
-    ASSERT_EQ(poll_for(stream.target.get(), POLLIN), 1);
-    const ssize_t got = ::recv(stream.target.get(), buffer.data(), buffer.size(), 0);
-    ASSERT_GE(got, 0);
-    if (got == 0) break;
-    whole.add(buffer.data(), static_cast<std::size_t>(got));
-  }
+  ASSERT_TRUE(read_to_end(stream.target.get(), whole));
   sender.join();
   EXPECT_TRUE(whole.take() == sent);
-  here.reset();
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(heir.end(), 0);
 }
 
 }  // namespace

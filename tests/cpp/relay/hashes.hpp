@@ -32,17 +32,21 @@ class Hash {
                                                                    EVP_MD_CTX_free};
 };
 
+/// Adds all that comes until the end of the stream; false if it did not end well.
+inline bool read_to_end(int socket, Hash& hash) {
+  std::vector<char> buffer(1U << 18U);
+  for (;;) {
+    if (poll_for(socket, POLLIN) != 1) return false;
+    const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
+    if (got <= 0) return got == 0;
+    hash.add(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
 /// The hash of all that comes until the end of the stream; empty if it did not end well.
 inline std::string hash_of(int socket) {
   Hash hash;
-  std::vector<char> buffer(1U << 16U);
-  for (;;) {
-    if (poll_for(socket, POLLIN) != 1) return {};
-    const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
-    if (got < 0) return {};
-    if (got == 0) return hash.take();
-    hash.add(buffer.data(), static_cast<std::size_t>(got));
-  }
+  return read_to_end(socket, hash) ? hash.take() : std::string();
 }
 
 /// Sends `size` bytes, `block` again and again, and ends the stream; the hash of them, empty if

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <future>
 #include <memory>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,6 +40,10 @@ struct TwoRelays {
   relay::Relay& operator*() const { return *consumer; }
 };
 
+/// What may lie between a client and its target.
+inline constexpr std::array<const char*, 4> legs{"plain", "encrypted", "plain_limited",
+                                                 "encrypted_limited"};
+
 /// Two I/O threads and relays on 127.0.0.1.
 class RelayFixture : public ::testing::Test {
  protected:
@@ -66,6 +72,20 @@ class RelayFixture : public ::testing::Test {
     pairs.reserve(targets.size());
     for (const Endpoint& target : targets) pairs.push_back({{"127.0.0.1", 0}, target});
     return must(relay::Relay::open(threads, pairs, options, null_logger(), std::move(transport)));
+  }
+
+  /// The one of `legs` that has this name.
+  static TwoRelays leg_to(std::string_view leg, net::IoThreads& threads,
+                          const std::vector<Endpoint>& targets,
+                          const relay::Options& options = {}) {
+    TwoRelays relays = leg.starts_with("plain") ? plain(threads, targets, options)
+                                                : encrypted(threads, targets, options);
+    if (leg.ends_with("limited")) {
+      // High enough for the amounts here, low enough for everything to wait for its turn.
+      relays.consumer->set_rate(4'000 * relay::bits_per_megabit);
+      if (relays.producer) relays.producer->set_rate(4'000 * relay::bits_per_megabit);
+    }
+    return relays;
   }
 
   /// A relay without targets yet.
@@ -118,20 +138,10 @@ class EveryLeg : public RelayFixture, public ::testing::WithParamInterface<const
  protected:
   TwoRelays forward_to(const std::vector<Endpoint>& targets, const relay::Options& options = {},
                        net::IoThreads* threads = nullptr) {
-    net::IoThreads& used = threads == nullptr ? threads_ : *threads;
-    const std::string_view leg(GetParam());
-    TwoRelays relays = leg.starts_with("plain") ? plain(used, targets, options)
-                                                : encrypted(used, targets, options);
-    if (leg.ends_with("limited")) {
-      // High enough for the amounts here, low enough for everything to wait for its turn.
-      relays.consumer->set_rate(4'000 * relay::bits_per_megabit);
-      if (relays.producer) relays.producer->set_rate(4'000 * relay::bits_per_megabit);
-    }
-    return relays;
+    return leg_to(GetParam(), threads == nullptr ? threads_ : *threads, targets, options);
   }
 };
 
-inline const auto every_leg =
-    ::testing::Values("plain", "encrypted", "plain_limited", "encrypted_limited");
+inline const auto every_leg = ::testing::ValuesIn(legs);
 
 }  // namespace scistream::test
