@@ -65,7 +65,7 @@ void Batching::begin_wait(int socket) {
   woken_ = 0;
   in_a_row_ = raised_ ? in_a_row_ + 1 : 0;
   const bool worth_it =
-      lean_ && in_a_row_ < look_again && streak_ >= trust_ && clock_.waiting() < most_waiting;
+      lean_ && in_a_row_ < most_in_a_row && streak_ >= trust_ && clock_.waiting() < most_waiting;
   if (worth_it != raised_) {
     raised_ = worth_it;
     set_low_water(socket_, raised_ ? level_ : 1);

@@ -73,9 +73,10 @@ class Batching {
   static constexpr std::size_t first_trust = 32U << 20U;
   /// and after many in vain.
   static constexpr std::size_t last_trust = 1U << 30U;
-  /// after so many of which one does not, to see what comes by itself.
-  static constexpr unsigned look_again = 32;
-  /// Where a thread serves many busy connections there is always one that is readable.
+  /// After so many waits for the level one does without, to see what comes by itself.
+  static constexpr unsigned most_in_a_row = 32;
+  /// Where more of a thread's pumps would wait, the others keep it busy while each one's batch
+  /// comes by itself.
   static constexpr std::size_t most_waiting = 4;
 
   BatchClock& clock_;
@@ -83,7 +84,7 @@ class Batching {
   std::size_t streak_ = 0;
   std::size_t woken_ = 0;  ///< Bytes since the last wait.
   bool lean_ = false;      ///< Less than the level comes at a time where nobody waits for it.
-  unsigned in_a_row_ = 0;  ///< Waits for the level,
+  unsigned in_a_row_ = 0;  ///< Waits for the level.
   std::size_t trust_ = first_trust;
   int socket_ = -1;
   bool raised_ = false;    ///< The socket's low-water mark is at the level.

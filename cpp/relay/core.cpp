@@ -187,8 +187,10 @@ Status Relay::Core::resume(ConnectionState state) {
     const std::lock_guard lock(mutex_);
     if (closing_ || mode_ != Mode::forward)
       return Error{Cause::failed_precondition, "the relay does not forward"};
-    if (state.listener >= listeners_.size() || (link->out.ended && link->in.ended))
+    if (state.listener >= listeners_.size())
       return Error{Cause::invalid_argument, "the connection is of a relay with other listeners"};
+    if (link->out.ended && link->in.ended)
+      return Error{Cause::invalid_argument, "both directions of the connection have ended"};
     const bool accepted_far = transport_->far_side() == Side::accepted;
     if (accepted_far != state.accepted_far || transport_->encrypts() != link->keys.has_value())
       return Error{Cause::invalid_argument, "the connection is of a relay of another kind"};
