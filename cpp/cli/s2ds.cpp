@@ -66,13 +66,19 @@ Result<std::chrono::milliseconds> flow_idle(const Settings& settings) {
   return std::chrono::ceil<std::chrono::milliseconds>(*idle);
 }
 
+Result<std::vector<net::Ciphersuite>> ciphersuites(const Settings& settings) {
+  auto suites = net::parse_ciphersuites(settings.ciphersuites);
+  if (!suites) return Error{Cause::invalid_argument, "--ciphersuites: " + suites.error().message};
+  return suites;
+}
+
 Status serve(Settings& settings) {
   settings.host.state_directory = settings.state_directory.empty()
                                       ? default_state_directory() / "s2ds"
                                       : std::filesystem::path(settings.state_directory);
   settings.host.threads = settings.threads;
-  auto suites = net::parse_ciphersuites(settings.ciphersuites);
-  if (!suites) return Error{Cause::invalid_argument, "--ciphersuites: " + suites.error().message};
+  auto suites = ciphersuites(settings);
+  if (!suites) return suites.error();
   settings.host.ciphersuites = std::move(*suites);
   const auto idle = flow_idle(settings);
   if (!idle) return idle.error();
@@ -109,8 +115,8 @@ Result<relay::TransportPtr> transport_of(const Settings& settings) {
   }
   if (settings.key_file.empty())
     return Error{Cause::invalid_argument, "--tls needs --key-file, the same at both relays"};
-  const auto suites = net::parse_ciphersuites(settings.ciphersuites);
-  if (!suites) return Error{Cause::invalid_argument, "--ciphersuites: " + suites.error().message};
+  const auto suites = ciphersuites(settings);
+  if (!suites) return suites.error();
   const auto key = client::read_key_file(settings.key_file);
   if (!key) return key.error();
   static const SteadyClock clock;

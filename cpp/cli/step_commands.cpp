@@ -122,11 +122,9 @@ Result<Secret> StepCommands::data_key(Role role) {
     if (data_key_file_.empty()) return Secret();
     return Error{Cause::invalid_argument, "--data-key-file is for --transport tls"};
   }
-  const auto server = parse_endpoint(client_.s2cs);
-  if (server && !client::keys_may_travel(client_.tls, *server, *server)) {
-    return Error{Cause::failed_precondition,
-                 "the key of an encrypted session does not cross a plaintext control channel off "
-                 "this machine; use TLS for it, or --transport tcp"};
+  if (const auto server = parse_endpoint(client_.s2cs)) {
+    auto allowed = client::keys_may_travel(client_.tls, *server, *server);
+    if (!allowed) return allowed.error();
   }
   choose_state_directory(client_);
   const auto path =

@@ -63,8 +63,11 @@ Result<Secret> read_key_file(const std::filesystem::path& path) {
   return key;
 }
 
-bool keys_may_travel(bool tls, const Endpoint& prod, const Endpoint& cons) {
-  return tls || (is_loopback(prod.host) && is_loopback(cons.host));
+Status keys_may_travel(bool tls, const Endpoint& prod, const Endpoint& cons) {
+  if (tls || (is_loopback(prod.host) && is_loopback(cons.host))) return {};
+  return Error{Cause::failed_precondition,
+               "the key of an encrypted session does not cross a plaintext control channel off "
+               "this machine; use TLS for it, or --transport tcp to stream without encryption"};
 }
 
 }  // namespace scistream::client

@@ -19,7 +19,7 @@ Result<std::string> trusted_certificates(const std::filesystem::path& server_cer
 Result<Secret> read_key_file(const std::filesystem::path& path);
 
 /// Whether keys may be sent to these control servers: only where they cannot be read on the way
-/// (PROTOCOL §7, Transport).
-bool keys_may_travel(bool tls, const Endpoint& prod, const Endpoint& cons);
+/// (PROTOCOL §7, Transport); else failed_precondition with what to do.
+Status keys_may_travel(bool tls, const Endpoint& prod, const Endpoint& cons);
 
 }  // namespace scistream::client

@@ -167,10 +167,8 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
     return Error{Cause::invalid_argument,
                  "transport '" + transport + "' is not one of: auto, tls, tcp"};
   }
-  if (transport != "tcp" && !keys_may_travel(options_.tls, prod, cons)) {
-    return Error{Cause::failed_precondition,
-                 "the key of an encrypted session does not cross a plaintext control channel off "
-                 "this machine; use TLS for it, or --transport tcp to stream without encryption"};
+  if (transport != "tcp") {
+    if (auto allowed = keys_may_travel(options_.tls, prod, cons); !allowed) return allowed.error();
   }
   const BookEntry entry{request.uid, to_string(prod), to_string(cons), seconds_since_1970()};
   return remembered<SessionResult>(entry, [&] {

@@ -53,10 +53,6 @@ Secret secret_from(std::string_view hex) {
   return secret ? std::move(*secret) : Secret();
 }
 
-}  // namespace
-
-namespace {
-
 /// What ALPN calls a connection that carries datagrams, its length before it.
 constexpr std::array<unsigned char, 20> datagram_protocol{19,  's', 'c', 'i', 's', 't', 'r',
                                                           'e', 'a', 'm', '-', 'd', 'a', 't',

@@ -87,13 +87,13 @@ void say_source(msghdr& message, Control& control, const boost::asio::ip::addres
 /// Each in a message of its own.
 std::size_t send_singly(int socket, const Datagrams& joined, msghdr message) noexcept {
   std::size_t taken = 0;
-  for (std::size_t offset = 0; offset < joined.size; offset += joined.segment) {
-    const std::size_t size = std::min(joined.segment, joined.size - offset);
-    iovec place{const_cast<std::uint8_t*>(joined.data + offset), size};
+  for_each_datagram(joined, [&](std::span<const std::uint8_t> bytes) {
+    iovec place{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
     message.msg_iov = &place;
     const ssize_t sent = ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent > 0) taken += static_cast<std::size_t>(sent);
-  }
+    return true;
+  });
   return taken;
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/udp.hpp>
@@ -64,6 +65,17 @@ class DatagramReader {
   std::unique_ptr<std::uint8_t[]> memory_;
   std::array<Datagrams, most> received_;
 };
+
+/// Gives the bytes of each of them to `take`, in order, until it returns false.
+template <class Take>
+void for_each_datagram(const Datagrams& joined, Take take) {
+  std::size_t offset = 0;
+  do {
+    const std::size_t size = std::min(joined.segment, joined.size - offset);
+    if (!take(std::span(joined.data + offset, size))) return;
+    offset += size;
+  } while (offset < joined.size);
+}
 
 /// Sends datagrams in order, to `to` or, where that is null, to whom the socket is connected; from
 /// the address `from`, or whichever the route has. What the kernel does not take is lost, as it

@@ -120,16 +120,14 @@ std::size_t UdpEnd::send(std::span<const net::Datagrams> datagrams) {
   if (source_.is_open()) return net::send_datagrams(source_.socket(), datagrams);
   std::size_t taken = 0;
   for (const net::Datagrams& joined : datagrams) {
-    std::size_t offset = 0;
-    do {
-      const std::size_t size = std::min(joined.segment, joined.size - offset);
+    net::for_each_datagram(joined, [&](std::span<const std::uint8_t> bytes) {
       constexpr std::size_t overhead = 64;
-      if (waiting_bytes_ + size + overhead > most_waiting) return taken;
-      waiting_.emplace_back(joined.data + offset, joined.data + offset + size);
-      waiting_bytes_ += size + overhead;
-      taken += size;
-      offset += size;
-    } while (offset < joined.size);
+      if (waiting_bytes_ + bytes.size() + overhead > most_waiting) return false;
+      waiting_.emplace_back(bytes.begin(), bytes.end());
+      waiting_bytes_ += bytes.size() + overhead;
+      taken += bytes.size();
+      return true;
+    });
   }
   return taken;
 }
@@ -206,23 +204,18 @@ std::size_t StreamEnd::send(std::span<const net::Datagrams> datagrams) {
   const auto hand_over = [&] { send_pieces({pieces.data(), 2 * std::exchange(count, 0)}); };
   std::size_t waiting = unsent_.size() - sent_;
   for (const net::Datagrams& joined : datagrams) {
-    std::size_t offset = 0;
-    do {
-      const std::size_t size = std::min(joined.segment, joined.size - offset);
+    net::for_each_datagram(joined, [&](std::span<const std::uint8_t> bytes) {
       // Whole frames or nothing.
-      if (waiting + frame_header + size > most_unsent) {
-        if (count > 0) hand_over();
-        return taken;
-      }
-      waiting += frame_header + size;
-      headers[count] = {static_cast<std::uint8_t>(size >> 8U),
-                        static_cast<std::uint8_t>(size & 0xffU)};
+      if (waiting + frame_header + bytes.size() > most_unsent) return false;
+      waiting += frame_header + bytes.size();
+      headers[count] = {static_cast<std::uint8_t>(bytes.size() >> 8U),
+                        static_cast<std::uint8_t>(bytes.size() & 0xffU)};
       pieces[2 * count] = {headers[count].data(), frame_header};
-      pieces[2 * count + 1] = {const_cast<std::uint8_t*>(joined.data + offset), size};
-      offset += size;
-      taken += size;
+      pieces[2 * count + 1] = {const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
+      taken += bytes.size();
       if (++count == most) hand_over();
-    } while (offset < joined.size);
+      return true;
+    });
   }
   if (count > 0) hand_over();
   return taken;

@@ -4,7 +4,6 @@
 // SCISTREAM_CRASH_WHEN=before|after says on which side of it. Without a number steps are only
 // counted, into the file SCISTREAM_CRASH_COUNT, as one byte each. With SCISTREAM_CRASH_ONCE=PATH
 // steps are steps from when there is such a file.
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -14,6 +13,8 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+
+#include "original.hpp"
 
 namespace {
 
@@ -50,11 +51,6 @@ auto step(Work work) {
   if (plan.count >= 0 && ::write(plan.count, ".", 1) != 1) ::abort();
   if (here) ::kill(::getpid(), SIGKILL);
   return result;
-}
-
-template <class Function>
-Function* original(const char* name) {
-  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // Loaded into a program under test (LD_PRELOAD): its calendar is set as a machine's may be, while
 // it runs. The file named by SCISTREAM_CALENDAR_OFFSET holds a 64-bit number of seconds to add, and
 // may be written at any time. The steady clock runs on untouched, as it does on a machine.
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/time.h>
@@ -10,6 +9,8 @@
 
 #include <cstdint>
 #include <cstdlib>
+
+#include "original.hpp"
 
 namespace {
 
@@ -27,11 +28,6 @@ __attribute__((constructor)) void map_offset() {
 }
 
 std::int64_t shift() { return offset == nullptr ? 0 : *offset; }
-
-template <class Function>
-Function* original(const char* name) {
-  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
-}
 
 }  // namespace
 
