@@ -14,17 +14,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "demo"))
 
+import figures
 import measure
+import peers
 import plots
-from places import LOAD, ROOT, SESSIONS
+import targets
+from effort import FULL, QUICK
+from netpath import CONGESTION_CONTROL, congestion_control
 from stage import Failed, Interrupted
+from ways import LOAD, ROOT, SESSIONS
 
 RESULTS = ROOT / "build/bench"
-TCP = "/proc/sys/net/ipv4"
+NUMBERS = "numbers.json"
+AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 
 
 def machine() -> dict[str, Any]:
@@ -36,10 +42,27 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gb": round(int(memory[1]) * 1.024e-6, 1) if memory else None,
         "kernel": platform.release(),
+        # Ours never pace over loopback; everybody else does, if this one does.
         "congestion_control": congestion_control(),
+        "ours_on_loopback": "reno",
+        "cipher_gb_per_s": cipher_speed(),
         "load_average": round(os.getloadavg()[0], 2),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
+
+
+def cipher_speed() -> float:
+    """AES-128-GCM of OpenSSL on one core, in records of TLS."""
+    words = ["openssl", "speed", "-mr", "-evp", "aes-128-gcm", "-bytes", "16384", "-seconds", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found = re.search(r"^\+F:.*:([\d.]+)$", done.stdout, re.MULTILINE)
+    return round(float(found[1]) * 1e-9, 2) if found else 0.0
+
+
+def commit() -> str:
+    """What is measured."""
+    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def build_load() -> None:
@@ -52,24 +75,6 @@ def build_load() -> None:
         done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
         if done.returncode != 0:
             raise Failed(f"{' '.join(words)}:\n{done.stdout}{done.stderr}")
-
-
-def table(rows: list[measure.Row]) -> str:
-    """The rows under the names of their columns."""
-    if not rows:
-        return "  nothing"
-    names = [name for name, value in rows[0].items() if not isinstance(value, list)]
-    texts = [names, *([str(row[name]) for name in names] for row in rows)]
-    widths = [max(len(line[i]) for line in texts) for i in range(len(names))]
-    numeric = [not isinstance(rows[0][name], str) for name in names]
-    return "\n".join(
-        "  "
-        + "  ".join(
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(line, widths, numeric)
-        ).rstrip()
-        for line in texts
-    )
 
 
 class Progress:
@@ -92,36 +97,35 @@ class Progress:
             sys.stderr.write("\r\033[K")
 
 
-def congestion_control() -> str:
-    """That of new connections here."""
-    return Path(f"{TCP}/tcp_congestion_control").read_text("ascii").strip()
-
-
-def within_namespace(congestion: str, arguments: list[str]) -> int:
-    """Runs this program again in a network namespace that has this one; its exit code."""
+def within_namespace(congestion: str, arguments: list[str]) -> NoReturn:
+    """Becomes this program again, in a network namespace that has this congestion control."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    script = f'ip link set lo up && echo "$0" >{TCP}/tcp_congestion_control && exec "$@"'
+    script = f'ip link set lo up && echo "$0" >{CONGESTION_CONTROL} && exec "$@"'
     program = [sys.executable, str(Path(__file__).resolve()), *arguments]
     words = ["unshare", "--net", *user, "sh", "-c", script, congestion, *program]
-    return subprocess.run(words, check=False).returncode
+    os.execvp(words[0], words)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line; says what is wrong with it and exits with 2."""
     parser = argparse.ArgumentParser(prog="dev bench", description=__doc__)
-    names = list(measure.MEASUREMENTS)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names)} [all]")
+    known = list(measure.MEASUREMENTS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(known)} [all]")
     parser.add_argument(
-        "--only", metavar="NAMES", type=lambda text: text.split(","), default=[], help="the same"
+        "--only",
+        metavar="NAMES",
+        type=lambda text: text.split(","),
+        action="extend",
+        default=[],
+        help="the same, with commas between them",
     )
     parser.add_argument(
         "--out",
         metavar="DIR",
         type=Path,
         default=RESULTS,
-        help="where the numbers (numbers.json) and plots go [build/bench]",
+        help="where numbers.json and the plots go [build/bench]",
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers there instead")
     parser.add_argument(
         "--congestion",
         metavar="NAME",
@@ -130,39 +134,69 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a short look, in two minutes")
     options = parser.parse_args(arguments)
     options.names += options.only
-    if unknown := set(options.names) - set(names):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(names)}")
-    known = Path(f"{TCP}/tcp_available_congestion_control").read_text("ascii").split()
-    if options.congestion and options.congestion not in known:
-        parser.error(f"--congestion {options.congestion}: this kernel has {', '.join(known)}")
+    if unknown := set(options.names) - set(known):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    options.names = [name for name in known if name in options.names] or known
+    there = AVAILABLE.read_text("ascii").split()
+    if options.congestion and options.congestion not in there:
+        parser.error(f"--congestion {options.congestion}: this kernel has {', '.join(there)}")
+    return options
+
+
+def one(name: str, options: argparse.Namespace, document: dict[str, Any]) -> None:
+    """Measures it, shows it, and adds it to what is in the file."""
+    plot = options.out / f"{name}.png"
+    plot.unlink(missing_ok=True)  # of another run
+    print(f"\n{name}: {measure.MEASUREMENTS[name].__doc__}", flush=True)
+    progress = Progress(name)
+    effort = QUICK if options.quick else FULL
+    try:
+        document[name], left_out = measure.run(name, effort, progress.tell)
+    finally:
+        progress.end()
+    document["left_out"] += [text for text in left_out if text not in document["left_out"]]
+    print(figures.table(document[name]), flush=True)
+    for text in left_out:
+        print(f"  left out: {text}", flush=True)
+    if plots.draw(name, document[name], plot):
+        print(f"  {plot}", flush=True)
+    write(document, options.out)
+
+
+def write(document: dict[str, Any], folder: Path) -> None:
+    """All that was measured so far."""
+    (folder / NUMBERS).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    options = parse(arguments)
     if options.congestion and options.congestion != congestion_control():
-        return within_namespace(options.congestion, arguments or sys.argv[1:])
-    effort = measure.QUICK if options.quick else measure.FULL
+        within_namespace(options.congestion, arguments)
     document: dict[str, Any] = {"machine": machine(), "quick": options.quick}
+    document |= {"commit": commit(), "peers": peers.versions(), "left_out": []}
     print("machine: " + ", ".join(f"{key} {value}" for key, value in document["machine"].items()))
+    print("peers: " + ", ".join(f"{key} {value}" for key, value in document["peers"].items()))
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        wanted = options.names or names
-        if set(wanted) - {"setup"}:
+        write(document, options.out)  # fails now rather than at the end
+        if set(options.names) - {"setup"}:
             build_load()
-        for name in wanted:
-            print(f"\n{name}: {measure.MEASUREMENTS[name].__doc__}", flush=True)
-            progress = Progress(name)
-            document[name], left_out = measure.run(name, effort, progress.tell)
-            progress.end()
-            print(table(document[name]), flush=True)
-            for text in left_out:
-                print(f"  left out: {text}", flush=True)
-            if plot := plots.draw(name, document[name], options.out):
-                print(f"  {plot}", flush=True)
-    except (Failed, OSError, subprocess.SubprocessError) as error:
+        for name in options.names:
+            one(name, options, document)
+    except (Failed, OSError, subprocess.SubprocessError, ValueError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 130 if isinstance(error, Interrupted) else 1
-    numbers = options.json or options.out / "numbers.json"
-    numbers.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    print(f"\n{numbers}")
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
+    if judged := targets.judge(document):
+        document["targets"] = judged
+        write(document, options.out)
+        print(f"\ntargets: {targets.judge.__doc__}\n{figures.table(judged)}")
+    print(f"\n{options.out / NUMBERS}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -5,22 +5,25 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import re
 import secrets
 import shutil
-import socket
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import wire
-from places import HOST, NOBODY, ROOT, Place, as_nobody, free_port
-from stage import Stage
+from demo_facility import listening
+from stage import Program, Stage
+from ways import HOST, NOBODY, ROOT, Way, as_nobody, free_port, may_become_nobody
 
 SUITE = "TLS_AES_128_GCM_SHA256"
 UNPACKED = ROOT / "build/peers"  # by ./dev bench: packages that would start a service
 
 HAPROXY = """
 global
-  nbthread 2
+  nbthread {threads}
   maxconn 9000
   maxpipes 256
 {tuning}
@@ -31,7 +34,7 @@ defaults
   timeout server 1h
 {defaults}
 listen relay
-  bind fd@{descriptor} {bind}
+  bind {listen} {bind}
   server next {target} {server}
 """
 SPLICE = "  option splice-request\n  option splice-response"
@@ -51,7 +54,6 @@ stream {{
     listen {host}:{port} {listen};
     proxy_pass {target};
     proxy_timeout 1h;
-    {half_close}
     {rest}
   }}
 }}
@@ -82,16 +84,21 @@ LogLevel ERROR
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 Ciphers {cipher}
+Subsystem sftp internal-sftp
 """
 SSH_CIPHER = "aes128-gcm@openssh.com"
 
 
-def program(name: str) -> str | None:
+class NotHere(Exception):  # noqa: N818  # reads as what is wrong
+    """A peer that cannot be measured on this machine; the message says which, and why."""
+
+
+def program(name: str) -> str:
     """Where it is: also for users whose PATH leaves out the administrator's, and unpacked."""
     for place in (None, "/usr/sbin", str(UNPACKED / "usr/sbin"), str(UNPACKED / "usr/bin")):
         if found := shutil.which(name, path=place):
             return found
-    return None
+    raise NotHere(f"{name} is not installed")
 
 
 def certificate(folder: Path) -> Path:
@@ -107,17 +114,14 @@ def certificate(folder: Path) -> Path:
     return path
 
 
-def until_it_serves(way: Place) -> Place:
-    """Of those that say nothing when they listen: their port does."""
-    host, port = wire.split_endpoint(way.endpoint)
-    for _ in range(500):
-        try:
-            socket.create_connection((host, port), timeout=10).close()
-        except ConnectionRefusedError:
-            # Between two looks at a program that announces nothing.
-            subprocess.run(["sleep", "0.01"], check=True)
-        else:
-            break
+def until_it_listens(stage: Stage, way: Way, running: Program, protocol: str = "tcp") -> Way:
+    """Of those that say nothing when they do."""
+    place = wire.split_endpoint(way.endpoint)
+    what = f"{way.name} at {way.endpoint}"
+    stage.until(lambda: place in listening(protocol) or running.ended, 10, what, every=0.01)
+    if running.ended:
+        # A machine's own rules, such as who may log in, are none of ours.
+        raise NotHere(running.complaint())
     return way
 
 
@@ -128,80 +132,86 @@ def haproxy(
     name: str = "HAProxy",
     tuning: str = "",
     **parts: str,
-) -> Place:
+) -> Way:
     """HAProxy on one leg."""
-    # It takes over a socket that listens already, so there is nothing to wait for.
-    with socket.create_server((HOST, 0), backlog=1024) as listener:
-        descriptor = listener.fileno()
-        endpoint = wire.join_endpoint(HOST, listener.getsockname()[1])
-        configuration = folder / f"haproxy-{listener.getsockname()[1]}.cfg"
-        parts = {"defaults": "", "bind": "", "server": "", **parts}
-        text = HAPROXY.format(descriptor=descriptor, target=target, tuning=tuning, **parts)
-        configuration.write_text(text, "ascii")
-        running = stage.start(
-            "haproxy",
-            *(program("haproxy") or "haproxy", "-db", "-f", configuration),
-            vital=True,
-            pass_fds=(descriptor,),
-        )
-    return Place(name, endpoint, (running.pid,))
+    port = free_port()
+    configuration = folder / f"haproxy-{port}.cfg"
+    values = {"defaults": "", "bind": "", "server": "", **parts}
+    values |= {"listen": f"{HOST}:{port}", "target": target, "tuning": tuning}
+    text = HAPROXY.format(threads=len(os.sched_getaffinity(0)), **values)
+    configuration.write_text(text, "ascii")
+    running = stage.start("haproxy", program("haproxy"), "-db", "-f", configuration, vital=True)
+    return until_it_listens(stage, Way(name, f"{HOST}:{port}", (running.pid,)), running)
 
 
 def nginx(
     stage: Stage, folder: Path, target: str, name: str, *, rest: str = "", listen: str = ""
-) -> Place | None:
-    """Nginx's stream module; None where it is not there."""
+) -> tuple[Way, Program]:
+    """Nginx's stream module, which may not serve yet."""
     binary = program("nginx")
     modules = [UNPACKED / "usr/lib/nginx/modules", Path("/usr/lib/nginx/modules")]
     module = next((m for m in (p / "ngx_stream_module.so" for p in modules) if m.exists()), None)
-    if not binary or not module:
-        return None
+    if not module:
+        raise NotHere("nginx has no stream module here")
     port = free_port()
     configuration = folder / f"nginx-{port}.conf"
     values = {"folder": folder, "port": port, "module": module, "host": HOST, "target": target}
-    # Else it drops what still comes back when one side has ended.
-    values["half_close"] = "" if "udp" in listen else "proxy_half_close on;"
     configuration.write_text(NGINX.format(**values, rest=rest, listen=listen), "ascii")
     words = [binary, "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
     running = stage.start("nginx", *words, vital=True)
-    way = Place(name, f"{HOST}:{port}", (running.pid,))
-    return way if "udp" in listen else until_it_serves(way)
+    return Way(name, f"{HOST}:{port}", (running.pid,)), running
 
 
-def socat(stage: Stage, target: str) -> Place | None:
-    """One process for each connection; None where it is not installed."""
-    binary = program("socat")
-    if not binary:
-        return None
+def nginx_for_streams(stage: Stage, folder: Path, target: str, name: str, tuning: str = "") -> Way:
+    """Nginx between two connections."""
+    # Without half-close it drops what still comes back when one side has ended.
+    rest = f"proxy_half_close on; {tuning}"
+    way, running = nginx(stage, folder, target, name, rest=rest)
+    return until_it_listens(stage, way, running)
+
+
+def nginx_for_datagrams(stage: Stage, folder: Path, target: str) -> Way:
+    """Nginx between datagrams, with as much room for them as ours."""
+    listen = "udp reuseport rcvbuf=4m sndbuf=4m"
+    way, running = nginx(stage, folder, target, "nginx", listen=listen)
+    return until_it_listens(stage, way, running, "udp")
+
+
+def socat(stage: Stage, target: str) -> Way:
+    """One process for each connection."""
     port = free_port()
     listen = f"TCP-LISTEN:{port},bind={HOST},fork,reuseaddr,backlog=1024,nodelay"
-    words = [binary, "-b", "262144", listen, f"TCP:{target},nodelay"]
+    words = [program("socat"), "-b", "262144", listen, f"TCP:{target},nodelay"]
     running = stage.start("socat", *words, vital=True)
-    return until_it_serves(Place("socat", f"{HOST}:{port}", (running.pid,)))
+    return until_it_listens(stage, Way("socat", f"{HOST}:{port}", (running.pid,)), running)
 
 
-def plain_relays(stage: Stage, target: str, folder: Path, *, deployed: bool) -> list[Place]:
-    """Each peer that is there, tuned; and as deployed with SciStream 1.x."""
-    ways: list[Place | None] = []
-    if program("haproxy"):
-        pipes = "  tune.pipesize 1048576"
-        ways.append(haproxy(stage, folder, target, tuning=pipes, defaults=SPLICE))
-        if deployed:
-            small = "  tune.bufsize 100000"
-            ways.append(haproxy(stage, folder, target, "HAProxy as deployed", small))
-    ways.append(nginx(stage, folder, target, "nginx", rest="proxy_buffer_size 256k;"))
-    if deployed:
-        ways.append(nginx(stage, folder, target, "nginx as deployed"))
-        ways.append(socat(stage, target))
-    return [way for way in ways if way]
+def plain_relays(
+    stage: Stage, target: str, folder: Path, *, deployed: bool
+) -> list[Callable[[], Way]]:
+    """What starts each peer, tuned; and as deployed with SciStream 1.x. NotHere if it is not."""
+    pipes = "  tune.pipesize 1048576"
+    tuned = [
+        lambda: haproxy(stage, folder, target, tuning=pipes, defaults=SPLICE),
+        lambda: nginx_for_streams(stage, folder, target, "nginx", "proxy_buffer_size 256k;"),
+        lambda: socat(stage, target),
+    ]
+    if not deployed:
+        return tuned
+    small = "  tune.bufsize 100000"
+    return [
+        *tuned,
+        lambda: haproxy(stage, folder, target, "HAProxy as deployed", small),
+        lambda: nginx_for_streams(stage, folder, target, "nginx as deployed"),
+    ]
 
 
-def chain(name: str, near: Place, far: Place) -> Place:
-    """Two halves as one way; serves when it returns."""
-    return until_it_serves(Place(name, near.endpoint, near.pids + far.pids))
+def chain(name: str, near: Way, far: Way) -> Way:
+    """Two halves as one way."""
+    return Way(name, near.endpoint, near.near, far.near)
 
 
-def haproxy_chain(stage: Stage, target: str, folder: Path) -> Place:
+def haproxy_chain(stage: Stage, target: str, folder: Path) -> Way:
     """TLS 1.3 between two of them."""
     # Buffers of 128 KiB carry several records each; more made it no faster.
     tuning = "  tune.bufsize 131072" + HAPROXY_SUITES
@@ -212,16 +222,16 @@ def haproxy_chain(stage: Stage, target: str, folder: Path) -> Place:
     return chain("HAProxy TLS 1.3", near, far)
 
 
-def stunnel_half(stage: Stage, folder: Path, target: str, rest: str) -> Place:
+def stunnel_half(stage: Stage, folder: Path, target: str, rest: str) -> Way:
     """Stunnel with TLS on one side of it."""
     accept = f"{HOST}:{free_port()}"
     configuration = folder / f"stunnel-{accept.rpartition(':')[2]}.conf"
     configuration.write_text(STUNNEL.format(accept=accept, target=target, rest=rest), "ascii")
-    running = stage.start("stunnel", program("stunnel") or "stunnel", configuration, vital=True)
-    return until_it_serves(Place("stunnel", accept, (running.pid,)))
+    running = stage.start("stunnel", program("stunnel"), configuration, vital=True)
+    return until_it_listens(stage, Way("stunnel", accept, (running.pid,)), running)
 
 
-def stunnel_chain(stage: Stage, target: str, folder: Path) -> Place:
+def stunnel_chain(stage: Stage, target: str, folder: Path) -> Way:
     """TLS 1.3 between two of them."""
     modern = f"sslVersion = TLSv1.3\nciphersuites = {SUITE}\n"
     far = stunnel_half(stage, folder, target, modern + f"cert = {certificate(folder)}\n")
@@ -229,34 +239,46 @@ def stunnel_chain(stage: Stage, target: str, folder: Path) -> Place:
     return chain("stunnel TLS 1.3", near, far)
 
 
-def deployed_stunnel_chain(stage: Stage, target: str, folder: Path) -> Place:
+def deployed_stunnel_chain(stage: Stage, target: str, folder: Path) -> Way:
     """As with SciStream 1.x: it authenticates and does not encrypt."""
-    keys = folder / "psk"
-    keys.write_text(f"client1:{secrets.token_hex(16)}\n", "ascii")
-    keys.chmod(0o600)
     deployed = "ciphers = PSK-NULL-SHA256:@SECLEVEL=0\nsecurityLevel = 0\n"
-    deployed += f"sslVersion = TLSv1.2\nPSKsecrets = {keys}\n"
+    deployed += f"sslVersion = TLSv1.2\nPSKsecrets = {shared_key(folder)}\n"
     far = stunnel_half(stage, folder, target, deployed)
     near = stunnel_half(stage, folder, far.endpoint, deployed + "client = yes\n")
     return chain("stunnel as deployed, no encryption", near, far)
 
 
-def ssh_chain(stage: Stage, target: str, folder: Path) -> Place | None:
+def stunnel_psk_chain(stage: Stage, target: str, folder: Path) -> Way:
+    """TLS 1.3 with a shared key between two of them, which is how ours authenticate."""
+    shared = f"sslVersion = TLSv1.3\nciphersuites = {SUITE}\nPSKsecrets = {shared_key(folder)}\n"
+    far = stunnel_half(stage, folder, target, shared)
+    near = stunnel_half(stage, folder, far.endpoint, shared + "client = yes\n")
+    return chain("stunnel TLS 1.3, shared key", near, far)
+
+
+def shared_key(folder: Path) -> Path:
+    """A file of stunnel's with one key."""
+    path = folder / "psk"
+    if not path.exists():
+        path.write_text(f"client1:{secrets.token_hex(16)}\n", "ascii")
+        path.chmod(0o600)
+    return path
+
+
+def ssh_chain(stage: Stage, target: str, folder: Path) -> Way:
     """What scientists use without SciStream: one SSH connection that carries all of them."""
     server, client = program("sshd"), program("ssh")
-    if not server or not client or not program("ssh-keygen"):
-        return None
     place = folder / "ssh"
     place.mkdir()
     for name in ("host", "user"):
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)]
-        subprocess.run(words, check=True, capture_output=True)
+        words = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)]
+        stage.call("ssh-keygen", *words)
     port = free_port()
     text = SSHD.format(host=HOST, port=port, folder=place, cipher=SSH_CIPHER)
     (place / "sshd.conf").write_text(text, "ascii")
     user = getpass.getuser()
     prefix: list[str] = []
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and may_become_nobody():
         # A server of root's wants folders and users that only an installation makes.
         user = NOBODY
         account = pwd.getpwnam(user)
@@ -265,28 +287,39 @@ def ssh_chain(stage: Stage, target: str, folder: Path) -> Place | None:
             os.chown(path, account.pw_uid, account.pw_gid)
     words = [*prefix, server, "-D", "-e", "-f", str(place / "sshd.conf")]
     far = stage.start("sshd", *words)
-    until_it_serves(Place("sshd", f"{HOST}:{port}"))
+    until_it_listens(stage, Way("sshd", f"{HOST}:{port}"), far)
     listen = free_port()
     options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
     options += [f"Ciphers={SSH_CIPHER}", "Compression=no", "LogLevel=ERROR", f"Port={port}"]
     options += ["ExitOnForwardFailure=yes", f"IdentityFile={place / 'user'}", "IdentitiesOnly=yes"]
-    words = [*prefix, client, "-N", "-F", "none", *(f"-o{option}" for option in options)]
-    words += ["-L", f"{HOST}:{listen}:{target}", f"{user}@{HOST}"]
-    near = stage.start("ssh", *words)
-    way = Place("ssh", f"{HOST}:{listen}", (near.pid,))
-    way = chain("OpenSSH tunnel", way, Place("sshd", "", (far.pid,)))
-    # A machine's own rules of who may log in are none of ours.
-    return None if near.ended or far.ended else way
+    words = [*prefix, client, "-F", "none", *(f"-o{option}" for option in options)]
+    # With a session open, if an idle one, both ends send small messages at once.
+    words += ["-L", f"{HOST}:{listen}:{target}", "-s", f"{user}@{HOST}", "sftp"]
+    near = stage.start("ssh", *words, hold_stdin=True)
+    way = Way("OpenSSH tunnel", f"{HOST}:{listen}", (near.pid,), (far.pid,))
+    until_it_listens(stage, way, near)
+    near.vital = far.vital = True
+    return way
 
 
-def encrypted_chains(stage: Stage, target: str, folder: Path, *, deployed: bool) -> list[Place]:
-    """Client side and server side of each peer that is there."""
-    ways: list[Place | None] = []
-    if program("haproxy"):
-        ways.append(haproxy_chain(stage, target, folder))
-    if program("stunnel"):
-        ways.append(stunnel_chain(stage, target, folder))
-        if deployed:
-            ways.append(deployed_stunnel_chain(stage, target, folder))
-    ways.append(ssh_chain(stage, target, folder))
-    return [way for way in ways if way]
+def encrypted_chains(
+    stage: Stage, target: str, folder: Path, *, deployed: bool
+) -> list[Callable[[], Way]]:
+    """What starts client side and server side of each peer. NotHere if it is not."""
+    chains = [haproxy_chain, stunnel_chain, *([deployed_stunnel_chain] if deployed else [])]
+    return [partial(each, stage, target, folder) for each in (*chains, ssh_chain)]
+
+
+def versions() -> dict[str, str]:
+    """Those of the peers that are there."""
+    asked = {"haproxy": "-v", "nginx": "-v", "stunnel": "-version", "socat": "-V", "ssh": "-V"}
+    found = {}
+    for name, flag in asked.items():
+        try:
+            words = [program(name), flag]
+        except NotHere:
+            continue
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if number := re.search(r"\d+\.\d[\w.]*", done.stdout + done.stderr):
+            found[name] = number[0]
+    return found

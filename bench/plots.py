@@ -107,10 +107,9 @@ PLOTS: dict[str, Callable[[Rows, Path], None]] = {
 }
 
 
-def draw(name: str, rows: Rows, folder: Path) -> Path | None:
-    """Draws what there is to draw of a measurement; the file."""
+def draw(name: str, rows: Rows, file: Path) -> bool:
+    """Draws what there is to draw of a measurement; whether there was anything."""
     if name not in PLOTS or not rows:
-        return None
-    file = folder / f"{name}.png"
+        return False
     PLOTS[name](rows, file)
-    return file
+    return True

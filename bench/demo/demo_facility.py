@@ -28,12 +28,13 @@ def command(name: str) -> Path:
     return path
 
 
-def listening() -> set[tuple[str, int]]:
-    """Every IPv4 address and port that something in this machine listens on."""
+def listening(protocol: str = "tcp") -> set[tuple[str, int]]:
+    """Every IPv4 address and port that something in this machine listens on; `tcp` or `udp`."""
     found = set()
-    for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
+    waits = "0A" if protocol == "tcp" else "07"  # LISTEN, not connected
+    for line in Path(f"/proc/net/{protocol}").read_text("ascii").splitlines()[1:]:
         local, _, state = line.split()[1:4]
-        if state == "0A":  # LISTEN
+        if state == waits:
             host, port = local.split(":")
             octets = bytes.fromhex(host)[::-1]  # in the order of a little-endian machine
             found.add((".".join(map(str, octets)), int(port, 16)))

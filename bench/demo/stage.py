@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
 import subprocess
@@ -46,6 +47,11 @@ class Program:
     def ended(self) -> bool:
         """Whether it has ended and all that it said is here."""
         return self.open_ends == 0
+
+    def end_stdin(self) -> None:
+        """Where it was held open."""
+        if self.process.stdin:
+            self.process.stdin.close()
 
     def complaint(self) -> str:
         """How it ended, and the last that it said on stderr."""
@@ -104,22 +110,22 @@ class Stage:
         *command: str | Path,
         on_line: Callable[[str, str], None] | None = None,
         vital: bool = False,
-        pass_fds: tuple[int, ...] = (),
+        hold_stdin: bool = False,
     ) -> Program:
         """Starts a program; `on_line` gets `out` or `err` and the line, on the stage's thread.
 
-        If a vital program ends by itself, whatever waits at that time fails.
+        If a vital program ends by itself, whatever waits at that time fails. Its stdin is at its
+        end, or, if held, open until `Program.end_stdin`.
         """
         process = subprocess.Popen(
             [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if hold_stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
             # A Ctrl-C on the terminal reaches this program alone, which ends the others in order.
             start_new_session=True,
-            pass_fds=pass_fds,
         )
         program = Program(name, process, on_line, [], [], vital=vital)
         self._programs.append(program)
@@ -143,13 +149,21 @@ class Stage:
         program.process.wait()
         self._events.put(Event(program, "status", None))
 
-    def until(self, true: Callable[[], bool], limit: float, what: str) -> None:
-        """Handles what comes in until something is true; Failed after so many seconds."""
+    def until(
+        self, true: Callable[[], bool], limit: float, what: str, every: float | None = None
+    ) -> None:
+        """Handles what comes in until something is true; Failed after so many seconds.
+
+        What no event announces is looked at again `every` so many seconds.
+        """
         deadline = time.monotonic() + limit
         while not true():
+            left = max(0.0, deadline - time.monotonic())
             try:
-                event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
+                event = self._events.get(timeout=left if every is None else min(left, every))
             except queue.Empty:
+                if time.monotonic() < deadline:
+                    continue
                 raise Failed(f"{what}: not within {limit:g} s") from None
             self._handle(event)
 
@@ -206,6 +220,8 @@ class Stage:
                 program.process.wait(limit)
             except subprocess.TimeoutExpired:
                 asked = False
-                program.process.kill()
+                # With what it started: nobody else would end those.
+                os.killpg(program.pid, signal.SIGKILL)
                 program.process.wait(limit)
+        program.end_stdin()
         return asked

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <thread>
 
@@ -16,7 +15,6 @@ namespace scistream::bench {
 void arrivals(const sockaddr_in& sink, const sockaddr_in& address, unsigned connections,
               double seconds) {
   constexpr std::chrono::milliseconds settling{500};
-  std::signal(SIGPIPE, SIG_IGN);  // sendfile() cannot be told to leave it
   const auto length = static_cast<std::size_t>(seconds * 1000);
   std::vector<std::atomic<std::uint64_t>> came(length);  // in each millisecond
   std::vector<std::atomic<std::uint64_t>> of(connections);
@@ -69,6 +67,7 @@ void arrivals(const sockaddr_in& sink, const sockaddr_in& address, unsigned conn
   };
   std::uint64_t total = 0;
   for (const auto& bytes : came) total += bytes;
+  if (total == 0) throw std::runtime_error("nothing arrived");
   const auto [slowest, fastest] = extremes(1000);
   const auto [pause, burst] = extremes(10);
   const auto [low, high] = std::minmax_element(

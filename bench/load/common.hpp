@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -24,8 +25,9 @@ namespace scistream::bench {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t piece = 1 << 20;
-constexpr char discard = 'D';  // read to the end, answer with the number of bytes
+constexpr char discard = 'D';  // answer `ready`, read to the end, answer with the number of bytes
 constexpr char echo = 'E';     // send back messages of the size given
+constexpr char ready = 'R';
 
 /// First on every connection.
 struct Greeting {
@@ -92,6 +94,26 @@ inline int connect_to(const sockaddr_in& address, Greeting greeting) {
   no_delay(socket);
   send_all(socket, reinterpret_cast<const char*>(&greeting), sizeof greeting);
   return socket;
+}
+
+/// The least value that so many percent of them do not exceed; `ordered` is not empty.
+inline double quantile(const std::vector<double>& ordered, std::size_t percent) {
+  const std::size_t rank = (ordered.size() * percent + 99) / 100;
+  return ordered[rank == 0 ? 0 : rank - 1];
+}
+
+/// A number of a command line.
+template <class Number>
+Number number_of(const std::string& name, const std::string& text, Number least, Number most) {
+  Number number{};
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  // Written so that NaN is refused.
+  if (error != std::errc() || rest != end || !(number >= least && number <= most)) {
+    throw std::invalid_argument(name + " '" + text + "' is not a number from " +
+                                std::to_string(least) + " to " + std::to_string(most));
+  }
+  return number;
 }
 
 inline double seconds_since(Clock::time_point start) {

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <map>
 #include <thread>
+#include <utility>
 
 #include "common.hpp"
 
@@ -29,9 +31,13 @@ int datagram_socket(const sockaddr_in& address, bool server) {
 constexpr std::uint32_t answered_every = 16;
 /// Under way at most, of a flow.
 constexpr std::uint32_t window = 64;
+/// Instead of a number: not one of the flow, but asks how many of it have come.
+constexpr std::uint32_t question = 0;
 
 struct Header {
-  std::uint32_t number = 0;  ///< Of the datagram in its flow.
+  std::uint32_t number = question;  ///< Of the datagram in its flow.
+  std::uint32_t padding = 0;
+  std::uint64_t arrived = 0;  ///< In an answer: so many of that sender's have come, ever.
 };
 
 /// What one flow has got through, and what was lost of it.
@@ -40,12 +46,33 @@ struct Flow {
   std::uint64_t lost = 0;
 };
 
+bool readable(int socket, int milliseconds) {
+  pollfd wait{socket, POLLIN, 0};
+  return ::poll(&wait, 1, milliseconds) > 0;
+}
+
+/// How many datagrams of this socket have come to the sink, which it answers after them.
+std::uint64_t arrived(int socket) {
+  const Header asked;
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    if (::send(socket, &asked, sizeof asked, 0) < 0 && errno != ECONNREFUSED) fail("send");
+    Header header;
+    while (readable(socket, 100)) {
+      if (::recv(socket, &header, sizeof header, MSG_DONTWAIT) == sizeof header &&
+          header.number == question) {
+        return header.arrived;
+      }
+    }
+  }
+  throw std::runtime_error("the sink does not answer");
+}
+
 /// Keeps a window of datagrams under way for so long.
 Flow run_flow(int socket, std::size_t size, double seconds) {
   std::vector<char> message(size, 'x');
   std::uint32_t sent = 0;
   std::uint32_t answered = 0;
-  Flow flow;
+  const std::uint64_t before = arrived(socket);
   const auto start = Clock::now();
   while (seconds_since(start) < seconds) {
     while (sent - answered < window) {
@@ -54,21 +81,17 @@ Flow run_flow(int socket, std::size_t size, double seconds) {
       if (::send(socket, message.data(), message.size(), 0) < 0 && errno != ECONNREFUSED)
         fail("send");
     }
-    pollfd wait{socket, POLLIN, 0};
     constexpr int lost_after_ms = 50;
-    if (::poll(&wait, 1, lost_after_ms) == 0) {
-      flow.lost += sent - answered;
-      answered = sent;
+    if (!readable(socket, lost_after_ms)) {
+      answered = sent;  // those are given up
       continue;
     }
     Header header;
-    while (::recv(socket, &header, sizeof header, MSG_DONTWAIT) == sizeof header) {
-      if (header.number - answered > window) continue;  // of those given up
-      flow.arrived += header.number - answered;
-      answered = header.number;
-    }
+    while (::recv(socket, &header, sizeof header, MSG_DONTWAIT) == sizeof header)
+      if (header.number - answered <= window) answered = header.number;
   }
-  return flow;
+  const std::uint64_t came = arrived(socket) - before;
+  return {came, sent - came};
 }
 
 }  // namespace
@@ -76,6 +99,7 @@ Flow run_flow(int socket, std::size_t size, double seconds) {
 void serve_datagrams(const sockaddr_in& address) {
   const int socket = datagram_socket(address, true);
   std::vector<char> buffer(1 << 16);
+  std::map<std::pair<in_addr_t, in_port_t>, std::uint64_t> flows;
   for (;;) {
     sockaddr_in from{};
     socklen_t size = sizeof from;
@@ -84,7 +108,10 @@ void serve_datagrams(const sockaddr_in& address) {
     if (got < static_cast<ssize_t>(sizeof(Header))) continue;
     Header header;
     std::memcpy(&header, buffer.data(), sizeof header);
+    std::uint64_t& count = flows[{from.sin_addr.s_addr, from.sin_port}];
+    if (header.number != question) ++count;
     if (header.number % answered_every != 0) continue;
+    header.arrived = count;
     (void)::sendto(socket, &header, sizeof header, 0, reinterpret_cast<const sockaddr*>(&from),
                    size);
   }

@@ -2,10 +2,12 @@
 // here as it can (sendfile out of memory, MSG_TRUNC instead of a copy), so that whatever lies
 // between the two ends is what is measured. Every result is one line of JSON.
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <thread>
 
@@ -28,6 +30,7 @@ void answer(int socket) {
       send_all(socket, buffer.data(), buffer.size());
     return;
   }
+  send_all(socket, &ready, sizeof ready);
   std::uint64_t total = 0;
   for (;;) {
     const ssize_t got = ::recv(socket, nullptr, piece, MSG_TRUNC);
@@ -84,6 +87,17 @@ void throughput(const sockaddr_in& address, unsigned connections, double seconds
   if (::write(memory, payload.data(), payload.size()) != static_cast<ssize_t>(piece)) fail("write");
   std::vector<int> sockets(connections);
   for (int& socket : sockets) socket = connect_to(address, {discard, {}, 0});
+  for (const int socket : sockets) {
+    char said = 0;
+    if (!receive_all(socket, &said, sizeof said) || said != ready)
+      throw std::runtime_error("the sink is not ready");
+  }
+  // What it takes to connect is not what is measured: whoever measures says when to start.
+  std::printf("throughput ready\n");
+  std::fflush(stdout);
+  char byte = 0;
+  while (::read(STDIN_FILENO, &byte, 1) > 0) {
+  }
   std::atomic<std::uint64_t> total{0};
   std::atomic<bool> failed{false};
   std::vector<std::thread> threads;
@@ -121,9 +135,9 @@ void ping_pong(const sockaddr_in& address, std::uint32_t size, unsigned rounds) 
   ::close(socket);
   std::sort(microseconds.begin(), microseconds.end());
   std::printf("{\"p50_us\": %.2f, \"p99_us\": %.2f, \"percentiles_us\": [",
-              microseconds[rounds / 2], microseconds[rounds * 99 / 100]);
+              quantile(microseconds, 50), quantile(microseconds, 99));
   for (unsigned percent = 0; percent < 100; ++percent)
-    std::printf("%s%.2f", percent == 0 ? "" : ", ", microseconds[rounds * percent / 100]);
+    std::printf("%s%.2f", percent == 0 ? "" : ", ", quantile(microseconds, percent));
   std::printf("]}\n");
 }
 
@@ -180,48 +194,80 @@ void idle(const sockaddr_in& sink, const sockaddr_in& address, unsigned connecti
   ::pause();
 }
 
+constexpr const char* usage =
+    "Usage: bench_load sink HOST:PORT | throughput HOST:PORT CONNECTIONS SECONDS |\n"
+    "       ping-pong HOST:PORT BYTES ROUNDS | idle SINK HOST:PORT CONNECTIONS |\n"
+    "       connections HOST:PORT AT_ONCE SECONDS |\n"
+    "       arrivals SINK HOST:PORT CONNECTIONS SECONDS |\n"
+    "       datagrams HOST:PORT FLOWS BYTES SECONDS |\n"
+    "       path NAMESPACE NAMESPACE MILLISECONDS_ONE_WAY MBPS\n";
+
+/// The words after the name of what to do.
+class Words {
+ public:
+  explicit Words(std::vector<std::string> words) : words_(std::move(words)) {}
+
+  [[nodiscard]] bool are(const char* name, std::size_t count) const {
+    return !words_.empty() && words_[0] == name && words_.size() == count + 1;
+  }
+  [[nodiscard]] const std::string& text(std::size_t i) const { return words_[i]; }
+  [[nodiscard]] sockaddr_in address(std::size_t i) const {
+    return address_of(words_[i], ZeroPort::refused);
+  }
+  [[nodiscard]] unsigned connections(std::size_t i) const {
+    return number_of("CONNECTIONS", words_[i], 1U, 100'000U);
+  }
+  [[nodiscard]] double seconds(std::size_t i, double least = 0.01) const {
+    return number_of("SECONDS", words_[i], least, 3600.0);
+  }
+
+ private:
+  std::vector<std::string> words_;
+};
+
+int run(const Words& words) {
+  if (words.are("sink", 1)) {
+    serve(words.text(1));
+  } else if (words.are("throughput", 3)) {
+    throughput(words.address(1), words.connections(2), words.seconds(3));
+  } else if (words.are("ping-pong", 3)) {
+    ping_pong(words.address(1), number_of("BYTES", words.text(2), 1U, 1U << 30U),
+              number_of("ROUNDS", words.text(3), 1U, 100'000'000U));
+  } else if (words.are("arrivals", 4)) {
+    arrivals(words.address(1), words.address(2), words.connections(3), words.seconds(4, 1));
+  } else if (words.are("connections", 3)) {
+    connections(words.address(1), words.connections(2), words.seconds(3));
+  } else if (words.are("idle", 3)) {
+    idle(words.address(1), words.address(2), words.connections(3));
+  } else if (words.are("datagrams", 4)) {
+    datagrams(words.address(1), words.connections(2),
+              number_of<std::size_t>("BYTES", words.text(3), 64, 65'507), words.seconds(4));
+  } else if (words.are("path", 4)) {
+    path(words.text(1), words.text(2), number_of("MILLISECONDS", words.text(3), 0.0, 10'000.0),
+         number_of("MBPS", words.text(4), 0.1, 1e6));
+  } else {
+    std::fputs(usage, stderr);
+    return 2;
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::vector<std::string> words(argv + 1, argv + argc);
+  std::signal(SIGPIPE, SIG_IGN);  // sendfile() cannot be told to leave it
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
   try {
-    if (words.size() == 2 && words[0] == "sink") {
-      serve(words[1]);
-    } else if (words.size() == 4 && words[0] == "throughput") {
-      throughput(address_of(words[1], ZeroPort::refused),
-                 static_cast<unsigned>(std::stoul(words[2])), std::stod(words[3]));
-    } else if (words.size() == 4 && words[0] == "ping-pong") {
-      ping_pong(address_of(words[1], ZeroPort::refused),
-                static_cast<std::uint32_t>(std::stoul(words[2])),
-                static_cast<unsigned>(std::stoul(words[3])));
-    } else if (words.size() == 5 && words[0] == "arrivals") {
-      arrivals(address_of(words[1], ZeroPort::refused), address_of(words[2], ZeroPort::refused),
-               static_cast<unsigned>(std::stoul(words[3])), std::stod(words[4]));
-    } else if (words.size() == 4 && words[0] == "connections") {
-      connections(address_of(words[1], ZeroPort::refused),
-                  static_cast<unsigned>(std::stoul(words[2])), std::stod(words[3]));
-    } else if (words.size() == 4 && words[0] == "idle") {
-      idle(address_of(words[1], ZeroPort::refused), address_of(words[2], ZeroPort::refused),
-           static_cast<unsigned>(std::stoul(words[3])));
-    } else if (words.size() == 5 && words[0] == "datagrams") {
-      datagrams(address_of(words[1], ZeroPort::refused),
-                static_cast<unsigned>(std::stoul(words[2])), std::stoul(words[3]),
-                std::stod(words[4]));
-    } else if (words.size() == 5 && words[0] == "path") {
-      path(words[1], words[2], std::stod(words[3]), std::stod(words[4]));
-    } else {
-      std::fprintf(stderr,
-                   "Usage: bench_load sink HOST:PORT | throughput HOST:PORT CONNECTIONS SECONDS |\n"
-                   "       ping-pong HOST:PORT BYTES ROUNDS | idle SINK HOST:PORT CONNECTIONS |\n"
-                   "       connections HOST:PORT AT_ONCE SECONDS |\n"
-                   "       arrivals SINK HOST:PORT CONNECTIONS SECONDS |\n"
-                   "       datagrams HOST:PORT FLOWS BYTES SECONDS |\n"
-                   "       path NAMESPACE NAMESPACE MILLISECONDS_ONE_WAY MBPS\n");
-      return 2;
-    }
+    return run(Words({argv + 1, argv + argc}));
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "load: %s\n", error.what());
+    return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "load: %s\n", error.what());
     return 1;
   }
-  return 0;
 }

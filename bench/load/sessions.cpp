@@ -1,8 +1,7 @@
 // Many sessions at one control server: some that stand and stream, others that come and go at a
 // steady rate meanwhile. Prints, as JSON, how long each rpc took for the latter.
 //
-//   bench_sessions HOST:PORT CERTIFICATE STANDING STREAMS PER_SECOND SECONDS
-#include <fcntl.h>
+//   bench_sessions S2CS CERTIFICATE SINK STANDING STREAMS PER_SECOND SECONDS
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -19,9 +18,10 @@
 #include <vector>
 
 #include "base/file.hpp"
+#include "common.hpp"
 #include "control/control_client.hpp"
 #include "net/asio_scheduler.hpp"
-#include "net/tcp.hpp"
+#include "net/fd.hpp"
 
 namespace {
 
@@ -40,50 +40,12 @@ double ms_since(Steady::time_point start) {
   return std::chrono::duration<double, std::milli>(Steady::now() - start).count();
 }
 
-/// Gives back what comes, on a thread a connection.
-class EchoServer {
- public:
-  EchoServer() {
-    auto bound = net::bind_tcp({boost::asio::ip::address_v4::loopback(), 0});
-    if (!bound || !net::listen_tcp(bound->get(), 1024)) die("cannot listen");
-    socket_ = std::move(*bound);
-    const int flags = ::fcntl(socket_.get(), F_GETFL);
-    ::fcntl(socket_.get(), F_SETFL, flags & ~O_NONBLOCK);
-    std::thread([this] {
-      for (;;) {
-        const int client = ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC);
-        if (client < 0) return;
-        std::thread([connection = net::Fd(client)] {
-          std::vector<char> buffer(message_bytes);
-          for (;;) {
-            const ssize_t got = ::recv(connection.get(), buffer.data(), buffer.size(), 0);
-            if (got <= 0) return;
-            for (ssize_t sent = 0; sent < got;) {
-              const ssize_t n = ::send(connection.get(), buffer.data() + sent,
-                                       static_cast<std::size_t>(got - sent), MSG_NOSIGNAL);
-              if (n <= 0) return;
-              sent += n;
-            }
-          }
-        }).detach();
-      }
-    }).detach();
-  }
-  [[nodiscard]] std::string endpoint() const {
-    return to_string(net::to_endpoint(*net::bound_address(socket_.get())));
-  }
-
- private:
-  net::Fd socket_;
-};
-
 /// Sends messages to and fro until told to stop.
 void stream(const std::string& listener, const std::atomic<bool>& stop,
             std::atomic<std::uint64_t>& bytes) {
-  const auto address = net::local_endpoint(*parse_endpoint(listener));
-  const net::Fd connection(::socket(address->protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (::connect(connection.get(), address->data(), static_cast<socklen_t>(address->size())) != 0)
-    die("a stream cannot connect to " + listener);
+  const net::Fd connection(
+      bench::connect_to(bench::address_of(listener, ZeroPort::refused),
+                        {bench::echo, {}, static_cast<std::uint32_t>(message_bytes)}));
   std::vector<char> buffer(message_bytes);
   while (!stop) {
     if (::send(connection.get(), buffer.data(), buffer.size(), MSG_NOSIGNAL) !=
@@ -191,31 +153,29 @@ class Visits {
 
 void print(const char* name, std::vector<double> values, bool last) {
   std::sort(values.begin(), values.end());
-  const auto at = [&](std::size_t percent) {
-    return values[std::min(values.size() - 1, values.size() * percent / 100)];
-  };
-  std::printf(R"("%s": {"p50_ms": %.3f, "p99_ms": %.3f}%s)", name, at(50), at(99),
-              last ? "" : ", ");
+  std::printf(R"("%s": {"p50_ms": %.3f, "p99_ms": %.3f}%s)", name, bench::quantile(values, 50),
+              bench::quantile(values, 99), last ? "" : ", ");
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 7) die("HOST:PORT CERTIFICATE STANDING STREAMS PER_SECOND SECONDS");
+int main(int argc, char** argv) try {
+  if (argc != 8) {
+    std::fprintf(
+        stderr,
+        "Usage: bench_sessions S2CS CERTIFICATE SINK STANDING STREAMS PER_SECOND SECONDS\n");
+    return 2;
+  }
   const auto server = parse_endpoint(argv[1]);
   const auto roots = read_file(argv[2]);
-  if (!server || !roots) die("a bad address or certificate");
-  const auto number = [&](int index) {
-    return static_cast<std::size_t>(std::strtoul(argv[index], nullptr, 10));
-  };
-  const std::size_t standing = number(3);
-  const std::size_t streams = std::min(number(4), standing);
-  const double per_second = std::strtod(argv[5], nullptr);
-  const double seconds = std::strtod(argv[6], nullptr);
-  if (standing == 0 || per_second <= 0 || seconds <= 0) die("nothing to do");
+  const auto sink = parse_endpoint(argv[3]);
+  if (!server || !roots || !sink) die("a bad address or certificate");
+  const auto standing = bench::number_of<std::size_t>("STANDING", argv[4], 1, 100'000);
+  const auto streams = bench::number_of<std::size_t>("STREAMS", argv[5], 0, standing);
+  const auto per_second = bench::number_of("PER_SECOND", argv[6], 1.0, 1e6);
+  const auto seconds = bench::number_of("SECONDS", argv[7], 0.1, 3600.0);
+  const Endpoint& target = *sink;
 
-  const EchoServer echo;
-  const Endpoint target = *parse_endpoint(echo.endpoint());
   net::AsioScheduler scheduler;
   auto client = std::make_unique<control::ControlClient>(
       scheduler, control::ServerAccess{*server, true, *roots, ""});
@@ -265,4 +225,6 @@ int main(int argc, char** argv) {
   print("release", all(&Times::release), true);
   std::printf("}\n");
   return 0;
+} catch (const std::exception& error) {
+  die(error.what());
 }
