@@ -19,6 +19,12 @@ namespace scistream::dataserver {
 /// Most listeners one session may have.
 inline constexpr int max_num_conn = 4096;
 
+/// How a session's connections may cross the WAN.
+namespace transport {
+inline constexpr const char* tcp = "tcp";  ///< As they are.
+inline constexpr const char* tls = "tls";  ///< TLS 1.3 with the session's data key.
+}  // namespace transport
+
 struct ReserveRequest {
   SessionKey session;
   int num_conn = 1;       ///< Listeners wanted, 1 to `max_num_conn`.
@@ -46,10 +52,10 @@ struct RateLimit {
 
 struct UpdateRequest {
   SessionKey session;
-  std::vector<Endpoint> targets;  ///< Listener i feeds target i mod size; not empty.
-  std::string transport = "tcp";  ///< Of the WAN leg.
-  Secret data_key;                ///< Empty for `tcp`; 32 bytes otherwise.
-  RateLimit rate;                 ///< Of live connections as well.
+  std::vector<Endpoint> targets;           ///< Listener i feeds target i mod size; not empty.
+  std::string transport = transport::tcp;  ///< Of the WAN leg.
+  Secret data_key;                         ///< Empty for `tcp`; 32 bytes otherwise.
+  RateLimit rate;                          ///< Of live connections as well.
 };
 
 enum class Ending {

@@ -24,6 +24,15 @@ bool is_held(const Error& error) {
 
 }  // namespace
 
+Result<net::BoundPorts> PortPool::take(const ReserveRequest& request) {
+  const auto host = net::local_endpoint({request.bind_host, 0});
+  if (!host) return host.error();
+  if (!request.exact_ports.empty())
+    return take_exactly(host.value(), request.exact_ports, request.datagrams);
+  return take(host.value(), request.ports, static_cast<std::size_t>(request.num_conn),
+              request.datagrams);
+}
+
 Result<net::BoundPorts> PortPool::take(const net::tcp::endpoint& host, PortRange range,
                                        std::size_t count, bool datagrams) {
   net::BoundPorts taken;

@@ -8,6 +8,7 @@
 
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
+#include "dataserver/data_server.hpp"
 #include "net/bound_ports.hpp"
 #include "net/fd.hpp"
 #include "net/tcp.hpp"
@@ -21,6 +22,9 @@ namespace scistream::dataserver {
 /// late client of an ended session does not meet a new one.
 class PortPool {
  public:
+  /// Those that a session wants.
+  Result<net::BoundPorts> take(const ReserveRequest& request);
+
   /// `count` bound ports on `host`, whose port is ignored. Ports held by others
   /// or not allowed to this process are skipped. `exhausted` if too few are left, in the range or
   /// of descriptors; then none stays bound.

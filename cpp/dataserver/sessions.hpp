@@ -8,48 +8,49 @@
 #include <string>
 #include <vector>
 
-#include "dataserver/native.hpp"
-#include "dataserver/port_pool.hpp"
+#include "base/log.hpp"
+#include "dataserver/forwarder.hpp"
 #include "dataserver/watchers.hpp"
-#include "relay/relay.hpp"
-#include "relay/tls_link.hpp"
 
 namespace scistream::dataserver {
 
-/// What a NativeDataServer keeps about its sessions. Everything, callbacks included, runs on the
-/// thread of `bookkeeping`; the machine of each session decides, this acts.
-class NativeDataServer::Sessions {
+/// What a data server keeps about its sessions. Everything, callbacks included, runs on the thread
+/// of `bookkeeping`; the machine of each session decides, this acts, and a forwarder forwards.
+class Sessions {
  public:
-  Sessions(boost::asio::io_context& bookkeeping, net::IoThreads& threads, NativeOptions options,
+  Sessions(boost::asio::io_context& bookkeeping, std::unique_ptr<Forwarding> forwarding,
            Logger log);
 
   void info(const Callback<Info>& done);
   void reserve(const ReserveRequest& request, const Callback<Reservation>& done);
-  void update(const UpdateRequest& request, const Callback<void>& done);
+  void update(const UpdateRequest& request, Callback<void> done);
   void release(const SessionKey& key, Ending ending, Callback<void> done);
-  void status(const std::optional<SessionKey>& key,
-              const Callback<std::vector<SessionStatus>>& done);
+  void status(const std::optional<SessionKey>& key, Callback<std::vector<SessionStatus>> done);
   void watch(std::shared_ptr<Watchers::Subscriber> subscriber, std::chrono::milliseconds period);
 
   /// Cuts every session; `done` comes when all are gone. From now on everything is `unavailable`.
   void shut_down(std::function<void()> done);
 
  private:
+  struct Update {
+    UpdateRequest request;
+    Callback<void> done;
+  };
   struct Session {
     std::uint64_t reservation = 0;
     Machine machine;
-    std::vector<std::uint16_t> ports;
     std::vector<Endpoint> targets;
     std::string transport;
-    std::shared_ptr<net::KeyRing> keys;  ///< Of an encrypted session.
-    std::unique_ptr<relay::Relay> relay;
+    std::unique_ptr<Forwarder> forwarder;
+    std::vector<Update> updates;  ///< The first is under way, the others wait for their turn.
     std::vector<Callback<void>> releasing;
   };
   using Entry = std::map<SessionKey, Session>::value_type;
 
-  Result<std::unique_ptr<relay::Relay>> make_relay(const ReserveRequest& request);
-  /// How the connections of a session cross the WAN from now on.
-  relay::TransportPtr transport(Entry& entry, const UpdateRequest& request);
+  /// The session of that reservation, if it is still there.
+  Entry* find(const SessionKey& key, std::uint64_t reservation);
+  void start_update(Entry& entry);
+  void updated(const SessionKey& key, std::uint64_t reservation, const Status& result);
   void start_release(Entry& entry, Ending ending, const std::string& why);
   void released(const SessionKey& key);
   void apply(Entry& entry, Input input, const std::string& detail = {});
@@ -59,17 +60,8 @@ class NativeDataServer::Sessions {
   [[nodiscard]] std::vector<SessionStatus> describe_all() const;
 
   boost::asio::io_context& bookkeeping_;
-  net::IoThreads& threads_;
-  /// What the facility has each way over the WAN.
-  const std::shared_ptr<relay::Schedule> outbound_ = std::make_shared<relay::Schedule>();
-  const std::shared_ptr<relay::Schedule> inbound_ = std::make_shared<relay::Schedule>();
-  const relay::Options options_;
-  const std::vector<net::Ciphersuite> suites_;
-  const std::shared_ptr<const net::TlsContext> tls_client_;
-  const std::shared_ptr<const net::TlsContext> tls_server_;
-  SteadyClock clock_;
+  const std::unique_ptr<Forwarding> forwarding_;
   const Logger log_;
-  PortPool ports_;
   std::map<SessionKey, Session> sessions_;
   std::uint64_t last_reservation_;
   Watchers watchers_;
