@@ -31,6 +31,8 @@ class Process {
 
   explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  /// Readable once it has ended.
+  [[nodiscard]] int handle() const noexcept { return handle_.get(); }
   void signal(int number) const noexcept;
   /// Waits for its end, at most this long; whether it has ended.
   [[nodiscard]] bool ends_within(std::chrono::milliseconds limit) const;
