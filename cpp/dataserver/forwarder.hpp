@@ -21,6 +21,8 @@ class Forwarder {
 
   /// In listener order.
   [[nodiscard]] virtual std::vector<std::uint16_t> ports() const = 0;
+  /// Why an update cannot be done here and now, where the session need not end for it.
+  [[nodiscard]] virtual Status check(const UpdateRequest& /*request*/) const { return {}; }
   /// Sets or replaces the targets; live connections keep the target that they have. One at a time.
   /// After an error only end() makes sense.
   virtual void update(const UpdateRequest& request, Callback<void> done) = 0;

@@ -104,16 +104,19 @@ Info RelayForwarding::info() const {
 }
 
 Result<std::unique_ptr<Forwarder>> RelayForwarding::reserve(const ReserveRequest& request, News) {
-  auto sockets = ports_.take(request);
-  if (!sockets) return sockets.error();
-  const Role role = request.session.role;
+  auto ports = ports_.take(request);
+  if (!ports) return ports.error();
+  return over(std::move(*ports), request.session.role);
+}
+
+Result<std::unique_ptr<Forwarder>> RelayForwarding::over(net::BoundPorts ports, Role role) {
   const bool producer = role == Role::producer;
   auto options = options_;
-  options.datagrams = request.datagrams;
+  options.datagrams = !ports.datagrams.empty();
   options.facility =
       producer ? relay::SharedRates{outbound_, inbound_} : relay::SharedRates{inbound_, outbound_};
   auto relay =
-      relay::Relay::create(threads_, std::move(*sockets),
+      relay::Relay::create(threads_, std::move(ports),
                            producer ? relay::Mode::refuse : relay::Mode::hold, options, log_);
   if (!relay) return relay.error();
   return std::unique_ptr<Forwarder>(

@@ -24,6 +24,8 @@ class RelayForwarding final : public Forwarding {
 
   [[nodiscard]] Info info() const override;
   Result<std::unique_ptr<Forwarder>> reserve(const ReserveRequest& request, News news) override;
+  /// A forwarder at ports that are bound already.
+  Result<std::unique_ptr<Forwarder>> over(net::BoundPorts ports, Role role);
 
  private:
   class RelayForwarder;

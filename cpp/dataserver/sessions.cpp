@@ -126,6 +126,8 @@ void Sessions::update(const UpdateRequest& request, Callback<void> done) {
   const auto found = sessions_.find(request.session);
   if (found == sessions_.end()) return done(no_session(request.session));
   Entry& entry = *found;
+  const auto& forwarder = entry.second.forwarder;
+  if (Status able = forwarder ? forwarder->check(request) : Status(); !able) return done(able);
   std::vector<Update>& updates = entry.second.updates;
   if (updates.empty()) {
     if (const Status taken = entry.second.machine.apply(Input::update); !taken) return done(taken);

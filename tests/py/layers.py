@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-ORDER = ["base", "net", "relay", "dataserver", "session", "auth", "control", "client"]
+ORDER = ["base", "net", "relay", "dataserver", "proxy", "session", "auth", "control", "client"]
 TOP = ["cli", "bindings"]  # both on top of every layer, neither includes the other
 
 # Libraries that live in one room each: header prefix -> the layers that may include it.

@@ -1,0 +1,195 @@
+#include "proxy/haproxy.hpp"
+
+#include <fcntl.h>
+
+#include <csignal>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include "base/file.hpp"
+#include "net/fd.hpp"
+#include "proxy/runtime_socket.hpp"
+
+namespace scistream::proxy {
+
+namespace {
+
+using dataserver::Callback;
+using dataserver::Counters;
+
+constexpr const char* configuration = "haproxy.cfg";
+constexpr const char* socket_name = "runtime.sock";
+constexpr int first_descriptor = 3;
+
+/// One line of HAProxy's table by the names of its columns.
+using Row = std::map<std::string, std::string>;
+
+std::vector<std::string> fields(const std::string& line) {
+  std::vector<std::string> found;
+  std::istringstream parts(line);
+  for (std::string part; std::getline(parts, part, ',');) found.push_back(part);
+  return found;
+}
+
+/// What `show stat` answers.
+std::vector<Row> rows(const std::string& text) {
+  std::vector<Row> found;
+  std::vector<std::string> names;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("# ")) {
+      names = fields(line.substr(2));
+      continue;
+    }
+    const auto values = fields(line);
+    Row row;
+    for (std::size_t i = 0; i < std::min(names.size(), values.size()); ++i)
+      row[names[i]] = values[i];
+    if (row.contains("svname")) found.push_back(std::move(row));
+  }
+  return found;
+}
+
+std::uint64_t number(const Row& row, const char* column) {
+  const auto found = row.find(column);
+  return found == row.end() ? 0 : std::strtoull(found->second.c_str(), nullptr, 10);
+}
+
+Counters counters_in(const std::string& text) {
+  Counters counters;
+  for (const Row& row : rows(text)) {
+    const std::string& kind = row.at("svname");
+    if (kind == "FRONTEND") {
+      counters.bytes_to_producer += number(row, "bin");
+      counters.bytes_to_consumer += number(row, "bout");
+      counters.connections_active += number(row, "scur");
+      counters.connections_total += number(row, "stot");
+    } else if (kind == "BACKEND") {
+      for (const char* column : {"econ", "cli_abrt", "srv_abrt"})
+        counters.errors += number(row, column);
+    }
+  }
+  return counters;
+}
+
+class HaproxySteering final : public Steering {
+ public:
+  HaproxySteering(boost::asio::io_context& context, std::string program)
+      : context_(context), program_(std::move(program)) {}
+
+  Result<net::ChildPlan> prepare(const Work& work) override {
+    std::ostringstream text;
+    text << "global\n"
+            "  log stdout format raw daemon info\n"
+            "  stats socket unix@"
+         << socket_name
+         << " mode 600 level admin\n"
+            "  fd-hard-limit 65536\n"
+            "  tune.pipesize 1048576\n"
+            "defaults\n"
+            "  mode tcp\n"
+            "  log global\n"
+            "  option tcplog\n"
+            "  option splice-request\n"
+            "  option splice-response\n"
+            // A target that is not there yet is dialled again, once a second.
+            "  retries 30\n"
+            "  timeout connect 5s\n"
+            // Streams may be quiet for as long as they like.
+            "  timeout client 0\n"
+            "  timeout server 0\n";
+    for (std::size_t i = 0; i < work.listeners.size(); ++i) {
+      text << "listen " << i << "\n  bind fd@" << first_descriptor + static_cast<int>(i)
+           << "\n  server target " << to_string(work.targets[i]) << "\n";
+    }
+    if (Status written = write_private_file(work.folder / configuration, text.str()); !written)
+      return written.error();
+    folder_ =
+        std::make_shared<net::Fd>(::open(work.folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    net::ChildPlan plan;
+    plan.arguments = {program_, "-db", "-f", configuration};
+    plan.folder = work.folder;
+    return plan;
+  }
+
+  bool worth_telling(std::string_view line) override {
+    return line.starts_with("[ALERT]") || line.starts_with("[EMERG]");
+  }
+
+  void wait_ready(Callback<void> done) override {
+    ask("show version", [done = std::move(done)](const Result<std::string>& answer) {
+      done(answer ? Status() : Status(answer.error()));
+    });
+  }
+
+  void retarget(const Work& work, Callback<void> done) override {
+    std::string commands;
+    for (std::size_t i = 0; i < work.targets.size(); ++i) {
+      commands += (i == 0 ? "" : "; ") + ("set server " + std::to_string(i)) + "/target addr " +
+                  work.targets[i].host + " port " + std::to_string(work.targets[i].port);
+    }
+    ask(commands, [done = std::move(done)](const Result<std::string>& answer) {
+      if (!answer) return done(answer.error());
+      // Only what goes wrong is not about an address that is, or need not be, changed.
+      std::istringstream lines(*answer);
+      for (std::string line; std::getline(lines, line);) {
+        if (!line.empty() && line.find("chang") == std::string::npos)
+          return done(Error{Cause::unavailable, "HAProxy refuses its new targets: " + line});
+      }
+      done({});
+    });
+  }
+
+  void count(Callback<Counters> done) override {
+    ask("show stat", [done = std::move(done)](const Result<std::string>& answer) {
+      if (!answer) return done(answer.error());
+      done(counters_in(*answer));
+    });
+  }
+
+  [[nodiscard]] int drain_signal() const override { return SIGUSR1; }
+
+ private:
+  void ask(const std::string& command, Callback<std::string> done) {
+    // By way of the folder: its own path may be longer than a socket's may.
+    const std::string path = "/proc/self/fd/" + std::to_string(folder_->get()) + "/" + socket_name;
+    ask_runtime(context_, path, command + "\n",
+                [keep = folder_, done = std::move(done)](Result<std::string> answer) {
+                  done(std::move(answer));
+                });
+  }
+
+  boost::asio::io_context& context_;
+  const std::string program_;
+  std::shared_ptr<net::Fd> folder_;
+};
+
+class Haproxy final : public Program {
+ public:
+  Haproxy(std::string program, std::string version)
+      : program_(std::move(program)), version_(std::move(version)) {}
+
+  [[nodiscard]] std::string kind() const override { return "HaproxySubprocess"; }
+  [[nodiscard]] std::string version() const override { return version_; }
+  std::unique_ptr<Steering> steer(boost::asio::io_context& context) const override {
+    return std::make_unique<HaproxySteering>(context, program_);
+  }
+
+ private:
+  const std::string program_;
+  const std::string version_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Program>> haproxy() {
+  const auto program = find_program("haproxy", "haproxy");
+  if (!program) return program.error();
+  auto version = version_of(*program, "-v");
+  if (!version) return version.error();
+  return std::unique_ptr<Program>(
+      std::make_unique<Haproxy>(program->string(), std::move(*version)));
+}
+
+}  // namespace scistream::proxy

@@ -1,0 +1,304 @@
+#include "proxy/proxy_forwarding.hpp"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <system_error>
+#include <utility>
+
+#include "base/file.hpp"
+#include "net/socket_statistics.hpp"
+#include "net/tcp.hpp"
+#include "proxy/supervisor.hpp"
+
+namespace scistream::proxy {
+
+namespace {
+
+using dataserver::Callback;
+using dataserver::ConnectionStatus;
+using dataserver::Counters;
+using dataserver::Ending;
+using dataserver::Forwarder;
+using dataserver::UpdateRequest;
+
+/// Clients that may wait at a listener while the proxy is away.
+constexpr int backlog = 4096;
+constexpr const char* loopback = "127.0.0.1";
+
+Result<std::vector<Endpoint>> endpoints_of(const std::vector<net::Fd>& sockets) {
+  std::vector<Endpoint> found;
+  for (const net::Fd& socket : sockets) {
+    const auto address = net::bound_address(socket.get());
+    if (!address) return address.error();
+    found.push_back(net::to_endpoint(*address));
+  }
+  return found;
+}
+
+Status listen(const std::vector<net::Fd>& sockets) {
+  for (const net::Fd& socket : sockets)
+    if (Status listening = net::listen_tcp(socket.get(), backlog); !listening) return listening;
+  return {};
+}
+
+/// As many ports of this host's own as there are listeners, between a proxy and a relay.
+Result<net::BoundPorts> inner_ports(std::size_t count) {
+  net::BoundPorts ports;
+  const auto address = net::local_endpoint({loopback, 0});
+  if (!address) return address.error();
+  for (std::size_t i = 0; i < count; ++i)
+    if (Status bound = ports.bind(*address, false); !bound) return bound.error();
+  return ports;
+}
+
+bool needs_relay(const UpdateRequest& request) {
+  return request.transport != dataserver::transport::tcp || request.rate.mbps != 0 ||
+         request.rate.capacity_mbps != 0;
+}
+
+}  // namespace
+
+/// One session: a proxy, and on its WAN side a relay where one is needed, which the first update
+/// decides. Towards the producer's side of the WAN the relay has the leased ports and feeds the
+/// proxy; at the consumer's the proxy has them and feeds the relay.
+class ProxyForwarding::ProxyForwarder final : public Forwarder {
+ public:
+  ProxyForwarder(ProxyForwarding& parent, SessionKey key, net::BoundPorts leased,
+                 std::vector<Endpoint> bound, std::filesystem::path folder, News news)
+      : parent_(parent),
+        key_(std::move(key)),
+        leased_(std::move(leased)),
+        bound_(std::move(bound)),
+        folder_(std::move(folder)),
+        news_(std::move(news)),
+        resolver_(parent.bookkeeping_) {}
+
+  [[nodiscard]] std::vector<std::uint16_t> ports() const override {
+    std::vector<std::uint16_t> found;
+    found.reserve(bound_.size());
+    for (const Endpoint& each : bound_) found.push_back(each.port);
+    return found;
+  }
+
+  [[nodiscard]] Status check(const UpdateRequest& request) const override {
+    if (!supervisor_ || relay_ || !needs_relay(request)) return {};
+    return Error{Cause::failed_precondition,
+                 "session " + to_string(key_) + " runs through " + parent_.program_->kind() +
+                     " alone, which keeps no rate: request it with a rate or encryption"};
+  }
+
+  void update(const UpdateRequest& request, Callback<void> done) override {
+    const bool first = supervisor_ == nullptr;
+    if (first && needs_relay(request)) {
+      if (Status made = make_relay(); !made) return done(made);
+    }
+    if (relay_ && key_.role == Role::consumer) {
+      // The proxy's target is the relay, which dials over the WAN.
+      relay_->update(request, [this, first, done = std::move(done)](const Status& status) {
+        if (!status || !first) return done(status);
+        start(relay_endpoints_, done);
+      });
+      return;
+    }
+    resolve(request, {}, std::move(done));
+  }
+
+  void end(Ending how, std::function<void()> done) override {
+    if (done) ended_ = std::move(done);
+    resolver_.cancel();
+    const bool cut = how == Ending::cut;
+    // What clients reach ends first; once it has, nothing is left that the other one could do.
+    const bool relay_first = relay_ && key_.role == Role::producer;
+    if (cut || relay_first) end_relay(how);
+    if (cut || !relay_first) end_proxy(how);
+    if (!cut && !relay_first && !supervisor_) end_relay(how);
+    finish_if_gone();
+  }
+
+  void refresh(std::function<void()> done) override {
+    if (relay_ || !supervisor_) return done();
+    supervisor_->refresh(std::move(done));
+  }
+
+  [[nodiscard]] Counters counters() const override {
+    if (relay_) return relay_->counters();
+    return supervisor_ ? supervisor_->counters() : Counters{};
+  }
+
+  [[nodiscard]] std::vector<ConnectionStatus> connections() const override {
+    if (relay_ && key_.role == Role::producer) return relay_->connections();
+    std::vector<ConnectionStatus> found;
+    const auto at = [this](std::uint16_t port) {
+      return std::find_if(bound_.begin(), bound_.end(),
+                          [port](const Endpoint& each) { return each.port == port; });
+    };
+    const auto sockets =
+        net::tcp_connections([&](std::uint16_t port) { return at(port) != bound_.end(); });
+    if (!sockets) return found;
+    for (const net::SocketStatistics& each : *sockets) {
+      const auto listener = static_cast<std::size_t>(at(each.local.port) - bound_.begin());
+      std::string target;
+      if (!targets_.empty()) target = to_string(targets_[listener % targets_.size()]);
+      found.push_back({each.id, each.local.port, to_string(each.peer), std::move(target),
+                       each.bytes_acknowledged, each.bytes_received, each.idle});
+    }
+    return found;
+  }
+
+ private:
+  Status make_relay() {
+    auto inner = inner_ports(bound_.size());
+    if (!inner) return inner.error();
+    auto endpoints = endpoints_of(inner->listeners);
+    if (!endpoints) return endpoints.error();
+    relay_endpoints_ = std::move(*endpoints);
+    const bool producer = key_.role == Role::producer;
+    if (producer) {
+      // The proxy listens there, and the relay has the leased ports.
+      if (Status listening = listen(inner->listeners); !listening) return listening;
+      std::swap(*inner, leased_);
+    }
+    auto relay = parent_.relays_->over(std::move(*inner), key_.role);
+    if (!relay) return relay.error();
+    relay_ = std::move(*relay);
+    return {};
+  }
+
+  /// One name after the other, from the first whose address is not known yet.
+  void resolve(const UpdateRequest& request, std::vector<Endpoint> addresses, Callback<void> done) {
+    if (addresses.size() == request.targets.size())
+      return resolved(request, std::move(addresses), std::move(done));
+    const Endpoint& target = request.targets[addresses.size()];
+    net::async_resolve(resolver_, target,
+                       [this, alive = std::weak_ptr(alive_), request, addresses, done, target](
+                           boost::system::error_code failed,
+                           const std::vector<boost::asio::ip::tcp::endpoint>& found) mutable {
+                         if (alive.expired()) return;
+                         if (failed || found.empty()) {
+                           return done(Error{Cause::invalid_argument,
+                                             "the target '" + to_string(target) +
+                                                 "' has no address: " + failed.message()});
+                         }
+                         addresses.push_back(net::to_endpoint(found.front()));
+                         resolve(request, std::move(addresses), std::move(done));
+                       });
+  }
+
+  void resolved(const UpdateRequest& request, std::vector<Endpoint> addresses,
+                Callback<void> done) {
+    targets_ = request.targets;
+    std::vector<Endpoint> each;
+    for (std::size_t i = 0; i < bound_.size(); ++i) each.push_back(addresses[i % addresses.size()]);
+    if (supervisor_) return supervisor_->retarget(std::move(each), std::move(done));
+    if (!relay_) return start(each, std::move(done));
+    // The relay lets connections in once the proxy takes them.
+    auto inwards = request;
+    inwards.targets = relay_endpoints_;
+    start(each, [this, inwards, done = std::move(done)](const Status& status) {
+      if (!status) return done(status);
+      relay_->update(inwards, done);
+    });
+  }
+
+  void start(const std::vector<Endpoint>& targets, Callback<void> done) {
+    if (Status listening = listen(leased_.listeners); !listening) return done(listening);
+    auto listeners = endpoints_of(leased_.listeners);
+    if (!listeners) return done(listeners.error());
+    std::vector<int> descriptors;
+    for (const net::Fd& socket : leased_.listeners) descriptors.push_back(socket.get());
+    supervisor_ = Supervisor::make(parent_.bookkeeping_, *parent_.program_,
+                                   Work{folder_, std::move(*listeners), targets},
+                                   std::move(descriptors), to_string(key_), parent_.log_, news_);
+    supervisor_->start(std::move(done));
+  }
+
+  void end_relay(Ending how) {
+    if (!relay_ || relay_gone_) return;
+    // Comes on a thread of the relay.
+    const auto gone = [this, alive = std::weak_ptr(alive_)] {
+      boost::asio::post(parent_.bookkeeping_, [this, alive] {
+        if (alive.expired()) return;
+        relay_gone_ = true;
+        end_proxy(Ending::cut);
+        finish_if_gone();
+      });
+    };
+    relay_->end(how, std::exchange(relay_ends_, true) ? std::function<void()>() : gone);
+  }
+
+  void end_proxy(Ending how) {
+    if (how == Ending::drain) leased_ = {};  // nobody takes what comes to them now
+    if (!supervisor_ || proxy_gone_) return;
+    const auto gone = [this] {
+      proxy_gone_ = true;
+      end_relay(Ending::cut);
+      finish_if_gone();
+    };
+    supervisor_->stop(how, std::exchange(proxy_ends_, true) ? std::function<void()>() : gone);
+  }
+
+  void finish_if_gone() {
+    if ((relay_ && !relay_gone_) || (supervisor_ && !proxy_gone_)) return;
+    leased_ = {};
+    if (const auto done = std::exchange(ended_, nullptr)) done();
+  }
+
+  ProxyForwarding& parent_;
+  const SessionKey key_;
+  net::BoundPorts leased_;  ///< What the proxy listens on.
+  const std::vector<Endpoint> bound_;
+  const std::filesystem::path folder_;
+  const News news_;
+  boost::asio::ip::tcp::resolver resolver_;
+  std::vector<Endpoint> targets_;
+  std::unique_ptr<Forwarder> relay_;
+  std::vector<Endpoint> relay_endpoints_;  ///< Between it and the proxy.
+  bool relay_ends_ = false;
+  bool relay_gone_ = false;
+  std::shared_ptr<Supervisor> supervisor_;
+  bool proxy_ends_ = false;
+  bool proxy_gone_ = false;
+  std::function<void()> ended_;
+  const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< What is late looks at it.
+};
+
+ProxyForwarding::ProxyForwarding(boost::asio::io_context& bookkeeping,
+                                 std::shared_ptr<const Program> program,
+                                 std::filesystem::path folder,
+                                 std::unique_ptr<dataserver::RelayForwarding> relays, Logger log)
+    : bookkeeping_(bookkeeping),
+      program_(std::move(program)),
+      folder_(std::move(folder)),
+      relays_(std::move(relays)),
+      log_(std::move(log)) {
+  std::error_code none;
+  for (const auto& left : std::filesystem::directory_iterator(folder_, none)) reap(left, log_);
+}
+
+dataserver::Info ProxyForwarding::info() const {
+  auto info = relays_->info();
+  info.kind = program_->kind();
+  info.version = program_->version();
+  return info;
+}
+
+Result<std::unique_ptr<Forwarder>> ProxyForwarding::reserve(
+    const dataserver::ReserveRequest& request, News news) {
+  if (request.datagrams) {
+    return Error{Cause::invalid_argument,
+                 program_->kind() + " forwards no datagrams; --type Native does"};
+  }
+  if (Status made = make_private_directory(folder_); !made) return made.error();
+  auto ports = ports_.take(request);
+  if (!ports) return ports.error();
+  auto bound = endpoints_of(ports->listeners);
+  if (!bound) return bound.error();
+  if (request.session.role == Role::consumer) {
+    if (Status listening = listen(ports->listeners); !listening) return listening.error();
+  }
+  return std::unique_ptr<Forwarder>(
+      std::make_unique<ProxyForwarder>(*this, request.session, std::move(*ports), std::move(*bound),
+                                       folder_ / std::to_string(++last_folder_), std::move(news)));
+}
+
+}  // namespace scistream::proxy

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <string>
+
+#include "dataserver/data_server.hpp"
+
+namespace scistream::proxy {
+
+/// Sends one command to a program's Unix socket and reads all that it answers. Tries again until
+/// the program listens; `timeout` names the path if there is no whole answer within five seconds.
+/// `done` comes once, on the context, never from within this call.
+void ask_runtime(boost::asio::io_context& context, std::string path, std::string command,
+                 dataserver::Callback<std::string> done);
+
+}  // namespace scistream::proxy

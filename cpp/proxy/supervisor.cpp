@@ -1,0 +1,226 @@
+#include "proxy/supervisor.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+#include "base/file.hpp"
+#include "net/process.hpp"
+
+namespace scistream::proxy {
+
+namespace {
+
+using dataserver::Callback;
+using dataserver::Counters;
+using dataserver::Ending;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr const char* record = "identity";
+constexpr milliseconds first_pause{100};
+constexpr milliseconds last_pause{5'000};
+/// Who has served so long starts again at once when it dies.
+constexpr std::chrono::seconds good_run{10};
+constexpr milliseconds sample_period{500};
+/// That an ending proxy may take before it is killed.
+constexpr std::chrono::seconds end_limit{3};
+
+}  // namespace
+
+std::shared_ptr<Supervisor> Supervisor::make(boost::asio::io_context& context,
+                                             const Program& program, Work work,
+                                             std::vector<int> descriptors, std::string name,
+                                             Logger log, News news) {
+  return std::shared_ptr<Supervisor>(new Supervisor(context, program, std::move(work),
+                                                    std::move(descriptors), std::move(name),
+                                                    std::move(log), std::move(news)));
+}
+
+Supervisor::Supervisor(boost::asio::io_context& context, const Program& program, Work work,
+                       std::vector<int> descriptors, std::string name, Logger log, News news)
+    : context_(context),
+      program_(program),
+      work_(std::move(work)),
+      descriptors_(std::move(descriptors)),
+      name_(std::move(name)),
+      log_(std::move(log)),
+      news_(std::move(news)),
+      pause_(first_pause),
+      again_(context),
+      next_sample_(context),
+      patience_(context),
+      moved_(steady_clock::now()) {}
+
+Supervisor::~Supervisor() {
+  if (!child_) return;
+  child_->forget();
+  child_->kill();
+}
+
+void Supervisor::start(Callback<void> done) {
+  starting_ = std::move(done);
+  if (Status made = make_private_directory(work_.folder); !made) return answer_start(made);
+  if (Status launched = launch(); !launched) return answer_start(launched);
+  sample();
+}
+
+Status Supervisor::launch() {
+  serves_ = false;
+  last_said_.clear();
+  steering_ = program_.steer(context_);
+  auto plan = steering_->prepare(work_);
+  if (!plan) return plan.error();
+  plan->descriptors = descriptors_;
+  auto child = net::Child::start(
+      context_, *plan,
+      [this](std::string_view line) {
+        const bool loud = steering_->worth_telling(line);
+        if (loud) last_said_ = line;
+        log_->log(loud ? spdlog::level::warn : spdlog::level::debug, "session {}: {}", name_, line);
+      },
+      [this](int status) { ended(status); });
+  if (!child) return child.error();
+  child_ = std::move(*child);
+  started_ = steady_clock::now();
+  // Before it can matter: who is killed from here on leaves word of what it started.
+  if (Status kept = write_private_file(work_.folder / record, child_->identity()); !kept)
+    log_->warn("session {}: {}", name_, kept.error().message);
+  log_->debug("session {}: {} started, pid {}", name_, program_.kind(), child_->pid());
+  steering_->wait_ready([weak = weak_from_this(), pid = child_->pid()](const Status& status) {
+    const auto self = weak.lock();
+    if (!self || !self->child_ || self->child_->pid() != pid || self->stops_) return;
+    if (status) return self->serves();
+    self->last_said_ = status.error().message;
+    self->child_->kill();  // and its end says why
+  });
+  return {};
+}
+
+void Supervisor::serves() {
+  serves_ = true;
+  if (starting_) return answer_start({});
+  log_->info("session {}: {} serves again", name_, program_.kind());
+  news_(program_.kind() + " serves again");
+}
+
+void Supervisor::answer_start(const Status& status) {
+  if (const auto done = std::exchange(starting_, nullptr)) done(status);
+}
+
+void Supervisor::ended(int status) {
+  child_.reset();
+  before_ = before_ + std::exchange(now_, {});
+  before_.connections_active = 0;
+  if (stops_) return stopped();
+  std::string why = program_.kind() + " " + net::how_it_ended(status);
+  if (!last_said_.empty()) why += ": " + last_said_;
+  if (starting_) return answer_start(Error{Cause::unavailable, why});
+  if (steady_clock::now() - started_ >= good_run) pause_ = first_pause;
+  log_->error("session {}: {}; started again in {} ms", name_, why, pause_.count());
+  news_(why);
+  start_again();
+}
+
+void Supervisor::start_again() {
+  again_.expires_after(pause_);
+  pause_ = std::min(pause_ * 2, last_pause);
+  again_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
+    const auto self = weak.lock();
+    if (ec || !self || self->stops_) return;
+    if (const Status launched = self->launch(); !launched) {
+      self->log_->error("session {}: {}", self->name_, launched.error().message);
+      self->start_again();
+    }
+  });
+}
+
+void Supervisor::retarget(std::vector<Endpoint> targets, Callback<void> done) {
+  work_.targets = std::move(targets);
+  // What starts again takes the new ones.
+  if (!child_ || !serves_) return done({});
+  steering_->retarget(work_, [weak = weak_from_this(), done = std::move(done)](Status status) {
+    const auto self = weak.lock();
+    // One that has died meanwhile is started with them.
+    if (self && !status && (!self->child_ || !self->serves_)) status = {};
+    done(std::move(status));
+  });
+}
+
+void Supervisor::stop(Ending how, std::function<void()> done) {
+  if (done) stopping_ = std::move(done);
+  stops_ = true;
+  again_.cancel();
+  answer_start(Error{Cause::cancelled, "session " + name_ + " is being released"});
+  if (!child_) return stopped();
+  if (how == Ending::drain) return child_->signal(steering_->drain_signal());
+  child_->signal(SIGTERM);
+  patience_.expires_after(end_limit);
+  patience_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
+    const auto self = weak.lock();
+    if (!ec && self && self->child_) self->child_->kill();
+  });
+}
+
+void Supervisor::stopped() {
+  patience_.cancel();
+  next_sample_.cancel();
+  std::error_code ignored;
+  std::filesystem::remove_all(work_.folder, ignored);
+  if (const auto done = std::exchange(stopping_, nullptr)) done();
+}
+
+void Supervisor::sample() {
+  next_sample_.expires_after(sample_period);
+  next_sample_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
+    const auto self = weak.lock();
+    if (ec || !self) return;
+    self->refresh([weak] {
+      if (const auto still = weak.lock(); still && (!still->stops_ || still->child_))
+        still->sample();
+    });
+  });
+}
+
+void Supervisor::refresh(std::function<void()> done) {
+  if (!child_ || !serves_) return done();
+  steering_->count([weak = weak_from_this(), pid = child_->pid(),
+                    done = std::move(done)](const Result<Counters>& counters) {
+    const auto self = weak.lock();
+    if (self && counters && self->child_ && self->child_->pid() == pid) self->count(*counters);
+    done();
+  });
+}
+
+void Supervisor::count(Counters now) {
+  const auto all = [](const Counters& c) {
+    return std::tuple(c.bytes_to_consumer, c.bytes_to_producer, c.connections_active,
+                      c.connections_total);
+  };
+  if (all(now) != all(now_)) moved_ = steady_clock::now();
+  now_ = now;
+}
+
+Counters Supervisor::counters() const {
+  Counters sum = before_ + now_;
+  sum.connections_active = now_.connections_active;
+  sum.idle = std::chrono::duration_cast<milliseconds>(steady_clock::now() - moved_);
+  return sum;
+}
+
+void reap(const std::filesystem::path& folder, const Logger& log) {
+  const auto identity = read_file(folder / record, 256);
+  if (const auto process = net::Process::find(identity ? *identity : "")) {
+    log->warn("ending pid {}, which an earlier data server left in {}", process->pid(),
+              folder.string());
+    process->signal(SIGTERM);
+    if (!process->ends_within(end_limit)) process->signal(SIGKILL);
+    (void)process->ends_within(end_limit);
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+}
+
+}  // namespace scistream::proxy

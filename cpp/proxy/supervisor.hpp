@@ -1,0 +1,90 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.hpp"
+#include "dataserver/data_server.hpp"
+#include "net/child.hpp"
+#include "proxy/program.hpp"
+
+namespace scistream::proxy {
+
+/// Keeps one session's proxy running: starts it, drains what it says into the log, starts it again
+/// when it dies, with growing pauses, and counts what all its runs have moved. Its listeners are
+/// its owner's, so clients wait meanwhile. Everything happens on the thread of `context`, which
+/// must live as long as the proxy may; callbacks come once, unless it is destroyed before, which
+/// kills the proxy.
+class Supervisor : public std::enable_shared_from_this<Supervisor> {
+ public:
+  using News = std::function<void(const std::string&)>;
+
+  /// `descriptors` listen where `work` says; not owned, and needed until it has stopped. `name` is
+  /// the session's, for the log; `news` says when the proxy dies and when it serves again.
+  static std::shared_ptr<Supervisor> make(boost::asio::io_context& context, const Program& program,
+                                          Work work, std::vector<int> descriptors, std::string name,
+                                          Logger log, News news);
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+  ~Supervisor();
+
+  /// Makes the folder and starts the proxy; `done` comes once it takes connections.
+  void start(dataserver::Callback<void> done);
+  /// New targets, of as many listeners, for connections to come.
+  void retarget(std::vector<Endpoint> targets, dataserver::Callback<void> done);
+  /// Ends the proxy: at once, or once its last connection has ended. Removes the folder, then
+  /// `done`. May be called again to turn a drain into a cut; then the earlier `done` comes.
+  void stop(dataserver::Ending how, std::function<void()> done);
+
+  /// Brings counters() up to date, if the proxy answers.
+  void refresh(std::function<void()> done);
+  [[nodiscard]] dataserver::Counters counters() const;
+
+ private:
+  Supervisor(boost::asio::io_context& context, const Program& program, Work work,
+             std::vector<int> descriptors, std::string name, Logger log, News news);
+
+  Status launch();
+  void ended(int status);
+  void start_again();
+  void serves();
+  void count(dataserver::Counters now);
+  void sample();
+  void stopped();
+  void answer_start(const Status& status);
+
+  boost::asio::io_context& context_;
+  const Program& program_;
+  Work work_;
+  const std::vector<int> descriptors_;
+  const std::string name_;
+  const Logger log_;
+  const News news_;
+
+  std::unique_ptr<Steering> steering_;  ///< Of the run that there is.
+  std::shared_ptr<net::Child> child_;
+  dataserver::Callback<void> starting_;
+  bool serves_ = false;
+  std::string last_said_;
+  std::function<void()> stopping_;
+  bool stops_ = false;
+  std::chrono::milliseconds pause_;  ///< Before the next start.
+  std::chrono::steady_clock::time_point started_;
+  boost::asio::steady_timer again_;
+  boost::asio::steady_timer next_sample_;
+  boost::asio::steady_timer patience_;
+  dataserver::Counters before_;  ///< Of the runs that have ended.
+  dataserver::Counters now_;     ///< Of this run.
+  std::chrono::steady_clock::time_point moved_;
+};
+
+/// Ends what a supervisor that was killed left running in this folder, and removes it. Of nobody
+/// else's: the process must be the one that was started then.
+void reap(const std::filesystem::path& folder, const Logger& log);
+
+}  // namespace scistream::proxy
