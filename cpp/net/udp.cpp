@@ -97,6 +97,12 @@ std::size_t send_singly(int socket, const Datagrams& joined, msghdr message) noe
   return taken;
 }
 
+/// `forced` goes past the system's limit, and needs privileges.
+void make_room(int socket, int forced, int limited, std::size_t bytes) noexcept {
+  const int room = static_cast<int>(std::min(bytes, most_room));
+  if (!set_option(socket, SOL_SOCKET, forced, room)) set_option(socket, SOL_SOCKET, limited, room);
+}
+
 /// Set by what became of an earlier datagram, such as that nobody listens there.
 bool is_old_news(int error) noexcept {
   return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH;
@@ -119,7 +125,8 @@ Result<Fd> bind_udp(const udp::endpoint& address) {
       set_option(socket.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
   }
   join_datagrams(socket.get(), true);
-  keep_bursts(socket.get());
+  keep_received(socket.get(), most_room);
+  keep_unsent(socket.get(), most_room);
   return socket;
 }
 
@@ -127,15 +134,12 @@ void join_datagrams(int socket, bool on) noexcept {
   set_option(socket, SOL_UDP, UDP_GRO, on ? 1 : 0);
 }
 
-void keep_little(int socket) noexcept { set_option(socket, SOL_SOCKET, SO_RCVBUF, 1); }
+void keep_received(int socket, std::size_t bytes) noexcept {
+  make_room(socket, SO_RCVBUFFORCE, SO_RCVBUF, bytes);
+}
 
-void keep_bursts(int socket) noexcept {
-  // The first of each pair goes past the system's limit, and needs privileges.
-  for (const auto& [forced, limited] :
-       {std::pair{SO_RCVBUFFORCE, SO_RCVBUF}, std::pair{SO_SNDBUFFORCE, SO_SNDBUF}}) {
-    if (!set_option(socket, SOL_SOCKET, forced, buffer_bytes))
-      set_option(socket, SOL_SOCKET, limited, buffer_bytes);
-  }
+void keep_unsent(int socket, std::size_t bytes) noexcept {
+  make_room(socket, SO_SNDBUFFORCE, SO_SNDBUF, bytes);
 }
 
 Result<Fd> connect_udp(const udp::endpoint& peer) {

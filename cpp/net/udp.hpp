@@ -30,10 +30,11 @@ Result<Fd> connect_udp(const udp::endpoint& peer);
 
 /// Whether the kernel may give several datagrams of one sender as one; on for new sockets.
 void join_datagrams(int socket, bool on) noexcept;
-/// Of a socket that nobody reads for now: it keeps next to nothing.
-void keep_little(int socket) noexcept;
-/// As of a new socket.
-void keep_bursts(int socket) noexcept;
+/// Room for so many bytes that wait at a socket: those that came, and those that are to go. Of a
+/// new socket of datagrams it is `most_room`; without privileges the system allows less.
+void keep_received(int socket, std::size_t bytes) noexcept;
+void keep_unsent(int socket, std::size_t bytes) noexcept;
+inline constexpr std::size_t most_room = 4U << 20U;
 
 /// Datagrams of one sender that follow each other in memory: all have `segment` bytes but the last,
 /// which may be shorter.

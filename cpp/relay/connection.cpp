@@ -106,8 +106,8 @@ std::optional<ConnectionState> Connection::save() {
 
 void Connection::make_room() {
   if (record_->admitted.load(std::memory_order_relaxed)) return;
-  end(link_->has_begun() ? ConnectionEnd::refused : ConnectionEnd::silent,
-      "it took long, and others waited");
+  // No proof that it has not the key: what makes room is not held against its address.
+  end(ConnectionEnd::silent);
 }
 
 void Connection::admit() {
@@ -137,7 +137,8 @@ void Connection::carry_datagrams() {
   if (ends) near_.assign(tcp::v4(), ends->first.get(), ec);
   if (!ends || ec) return unreachable(ec ? ec.message() : "no descriptors");
   (void)ends->first.release();
-  relay::carry_datagrams(context_, std::move(ends->second), target_, options_.flow_idle);
+  relay::carry_datagrams(context_, std::move(ends->second), target_, options_.flow_idle,
+                         std::shared_ptr<Shaper>(shaping_, &shaping_->of(Direction::to_client)));
   carry();
 }
 

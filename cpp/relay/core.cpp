@@ -104,22 +104,29 @@ void Relay::Core::begin(std::size_t listener, net::Fd client, std::string peer, 
   boost::asio::io_context& context = threads_.next();
   std::shared_ptr<Connection> connection;
   Live makes_room;
+  HandshakeGate::Report turned_away;
   {
     const std::lock_guard lock(mutex_);
     if (datagrams && closing_) return;  // it would not be among those that are cut
-    if (transport_->asks_for_proof()) {
-      if (!gate_.admits(record->address, std::chrono::steady_clock::now())) {
-        counters_.refused.fetch_add(1, std::memory_order_relaxed);
-        counters_.errors.fetch_add(1, std::memory_order_relaxed);
-        return;
-      }
-      if (const auto first = gate_.begin(record->id, record->address)) {
-        if (const auto found = live_.find(*first); found != live_.end()) makes_room = found->second;
-      }
+    const auto now = std::chrono::steady_clock::now();
+    const bool proves = transport_->asks_for_proof();
+    if (!proves || gate_.admits(record->address, now)) {
+      const auto first =
+          proves ? gate_.begin(record->id, record->address, now) : std::optional<std::uint64_t>();
+      if (const auto found = first ? live_.find(*first) : live_.end(); found != live_.end())
+        makes_room = found->second;
+      const Endpoint& target = targets_[listener % targets_.size()];
+      record->target = to_string(target);
+      connection = connection_of(record, std::move(client), target, context);
+    } else {
+      turned_away = gate_.turned_away(record->address, now);
     }
-    const Endpoint& target = targets_[listener % targets_.size()];
-    record->target = to_string(target);
-    connection = connection_of(record, std::move(client), target, context);
+  }
+  if (!connection) {
+    counters_.refused.fetch_add(1, std::memory_order_relaxed);
+    counters_.errors.fetch_add(1, std::memory_order_relaxed);
+    return refused(*record, "too many of that address had not the key; it has to wait",
+                   turned_away);
   }
   boost::asio::post(context, [connection] { connection->start(); });
   if (makes_room.context == nullptr) return;
@@ -211,7 +218,19 @@ void Relay::Core::admitted(const ConnectionRecord& record) {
   const std::lock_guard lock(mutex_);
   if (!transport_->asks_for_proof()) return;
   gate_.end(record.id);
-  gate_.succeeded(record.address);
+  const auto unsaid = gate_.succeeded(record.address, std::chrono::steady_clock::now());
+  if (unsaid > 0) {
+    log_->warn("{} more of {} were refused before {} proved that it has the key", unsaid,
+               record.address, record.peer);
+  }
+}
+
+void Relay::Core::refused(const ConnectionRecord& record, const std::string& why,
+                          const HandshakeGate::Report& report) {
+  if (!report.say) return;
+  const std::string more =
+      report.unsaid == 0 ? "" : " (and " + std::to_string(report.unsaid) + " more from there)";
+  log_->warn("{} was refused: {}{}", record.peer, why, more);
 }
 
 void Relay::Core::ended(const ConnectionRecord& record, ConnectionEnd how, const std::string& why) {
@@ -234,10 +253,7 @@ void Relay::Core::ended(const ConnectionRecord& record, ConnectionEnd how, const
       boost::asio::post(home_, [self = shared_from_this()] { self->finish_if_idle(); });
     }
   }
-  if (!report.say) return;
-  const std::string more =
-      report.unsaid == 0 ? "" : " (and " + std::to_string(report.unsaid) + " more from there)";
-  log_->warn("{} was refused: {}{}", record.peer, why, more);
+  refused(record, why, report);
 }
 
 void Relay::Core::close(bool cut, Callback done) {

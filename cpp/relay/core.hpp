@@ -63,6 +63,9 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
                                             boost::asio::io_context& context);
   void admitted(const ConnectionRecord& record);
   void ended(const ConnectionRecord& record, ConnectionEnd how, const std::string& why);
+  /// Says so, if the report says that.
+  void refused(const ConnectionRecord& record, const std::string& why,
+               const HandshakeGate::Report& report);
   void close_listeners();
   void close_datagrams(bool cut);
   void reset_connections();

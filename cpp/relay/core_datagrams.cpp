@@ -17,7 +17,7 @@ void Relay::Core::start_datagrams() {
     if (!transport->asks_for_proof()) open_datagram_listeners_ = sockets.size();
   }
   if (transport->asks_for_proof()) {
-    for (const net::Fd& socket : sockets) net::keep_little(socket.get());
+    for (const net::Fd& socket : sockets) net::keep_received(socket.get(), 0);
     datagram_sockets_ = std::move(sockets);  // the ports are ours all the same
     return;
   }
@@ -58,7 +58,9 @@ std::optional<DatagramListener::Plan> Relay::Core::open_flow(std::size_t listene
       log_->debug("no descriptors for the datagrams of {}", peer);
       return std::nullopt;
     }
-    plan.far = std::make_shared<StreamEnd>(context, std::move(ends->second));
+    plan.far = std::make_shared<StreamEnd>(
+        context, std::move(ends->second),
+        std::shared_ptr<Shaper>(shaping_, &shaping_->of(Direction::to_target)));
     plan.ended = [flows = options_.flows](bool) { --*flows; };
     ++*options_.flows;
     begin(listener, std::move(ends->first), std::move(peer), {}, true);

@@ -22,9 +22,13 @@ namespace {
 
 constexpr std::size_t most_waiting = 256U << 10U;
 constexpr std::size_t stream_buffer = 256U << 10U;
-/// Of frames that wait for the stream.
-constexpr std::size_t most_unsent = 4U << 20U;
 static_assert(stream_buffer >= most_frame);
+
+/// What may wait where a rate is kept: whoever sends faster loses datagrams rather than getting
+/// them late, as on a link of that rate.
+std::size_t room_of(const std::shared_ptr<Shaper>& shaper) noexcept {
+  return std::min(shaper ? shaper->room() : SIZE_MAX, net::most_room);
+}
 
 }  // namespace
 
@@ -60,6 +64,8 @@ void DatagramSource::wait() {
 
 void DatagramSource::read() {
   const bool limited = shaper_ != nullptr && shaper_->limits();
+  const std::size_t room = room_of(shaper_);
+  if (room != room_) net::keep_received(socket_.native_handle(), room_ = room);
   // How much will come is not known before: few at a time where little may go at once.
   const std::size_t wanted =
       limited ? shaper_->piece() / net::most_datagram : net::DatagramReader::most;
@@ -139,7 +145,9 @@ void UdpEnd::close() noexcept {
   source_.close();
 }
 
-StreamEnd::StreamEnd(boost::asio::io_context& context, net::Fd stream) : stream_(context) {
+StreamEnd::StreamEnd(boost::asio::io_context& context, net::Fd stream,
+                     std::shared_ptr<Shaper> shaper)
+    : stream_(context), shaper_(std::move(shaper)) {
   error_code ec;
   stream_.assign(stream.get(), ec);
   if (!ec) (void)stream.release();
@@ -203,10 +211,12 @@ std::size_t StreamEnd::send(std::span<const net::Datagrams> datagrams) {
   std::size_t taken = 0;
   const auto hand_over = [&] { send_pieces({pieces.data(), 2 * std::exchange(count, 0)}); };
   std::size_t waiting = unsent_.size() - sent_;
+  const std::size_t room = room_of(shaper_);
+  if (room != room_) net::keep_unsent(stream_.native_handle(), room_ = room);
   for (const net::Datagrams& joined : datagrams) {
     net::for_each_datagram(joined, [&](std::span<const std::uint8_t> bytes) {
-      // Whole frames or nothing.
-      if (waiting + frame_header + bytes.size() > most_unsent) return false;
+      // Whole frames or nothing; one always fits.
+      if (waiting > 0 && waiting + frame_header + bytes.size() > room) return false;
       waiting += frame_header + bytes.size();
       headers[count] = {static_cast<std::uint8_t>(bytes.size() >> 8U),
                         static_cast<std::uint8_t>(bytes.size() & 0xffU)};

@@ -65,6 +65,7 @@ class DatagramSource {
   std::weak_ptr<void> owner_;
   Arrived arrived_;
   bool joined_ = true;  ///< Several datagrams may come as one.
+  std::size_t room_ = net::most_room;
 };
 
 /// Where the datagrams of one flow go to and its answers come from. On the thread of its context;
@@ -107,7 +108,8 @@ class UdpEnd final : public DatagramEnd {
 /// One end of a local stream whose other end somebody carries to the peer (datagram_frames.hpp).
 class StreamEnd final : public DatagramEnd {
  public:
-  StreamEnd(boost::asio::io_context& context, net::Fd stream);
+  /// `shaper`: of what is sent, which limits it behind the other end; may be null.
+  StreamEnd(boost::asio::io_context& context, net::Fd stream, std::shared_ptr<Shaper> shaper);
 
   void start(std::weak_ptr<void> owner, Arrived arrived, std::function<void()> ended) override;
   std::size_t send(std::span<const net::Datagrams> datagrams) override;
@@ -125,6 +127,8 @@ class StreamEnd final : public DatagramEnd {
   void end();
 
   boost::asio::posix::stream_descriptor stream_;
+  const std::shared_ptr<Shaper> shaper_;
+  std::size_t room_ = 0;
   std::weak_ptr<void> owner_;
   Arrived arrived_;
   std::function<void()> ended_;

@@ -22,8 +22,8 @@ std::chrono::milliseconds look_every(std::chrono::milliseconds idle) {
 class Bridge : public std::enable_shared_from_this<Bridge> {
  public:
   Bridge(boost::asio::io_context& context, net::Fd stream, const Endpoint& target,
-         std::chrono::milliseconds idle)
-      : stream_(context, std::move(stream)),
+         std::chrono::milliseconds idle, std::shared_ptr<Shaper> shaper)
+      : stream_(context, std::move(stream), std::move(shaper)),
         socket_(context, target, nullptr),
         timer_(context),
         idle_(idle) {}
@@ -69,8 +69,8 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
 }  // namespace
 
 void carry_datagrams(boost::asio::io_context& context, net::Fd stream, const Endpoint& target,
-                     std::chrono::milliseconds idle) {
-  std::make_shared<Bridge>(context, std::move(stream), target, idle)->start();
+                     std::chrono::milliseconds idle, std::shared_ptr<Shaper> shaper) {
+  std::make_shared<Bridge>(context, std::move(stream), target, idle, std::move(shaper))->start();
 }
 
 DatagramListener::DatagramListener(boost::asio::io_context& context, std::shared_ptr<Shaper> shaper,

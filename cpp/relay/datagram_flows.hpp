@@ -73,6 +73,6 @@ class DatagramListener : public std::enable_shared_from_this<DatagramListener> {
 /// Carries what comes out of `stream` (datagram_frames.hpp) to `target` in datagrams, and the
 /// answers back, until the stream ends or nothing has moved for `idle`. Keeps itself alive.
 void carry_datagrams(boost::asio::io_context& context, net::Fd stream, const Endpoint& target,
-                     std::chrono::milliseconds idle);
+                     std::chrono::milliseconds idle, std::shared_ptr<Shaper> shaper);
 
 }  // namespace scistream::relay

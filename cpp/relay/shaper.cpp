@@ -76,6 +76,11 @@ std::size_t Shaper::piece() const noexcept {
   return std::min(own_.piece(), facility_->piece(waiting_.load(std::memory_order_relaxed)));
 }
 
+std::size_t Shaper::room() const noexcept {
+  constexpr std::size_t pieces = std::chrono::milliseconds(100) / Schedule::piece_time;
+  return limits() ? piece() * pieces : SIZE_MAX;
+}
+
 Shaper::clock::time_point Shaper::book(std::size_t bytes, clock::time_point now) noexcept {
   const auto own = own_.book(bytes, now);
   if (!facility_) return own;

@@ -67,6 +67,8 @@ class Shaper {
   [[nodiscard]] bool limits() const noexcept { return own_.rate() != 0 || waits_for_facility(); }
   /// Bytes to book at a time.
   [[nodiscard]] std::size_t piece() const noexcept;
+  /// Bytes that leave within about a tenth of a second; SIZE_MAX without a limit.
+  [[nodiscard]] std::size_t room() const noexcept;
   /// When these bytes may go. In the past: at once.
   clock::time_point book(std::size_t bytes, clock::time_point now) noexcept;
 

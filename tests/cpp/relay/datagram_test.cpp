@@ -274,6 +274,37 @@ TEST_P(Datagram, AreNoFasterThanTheRate) {
   EXPECT_LE(static_cast<double>(bytes), 1e6 * took.count() + 10'000 + 65'536);
 }
 
+// Protocol: datagrams-late
+TEST_P(Datagram, OfWhoSendsTooFastAreLostRatherThanLate) {
+  for (const bool back : {false, true}) {
+    Peer client;
+    Peer target;
+    const auto relay = relays(target);
+    for (Relay* each : {relay.consumer.get(), relay.producer.get()})
+      if (each != nullptr) each->set_rate(8 * bits_per_megabit);
+    client.send("first", listener(relay));
+    EXPECT_EQ(target.receive(), "first");
+    target.answer("answer");
+    EXPECT_EQ(client.receive(), "answer");
+    // Ten times the rate for half a second.
+    std::string bytes(1'000, 'x');
+    const auto start = clock::now();
+    for (int sent = 0; sent < 5'000; ++sent) {
+      if (back) {
+        target.answer(bytes);
+      } else {
+        client.send(bytes, listener(relay));
+      }
+      std::this_thread::sleep_until(start + sent * 100us);
+    }
+    std::size_t came = 0;
+    while ((back ? client : target).receive(200ms) != "nothing came") ++came;
+    EXPECT_GT(came, 300U);
+    // What was to come in half a second and what may wait, here and in sockets of applications.
+    EXPECT_LT(came, 1'500U);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Legs, Datagram, ::testing::Values("plain", "encrypted"),
                          [](const auto& leg) { return std::string(leg.param); });
 
