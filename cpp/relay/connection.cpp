@@ -1,10 +1,12 @@
 #include "relay/connection.hpp"
 
+#include <boost/asio/post.hpp>
 #include <cassert>
 #include <utility>
 
 #include "net/tcp.hpp"
 #include "relay/datagram_flows.hpp"
+#include "relay/dial_order.hpp"
 #include "relay/socket_link.hpp"
 
 namespace scistream::relay {
@@ -24,6 +26,7 @@ Connection::Connection(boost::asio::io_context& context, net::Fd client, Endpoin
       record_(std::move(record)),
       log_(std::move(log)),
       events_(std::move(events)),
+      turn_(context),
       near_(context),
       near_dialer_(context, target_, options),
       link_(transport->link(
@@ -32,6 +35,7 @@ Connection::Connection(boost::asio::io_context& context, net::Fd client, Endpoin
 Link::Events Connection::link_events() {
   Link::Events events;
   events.opened = [this](const std::string& error) { link_opened(error); };
+  events.dialling = events_.dialling;
   events.retrying = [this](const std::string& error) { retrying(error); };
   events.ended = [this](Direction direction, PumpEnd how) { pumped(direction, how); };
   events.broken = [this] {
@@ -59,7 +63,30 @@ void Connection::start() {
   (void)accepted_.release();
   watch_for_reset(near_, shared_from_this(), [this] { end(ConnectionEnd::reset); });
   admit();
-  link_->dial(target_, weak_from_this(), link_events());
+  dial_in_turn();
+}
+
+void Connection::dial_in_turn() {
+  const auto go = [weak = weak_from_this(), &context = context_] {
+    boost::asio::post(context, [weak] {
+      const auto self = weak.lock();
+      if (self && self->events_.ended) self->dial();
+    });
+  };
+  if (events_.ready(go)) return dial();
+  turn_.expires_after(DialOrder::patience);
+  turn_.async_wait([self = shared_from_this()](error_code ec) {
+    if (!ec && self->events_.ended && self->events_.jump()) self->dial();
+  });
+}
+
+void Connection::dial() {
+  turn_.cancel();
+  if (transport_->far_side() == Side::dialled)
+    return link_->dial(target_, weak_from_this(), link_events());
+  near_dialer_.start(
+      weak_from_this(), events_.dialling, [this](const std::string& why) { retrying(why); },
+      [this](const std::string& why, tcp::socket target) { near_dialled(why, std::move(target)); });
 }
 
 void Connection::resume(LinkState link) {
@@ -126,9 +153,7 @@ void Connection::link_opened(const std::string& error) {
         error);
   admit();
   if (link_->carries_datagrams()) return carry_datagrams();
-  near_dialer_.start(
-      weak_from_this(), [this](const std::string& why) { retrying(why); },
-      [this](const std::string& why, tcp::socket target) { near_dialled(why, std::move(target)); });
+  dial_in_turn();
 }
 
 void Connection::carry_datagrams() {
@@ -189,6 +214,8 @@ void Connection::pumped(Direction direction, PumpEnd how) {
 void Connection::end(ConnectionEnd how, const std::string& why) {
   if (!events_.ended) return;
   const auto ended = std::exchange(events_.ended, nullptr);
+  turn_.cancel();
+  if (events_.dialling) events_.dialling();
   near_dialer_.stop();
   link_->close(how == ConnectionEnd::clean);
   error_code ignored;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -23,6 +24,7 @@ struct ConnectionRecord {
   std::size_t listener = 0;  ///< Index of the listener it came in by.
   std::string peer;
   std::string address;  ///< Of the peer, as the gate knows it.
+  std::string client;   ///< What those have in common that are dialled in the order they came.
   std::string target;
   std::atomic<bool> admitted{false};  ///< Its peer may use it.
   std::atomic<bool> dialled{false};
@@ -47,6 +49,12 @@ enum class ConnectionEnd {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   struct Events {
+    /// It could dial: whether it may at once (DialOrder::ready).
+    std::function<bool(std::function<void()> go)> ready;
+    /// It has waited long enough: whether it need not wait any more (DialOrder::jump).
+    std::function<bool()> jump;
+    /// It dials, or never will.
+    std::function<void()> dialling;
     /// Its peer may use it. Once, unless it ends before.
     std::function<void()> admitted;
     /// Both sides are closed. Once; `why` says more of a refusal.
@@ -84,6 +92,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void link_opened(const std::string& error);
   /// The near side is made of datagrams.
   void carry_datagrams();
+  /// Dials once those have that came before.
+  void dial_in_turn();
+  void dial();
   void near_dialled(const std::string& error, tcp::socket target);
   void retrying(const std::string& error);
   void unreachable(const std::string& error);
@@ -100,6 +111,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const std::shared_ptr<ConnectionRecord> record_;
   const Logger log_;
   Events events_;  ///< `ended` is empty once it has ended.
+  boost::asio::steady_timer turn_;
   tcp::socket near_;
   Dialer near_dialer_;  ///< Where the near side is the dialled one.
   std::unique_ptr<Link> link_;

@@ -117,6 +117,8 @@ void Relay::Core::begin(std::size_t listener, net::Fd client, std::string peer, 
         makes_room = found->second;
       const Endpoint& target = targets_[listener % targets_.size()];
       record->target = to_string(target);
+      record->client = record->address + "/" + std::to_string(listener);
+      dial_order_.came(record->client, record->id, now);
       connection = connection_of(record, std::move(client), target, context);
     } else {
       turned_away = gate_.turned_away(record->address, now);
@@ -140,6 +142,16 @@ std::shared_ptr<Connection> Relay::Core::connection_of(
     const std::shared_ptr<ConnectionRecord>& record, net::Fd client, const Endpoint& target,
     boost::asio::io_context& context) {
   Connection::Events events;
+  events.ready = [self = shared_from_this(), record](DialOrder::Go go) {
+    return self->dial_order_.ready(record->client, record->id, std::chrono::steady_clock::now(),
+                                   std::move(go));
+  };
+  events.jump = [self = shared_from_this(), record] {
+    return self->dial_order_.jump(record->client, record->id);
+  };
+  events.dialling = [self = shared_from_this(), record] {
+    self->dial_order_.over(record->client, record->id);
+  };
   events.admitted = [self = shared_from_this(), record] { self->admitted(*record); };
   events.ended = [self = shared_from_this(), record](ConnectionEnd how, const std::string& why) {
     self->ended(*record, how, why);

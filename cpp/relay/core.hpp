@@ -13,6 +13,7 @@
 #include "net/acceptor.hpp"
 #include "relay/connection.hpp"
 #include "relay/datagram_flows.hpp"
+#include "relay/dial_order.hpp"
 #include "relay/handshake_gate.hpp"
 #include "relay/relay.hpp"
 
@@ -78,6 +79,7 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   const net::Acceptor::Accepted accepted_;
   const std::shared_ptr<Shaping> shaping_;
   Counters counters_;
+  DialOrder dial_order_;
   std::vector<Endpoint> bound_;
   std::list<net::Acceptor> listeners_;     ///< The list itself never changes after listen().
   std::vector<net::Fd> datagram_sockets_;  ///< Until they are started, on `home_`.

@@ -18,8 +18,9 @@ Dialer::Dialer(boost::asio::io_context& context, Endpoint target, const Options&
       timer_(context),
       backoff_(options.dial_backoff_first) {}
 
-void Dialer::start(std::weak_ptr<void> owner, Retrying retrying, Done done) {
+void Dialer::start(std::weak_ptr<void> owner, Dialling dialling, Retrying retrying, Done done) {
   owner_ = std::move(owner);
+  dialling_ = std::move(dialling);
   retrying_ = std::move(retrying);
   done_ = std::move(done);
   deadline_.expires_after(options_.dial_deadline);
@@ -84,6 +85,7 @@ void Dialer::connect() {
   socket_.async_connect(addresses_[address_], [this, keep = owner_.lock()](error_code connect_ec) {
     if (done_) connected(connect_ec);
   });
+  if (const auto dialling = std::exchange(dialling_, nullptr)) dialling();
 }
 
 void Dialer::connected(error_code ec) {
@@ -119,6 +121,7 @@ void Dialer::next_address(const std::string& why) {
 void Dialer::pause() {
   error_code ignored;
   socket_.close(ignored);
+  if (const auto dialling = std::exchange(dialling_, nullptr)) dialling();
   if (const auto retrying = std::exchange(retrying_, nullptr)) retrying(last_error_);
   timer_.expires_after(backoff_);
   backoff_ = std::min(backoff_ * 2, options_.dial_backoff_last);

@@ -28,8 +28,11 @@ class Dialer {
 
   Dialer(boost::asio::io_context& context, Endpoint target, const Options& options);
 
+  /// Told once, when the first address is being called, or none can be.
+  using Dialling = std::function<void()>;
+
   /// `done` is called once, from a handler, unless stop() comes first.
-  void start(std::weak_ptr<void> owner, Retrying retrying, Done done);
+  void start(std::weak_ptr<void> owner, Dialling dialling, Retrying retrying, Done done);
   /// Gives up without a word.
   void stop();
 
@@ -50,6 +53,7 @@ class Dialer {
   boost::asio::steady_timer deadline_;
   boost::asio::steady_timer timer_;  ///< The pause, or the time one address has.
   std::weak_ptr<void> owner_;
+  Dialling dialling_;
   Retrying retrying_;
   Done done_;
   std::vector<tcp::endpoint> addresses_;

@@ -47,6 +47,9 @@ void SocketLink::dial_again() {
   dialer_ = std::make_unique<Dialer>(setup_.context, target_, setup_.options);
   dialer_->start(
       owner_,
+      [this] {
+        if (const auto dialling = std::exchange(events_.dialling, nullptr)) dialling();
+      },
       [this](const std::string& error) {
         if (const auto retrying = std::exchange(events_.retrying, nullptr)) retrying(error);
       },

@@ -38,6 +38,8 @@ class Link {
   struct Events {
     /// It can carry bytes: empty; or why it never will. Once.
     std::function<void(const std::string& error)> opened;
+    /// The target is being dialled. At most once.
+    std::function<void()> dialling;
     /// The target is not there yet, and is dialled again. At most once.
     std::function<void(const std::string& error)> retrying;
     /// Everything of one direction has been handed on, or has failed. Once for each.
