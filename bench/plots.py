@@ -15,7 +15,18 @@ from matplotlib.axes import Axes
 
 Rows = list[dict[str, Any]]
 
-OURS = "SciStream"
+OURS = ("SciStream", "session")
+# The same in every plot, whatever else is there.
+COLOURS = {
+    "direct": "0.35",
+    "HAProxy": "C0",
+    "nginx": "C2",
+    "stunnel": "C1",
+    "socat": "C5",
+    "OpenSSH": "C4",
+    "SciStream": "C3",
+    "session": "C3",
+}
 SIZE = (8.0, 4.8)  # inches
 DPI = 130
 
@@ -26,11 +37,23 @@ def names_of(rows: Rows) -> list[str]:
 
 
 def styles(rows: Rows) -> dict[str, dict[str, Any]]:
-    """A colour for each way, in all parts of a figure; ours is thicker."""
-    return {
-        name: {"color": f"C{i}", "linewidth": 2.6 if name.startswith(OURS) else 1.3, "label": name}
-        for i, name in enumerate(names_of(rows))
-    }
+    """A colour for each program, dashes for those as deployed; ours is thicker."""
+    found = {}
+    for name in names_of(rows):
+        program = name.split()[0].rstrip(",")
+        dashes = "--" if "deployed" in name else ":" if "TLS" in name and both(rows) else "-"
+        found[name] = {
+            "color": COLOURS.get(program, "C7"),
+            "linestyle": dashes,
+            "linewidth": 2.6 if name.startswith(OURS) else 1.3,
+            "label": name,
+        }
+    return found
+
+
+def both(rows: Rows) -> bool:
+    """Whether single relays are among encrypted chains."""
+    return {"SciStream", "SciStream, TLS"} <= set(names_of(rows))
 
 
 def lines(axes: Axes, rows: Rows, x: str, y: str, without: str = "") -> None:
@@ -54,46 +77,50 @@ def by_connections(rows: Rows, title: str, file: Path) -> None:
         axes.get_xaxis().set_major_formatter(mpl.ticker.ScalarFormatter())
         axes.set_xlabel("connections")
         axes.set_ylabel(label)
-    left.legend(fontsize=8)
+    legend(figure, left)
     save(figure, title, file)
+
+
+def legend(figure: Any, axes: Axes) -> None:
+    """Below the plots, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=4, fontsize=8)
 
 
 def latency(rows: Rows, file: Path) -> None:
     """How many round trips took at most so long."""
-    figure, both = plt.subplots(1, 2, figsize=(2 * SIZE[0] * 0.75, SIZE[1]))
-    for axes, size in zip(both, (64, 65536)):
+    figure, parts = plt.subplots(1, 2, figsize=(2 * SIZE[0] * 0.75, SIZE[1]))
+    for axes, size in zip(parts, (64, 65536)):
         for row, style in zip(rows, styles(rows).values()):
             axes.plot(row[f"{size}_B_percentiles_us"], range(100), **style)
         axes.set_xscale("log")
-        # Who waits for a timer now and then would leave the others no room.
-        most = min(max(row[f"{size}_B_percentiles_us"]) for row in rows)
-        axes.set_xlim(right=10 * most)
+        axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(mpl.ticker.ScalarFormatter())
         axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
         axes.set_xlabel(f"round trip of {size} B, microseconds")
         axes.set_ylabel("percent of them took at most that")
         axes.grid(visible=True, alpha=0.3)
-    both[0].legend(fontsize=8)
+    legend(figure, parts[0])
     save(figure, "Latency", file)
 
 
 def path(rows: Rows, file: Path) -> None:
     """Throughput by the round-trip time of the path."""
     counts = sorted({row["connections"] for row in rows})
-    figure, both = plt.subplots(1, len(counts), figsize=(len(counts) * SIZE[0] * 0.75, SIZE[1]))
-    for axes, count in zip(both, counts):
+    figure, parts = plt.subplots(1, len(counts), figsize=(len(counts) * SIZE[0] * 0.75, SIZE[1]))
+    for axes, count in zip(parts, counts):
         some = [row for row in rows if row["connections"] == count]
         lines(axes, some, "round_trip_ms", "gbit_per_s")
         axes.set_xlabel(f"round-trip time of the path, ms ({count} connections)")
         axes.set_ylabel("Gbit/s")
-    both[0].legend(fontsize=8)
+    legend(figure, parts[0])
     save(figure, "A long path", file)
 
 
 def save(figure: Any, title: str, file: Path) -> None:
     """Writes the figure and forgets it."""
     figure.suptitle(title)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
     figure.savefig(file, dpi=DPI)
     plt.close(figure)
 

@@ -11,6 +11,7 @@
 #include <exception>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 
 #include "cli/terminal.hpp"
 
@@ -103,16 +104,62 @@ Status check_no_empty_value(const CLI::App& app) {
 
 }  // namespace
 
+namespace {
+
+/// With what CLI11 leaves out: which word is none of the commands, and which variable it was that
+/// gave the value.
+std::string explained(const CLI::App& app, const CLI::ParseError& error,
+                      const std::vector<std::string>& arguments) {
+  std::string text = error.what();
+  const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+  if (app.get_require_subcommand_min() > 0 && app.get_subcommands().empty()) {
+    std::string known;
+    for (const CLI::App* each : commands) known += (known.empty() ? "" : ", ") + each->get_name();
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+      // What follows an option may be its value.
+      const bool is_word = !arguments[i].starts_with("-");
+      if (is_word && (i == 0 || !arguments[i - 1].starts_with("-")))
+        return "'" + arguments[i] + "' is not a command; known: " + known;
+    }
+    return "no command was given; known: " + known;
+  }
+  std::vector<const CLI::App*> used{&app};
+  for (const CLI::App* command : app.get_subcommands()) used.push_back(command);
+  for (const CLI::App* each : used) {
+    for (const CLI::Option* option : each->get_options()) {
+      const char* value =
+          option->get_envname().empty() ? nullptr : std::getenv(option->get_envname().c_str());
+      const std::string name = option->get_name();
+      const bool given = std::any_of(arguments.begin(), arguments.end(), [&](const auto& word) {
+        return word == name || word.starts_with(name + "=");
+      });
+      if (value != nullptr && *value != '\0' && !given && text.starts_with(name + ":"))
+        return text + " (from the environment, " + option->get_envname() + ")";
+    }
+  }
+  return text;
+}
+
+bool knows_json(const CLI::App& app) {
+  const auto all = app.get_subcommands([](const CLI::App*) { return true; });
+  return app.get_option_no_throw("--json") != nullptr ||
+         std::any_of(all.begin(), all.end(), [](const CLI::App* command) {
+           return command->get_option_no_throw("--json") != nullptr;
+         });
+}
+
+}  // namespace
+
 int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
         const Reporting& reporting) {
   Status status;
   // Known before the arguments are parsed, for the error of arguments that cannot be.
   const auto ours = std::find(arguments.begin(), arguments.end(), "--");
-  const bool wants_json = std::find(arguments.begin(), ours, "--json") != ours;
+  const bool wants_json = knows_json(app) && std::find(arguments.begin(), ours, "--json") != ours;
   try {
     read_environment_once(app, arguments);
-    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
-    app.parse(std::move(arguments));
+    // CLI11 takes them from the back.
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
     status = check_no_empty_value(app);
     if (status) status = body();
   } catch (const CLI::CallForHelp&) {
@@ -125,7 +172,7 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
     std::printf("%s\n", version.what());
     return 0;
   } catch (const CLI::ParseError& error) {
-    status = Error{Cause::invalid_argument, std::string(error.what()) + "; see --help"};
+    status = Error{Cause::invalid_argument, explained(app, error, arguments) + "; see --help"};
   } catch (const std::exception& error) {
     status = Error{Cause::failure, error.what()};
   }
@@ -133,7 +180,7 @@ int run(CLI::App& app, std::vector<std::string> arguments, const std::function<S
   if (status && unwritten) status = Error{Cause::failure, "cannot write to stdout"};
   if (status) return 0;
   if (status.error().message.empty()) return exit_code(status.error().cause);  // reported already
-  if (reporting.json || (reporting.uid != nullptr && wants_json)) {
+  if (reporting.json || wants_json) {
     const bool compact = reporting.lines != nullptr && *reporting.lines;
     std::printf(
         "%s\n",
@@ -192,6 +239,24 @@ CLI::Option* add_duration(CLI::App& app, const std::string& names, std::chrono::
           },
           description)
       ->type_name("DURATION");
+}
+
+CLI::Validator within(double least, double most) {
+  const auto range = [](double bound) {
+    std::ostringstream text;
+    text << bound;
+    return text.str();
+  };
+  const std::string bounds = range(least) + " to " + range(most);
+  return {[=](const std::string& text) {
+            double number = 0;
+            const char* const end = text.data() + text.size();
+            const auto [rest, error] = std::from_chars(text.data(), end, number);
+            const bool good =
+                error == std::errc{} && rest == end && number >= least && number <= most;
+            return good ? std::string() : "'" + text + "' is not a number from " + bounds;
+          },
+          "FROM " + bounds};
 }
 
 std::string error_document(const Error& error, const std::string& uid, bool compact) {

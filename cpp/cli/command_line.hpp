@@ -42,6 +42,9 @@ Result<std::chrono::milliseconds> parse_duration(const std::string& text);
 CLI::Option* add_duration(CLI::App& app, const std::string& names, std::chrono::milliseconds& value,
                           const std::string& description);
 
+/// A check that accepts numbers from `least` to `most`, and not NaN as CLI11's own does.
+CLI::Validator within(double least, double most);
+
 /// `{"error": {"cause": …, "message": …, "exit_code": …}}`, on one line if `compact`.
 std::string error_document(const Error& error, const std::string& uid, bool compact = false);
 

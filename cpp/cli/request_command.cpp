@@ -105,7 +105,8 @@ void add_request_options(CLI::App& app, RequestSettings& settings) {
                  "app controllers");
   app.add_option("--label", settings.labels,
                  "KEY=VALUE, such as job or experiment; may be repeated");
-  add_duration(app, "--for", settings.request.lifetime, "End the session this long after set-up");
+  add_duration(app, "--for", settings.request.lifetime,
+               "End the session this long after set-up [never; 0: never]");
   add_duration(app, "--timeout", settings.request.timeout,
                "Give up when it is not set up within this [190s]");
   app.add_option("--uid", settings.request.uid, "The session's id [a random UUID]");

@@ -107,7 +107,11 @@ void add_options(CLI::App& app, Settings& settings) {
           ->capture_default_str(),
       "CIPHERSUITES");
   env(cli::add_duration(app, "--flow-idle", options.flow_idle,
-                        "A flow of datagrams ends when nothing has moved for so long [60s]"),
+                        "A flow of datagrams ends when nothing has moved for so long [60s]")
+          ->check([](const std::string& text) {
+            const auto idle = cli::parse_duration(text);
+            return idle && idle->count() == 0 ? "'" + text + "': a flow needs some time" : "";
+          }),
       "FLOW_IDLE");
   env(app.add_option("--data-server", settings.data_server,
                      "Use the data server at unix:PATH or HOST:PORT instead of starting one"),

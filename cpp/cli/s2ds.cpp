@@ -1,6 +1,7 @@
 // s2ds, the data server: behind a control server, or alone as a relay.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +14,7 @@
 #include "client/trust.hpp"
 #include "control/data_server_host.hpp"
 #include "net/io_threads.hpp"
+#include "net/tcp.hpp"
 #include "relay/relay.hpp"
 #include "relay/tls_link.hpp"
 #include "session/types.hpp"
@@ -51,6 +53,7 @@ struct Settings {
   std::string protocol = "tcp";
   std::string flow_idle = "60s";
   std::string ciphersuites = "AES-128-GCM";
+  bool names_ciphersuites = false;  ///< On the command line.
   cli::Purpose purpose;
   bool strict = false;
   bool json = false;
@@ -111,6 +114,8 @@ Result<relay::TransportPtr> transport_of(const Settings& settings) {
   if (settings.tls.empty()) {
     if (!settings.key_file.empty())
       return Error{Cause::invalid_argument, "--key-file is for --tls client or --tls server"};
+    if (settings.names_ciphersuites)
+      return Error{Cause::invalid_argument, "--ciphersuites is for --tls client or --tls server"};
     return relay::tcp_transport(relay::Side::dialled);
   }
   if (settings.key_file.empty())
@@ -129,6 +134,22 @@ Result<relay::TransportPtr> transport_of(const Settings& settings) {
                               std::move(keys));
 }
 
+/// Whether who dials `target` meets whoever listens there.
+bool reaches(const Endpoint& target, const Endpoint& listener) {
+  if (target.port != listener.port) return false;
+  if (target.host == listener.host) return true;
+  const auto place = net::local_endpoint(listener);
+  return place && place->address().is_unspecified() && net::is_local_address(target.host);
+}
+
+/// What went through, for the log.
+std::string summary(const relay::Snapshot& all) {
+  return std::to_string(all.connections_total) + " connections, " +
+         std::to_string(all.bytes_to_target) + " bytes to the targets, " +
+         std::to_string(all.bytes_to_client) + " back, " + std::to_string(all.errors) +
+         " did not end well, " + std::to_string(all.refused) + " of them refused";
+}
+
 Status forward(Settings& settings) {
   if (settings.listen.size() != settings.target.size()) {
     return Error{Cause::invalid_argument, std::to_string(settings.listen.size()) +
@@ -144,6 +165,16 @@ Status forward(Settings& settings) {
     if (!target) return target.error();
     pairs.push_back({std::move(*listener), std::move(*target)});
   }
+  for (const relay::Pair& pair : pairs) {
+    const auto met = std::find_if(pairs.begin(), pairs.end(), [&pair](const relay::Pair& other) {
+      return reaches(pair.target, other.listener);
+    });
+    if (met != pairs.end()) {
+      return Error{Cause::invalid_argument, "the target '" + to_string(pair.target) +
+                                                "' is this relay's own listener '" +
+                                                to_string(met->listener) + "'"};
+    }
+  }
   auto transport = transport_of(settings);
   if (!transport) return transport.error();
   cli::block_signals({SIGINT, SIGTERM, SIGHUP});
@@ -154,8 +185,8 @@ Status forward(Settings& settings) {
   const auto idle = flow_idle(settings);
   if (!idle) return idle.error();
   options.flow_idle = *idle;
-  auto relay = relay::Relay::open(threads, pairs, std::move(options),
-                                  stderr_logger("s2ds", settings.verbose), std::move(*transport));
+  const auto log = stderr_logger("s2ds", settings.verbose);
+  auto relay = relay::Relay::open(threads, pairs, std::move(options), log, std::move(*transport));
   if (!relay) return relay.error();
   (*relay)->set_rate(settings.rate * relay::bits_per_megabit);
   for (const Endpoint& listener : (*relay)->listeners()) {
@@ -165,6 +196,7 @@ Status forward(Settings& settings) {
   cli::notify_systemd("READY=1");
   while (cli::wait_signal({SIGINT, SIGTERM, SIGHUP}, std::chrono::hours(1)) == 0) {
   }
+  log->info("{}", summary((*relay)->snapshot()));
   return {};
 }
 
@@ -186,7 +218,8 @@ Status doctor(const Settings& settings) {
     rows.push_back({each.check, to_string(each.state), each.found, each.remedy});
   }
   if (settings.json) {
-    std::printf("%s\n", nlohmann::ordered_json{{"findings", document}}.dump(2).c_str());
+    const nlohmann::ordered_json whole{{"findings", document}, {"changes", changes}};
+    std::printf("%s\n", whole.dump(2).c_str());
   } else {
     std::fputs(cli::table(rows, STDOUT_FILENO).c_str(), stdout);
   }
@@ -229,10 +262,13 @@ int main(int argc, char** argv) {
 
   CLI::App* relaying = app.add_subcommand("relay", "Forward listeners to targets, alone");
   relaying
-      ->add_option("--listen", settings.listen, "HOST:PORT to listen on; port 0 takes a free one")
+      ->add_option("--listen", settings.listen,
+                   "HOST:PORT to listen on; port 0 takes a free one; may be repeated")
+      ->allow_extra_args(false)
       ->required();
   relaying
       ->add_option("--target", settings.target, "HOST:PORT to forward it to; one for each --listen")
+      ->allow_extra_args(false)
       ->required();
 
   relaying
@@ -272,7 +308,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1LL, session::max_rate_mbps))
       ->capture_default_str();
   examining->add_option("--rtt", settings.purpose.round_trip_ms, "Milliseconds there and back")
-      ->check(CLI::Range(0.0, 10'000.0))
+      ->check(cli::within(0, 10'000))
       ->capture_default_str();
   examining->add_option("--connections", settings.purpose.connections, "Connections at one time")
       ->check(CLI::Range(1, 1'000'000))
@@ -283,6 +319,10 @@ int main(int argc, char** argv) {
 
   return cli::run(app, cli::normalized(argc, argv, {"serve", "relay", "doctor"}),
                   [&] {
+                    settings.names_ciphersuites =
+                        std::any_of(argv, argv + argc, [](const char* word) {
+                          return std::string_view(word).starts_with("--ciphersuites");
+                        });
                     if (examining->parsed()) return doctor(settings);
                     return serving->parsed() ? serve(settings) : forward(settings);
                   },

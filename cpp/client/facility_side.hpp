@@ -43,6 +43,7 @@ class FacilitySide {
   /// With the facility named, since two of them answer.
   [[nodiscard]] Error named(Error error) const;
   [[nodiscard]] Role role() const { return wanted_.key.role; }
+  [[nodiscard]] const std::string& where() const { return where_; }
 
  private:
   void hello(const std::shared_ptr<const session::Hello>& message, const Done& taken,

@@ -41,10 +41,20 @@ void SessionRun::start(Observe observe, Done done) {
         self->timeout_ = self->scheduler_.after(self->request_.timeout, [self] {
           self->fail({Cause::timeout, "the session was not set up within " +
                                           std::to_string(self->request_.timeout.count() / 1000) +
-                                          " s"});
+                                          " s: " + self->waits_for()});
         });
         self->apply(ClientInput::start);
       });
+}
+
+std::string SessionRun::waits_for() const {
+  std::string missing;
+  for (const FacilitySide* side : {&producer_, &consumer_}) {
+    if (side->answer().listeners.empty())
+      missing += (missing.empty() ? "" : " and ") + side->where();
+  }
+  if (missing.empty()) return "the facilities do not take each other's addresses";
+  return "no application has said hello at " + missing + ", or it does not answer";
 }
 
 void SessionRun::cancel() {

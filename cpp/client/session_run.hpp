@@ -70,6 +70,8 @@ class SessionRun : public std::enable_shared_from_this<SessionRun> {
  private:
   void apply(session::ClientInput input);
   void fail(Error error);
+  /// Who has not answered yet, in words.
+  [[nodiscard]] std::string waits_for() const;
   [[nodiscard]] session::Request wanted(Role role, const control::ControlClient& producer,
                                         const control::ControlClient& consumer) const;
   void send_request(FacilitySide& side);

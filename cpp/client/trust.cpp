@@ -49,7 +49,13 @@ class Wiped {
 
 Result<Secret> read_key_file(const std::filesystem::path& path) {
   struct stat info{};
-  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077U) != 0) {
+  const bool exists = ::stat(path.c_str(), &info) == 0;
+  // A pipe will do: a shell makes one of what another program says.
+  if (exists && !S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode)) {
+    return Error{Cause::invalid_argument,
+                 "'" + path.string() + "' is not a file: give one with 64 hexadecimal digits"};
+  }
+  if (exists && (info.st_mode & 077U) != 0) {
     return Error{Cause::permission_denied,
                  "the key file '" + path.string() + "' can be read by others; say chmod 600"};
   }

@@ -242,6 +242,8 @@ Result<bool> UserClient::set_rate(const std::string& uid, long long mbps,
   Error why = failed->error();
   const std::string where = to_string(servers[static_cast<std::size_t>(failed - answers.begin())]);
   if (why.message.find(where) == std::string::npos) why.message = where + ": " + why.message;
+  if (why.cause == Cause::timeout || why.cause == Cause::unavailable)
+    why.message += "; it may have taken the rate, or take it yet: say it again once it answers";
   return why;
 }
 

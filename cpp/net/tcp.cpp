@@ -66,7 +66,9 @@ Result<Fd> bind_tcp(const tcp::endpoint& address) {
   // port until one listens, so it is on for the moment of the bind only.
   set_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (::bind(socket.get(), address.data(), static_cast<socklen_t>(address.size())) != 0) {
-    return errno_error(what(), errno);
+    Error error = errno_error(what(), errno);
+    if (errno == EADDRINUSE) error.message += "; ss -ltnp says by what, or give another port";
+    return error;
   }
   set_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 0);
   return socket;

@@ -259,7 +259,8 @@ TlsHandshake::Wants TlsHandshake::fail(int result) {
   // What a server that has no such key, and no certificate either, says.
   if (state.role == TlsRole::client && reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE) {
     state.key_is_unknown = true;
-    state.error = "the peer does not know the key of this session";
+    state.error =
+        "the peer does not know the key of this session, or allows none of its ciphersuites";
     ERR_clear_error();
     return Wants::failed;
   }

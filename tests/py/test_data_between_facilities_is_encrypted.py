@@ -308,6 +308,33 @@ def test_openssl_is_a_client_like_any_other(tmp_path: Path, suite: str) -> None:
         assert digest(done.stdout) == digest(data), done.stderr
 
 
+# Protocol: data-key-identity, relay-tls
+def test_the_recipe_for_openssl_works(tmp_path: Path, root: Path) -> None:
+    """As docs/protocol.md has it, with other ports."""
+    key = os.urandom(32)
+    shared = key_file(tmp_path, key)
+    text = (root / "docs/protocol.md").read_text("utf-8")
+    recipe = text[text.index("  identity=$(openssl kdf") :].partition("\n  ```")[0]
+    data = payload(100_000)
+    with (
+        application(sends(data)) as app,
+        relay("--target", app.endpoint, "--tls", "server", "--key-file", shared) as server,
+    ):
+        # What s_client says of the connection would be between the data.
+        quiet = recipe.replace("127.0.0.1:7443", ready(server)).replace(
+            "s_client", "s_client -quiet"
+        )
+        done = subprocess.run(
+            ["sh", "-c", quiet],
+            stdin=subprocess.PIPE,
+            capture_output=True,
+            timeout=LIMIT,
+            check=False,
+            cwd=tmp_path,
+        )
+    assert digest(done.stdout) == digest(data), done.stderr
+
+
 # Protocol: relay-tls
 def test_openssl_is_a_server_like_any_other(tmp_path: Path) -> None:
     """It sends session tickets, which are of no use here, and is understood."""

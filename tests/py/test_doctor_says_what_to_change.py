@@ -47,7 +47,15 @@ def test_a_document_for_scripts() -> None:
 def test_strict_fails_where_something_should_change() -> None:
     done = doctor("--strict", "--json", "--rate", "100000", "--rtt", "1000")
     assert done.returncode == 10
-    assert any(each["state"] == "change" for each in json.loads(done.stdout)["findings"])
+    document = json.loads(done.stdout)
+    found = [each for each in document["findings"] if each["state"] == "change"]
+    assert len(found) == document["changes"] > 0
+
+
+def test_a_bad_value_is_a_document_too() -> None:
+    done = doctor("--json", "--rate", "nan")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["cause"] == "invalid_argument"
 
 
 @pytest.mark.parametrize(
@@ -56,6 +64,7 @@ def test_strict_fails_where_something_should_change() -> None:
         ["--rate", "0"],
         ["--rtt", "-1"],
         ["--rtt", "soon"],
+        ["--rtt", "nan"],
         ["--connections", "0"],
         ["--port-range", "5000-abc"],
     ],

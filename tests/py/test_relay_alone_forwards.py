@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from applications import Application, application, connect, digest, echo, fetch, payload, sends
+from applications import (
+    Application,
+    application,
+    connect,
+    digest,
+    echo,
+    fetch,
+    payload,
+    receive,
+    sends,
+)
 from facility import BIN, Command, can_bind, clean_environment, free_port, run, split
 
 
@@ -113,6 +123,10 @@ def test_its_port_is_free_when_it_has_ended(tmp_path: Path, echo_app: Applicatio
         ["--listen", "127.0.0.1:0", "--target", "127.0.0.1:9", "--threads", "0"],
         ["--listen", "127.0.0.1:0", "--target", "127.0.0.1:9", "--threads", "many"],
         ["--no-such-flag"],
+        ["--listen", "127.0.0.1:0", "--target", "127.0.0.1:9", "127.0.0.1:10"],
+        ["--listen", "127.0.0.1:0", "--target", "127.0.0.1:9", "--ciphersuites", "AES-128-GCM"],
+        ["--listen", "127.0.0.1:9", "--target", "127.0.0.1:9"],
+        ["--listen", "0.0.0.0:9", "--target", "127.0.0.1:9"],
     ],
     ids=" ".join,
 )
@@ -121,6 +135,45 @@ def test_bad_usage_is_2(tmp_path: Path, flags: list[str]) -> None:
     assert done.rc == 2, done.err
     assert done.out == ""
     assert done.err.startswith("s2ds: ")
+
+
+def test_a_key_that_is_no_file_is_2(tmp_path: Path) -> None:
+    flags = ["--listen", "127.0.0.1:0", "--target", "127.0.0.1:9", "--tls", "server"]
+    for path in (tmp_path, Path("/dev/zero")):
+        done = run(
+            *(BIN / "s2ds", "relay", *flags, "--key-file", path), env=clean_environment(tmp_path)
+        )
+        assert done.rc == 2, done.err
+        assert f"'{path}' is not a file" in done.err
+        assert "chmod" not in done.err
+
+
+def test_a_word_that_is_no_command_is_named(tmp_path: Path) -> None:
+    done = run(BIN / "s2ds", "forward", env=clean_environment(tmp_path))
+    assert done.rc == 2
+    assert "'forward' is not a command; known: serve, relay, doctor" in done.err
+
+
+def test_a_bad_value_of_the_environment_names_its_variable(tmp_path: Path) -> None:
+    done = run(
+        *(BIN / "s2ds", "relay", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:9"),
+        env={**clean_environment(tmp_path), "SCISTREAM_THREADS": "0"},
+    )
+    assert done.rc == 2
+    assert "SCISTREAM_THREADS" in done.err
+
+
+def test_what_went_through_is_said_at_the_end(tmp_path: Path, echo_app: Application) -> None:
+    flags = ("--listen", "127.0.0.1:0", "--target", echo_app.endpoint)
+    with relay(tmp_path, *flags) as command:
+        (listener,) = listeners(command, 1)
+        with connect(listener) as connection:
+            connection.sendall(b"12345")
+            assert receive(connection, 5) == b"12345"
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(1) == b""
+        command.signal(signal.SIGTERM)
+        command.line("1 connections, 5 bytes to the targets, 5 back, 0 did not end well", "err")
 
 
 def test_a_port_in_use_is_9(tmp_path: Path) -> None:
