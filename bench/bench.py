@@ -22,6 +22,7 @@ import figures
 import measure
 import peers
 import plots
+import report
 import targets
 from effort import FULL, QUICK
 from netpath import CONGESTION_CONTROL, congestion_control
@@ -30,6 +31,7 @@ from ways import LOAD, ROOT, SESSIONS
 
 RESULTS = ROOT / "build/bench"
 NUMBERS = "numbers.json"
+REPORT = "report.md"
 AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 
 
@@ -124,7 +126,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         metavar="DIR",
         type=Path,
         default=RESULTS,
-        help="where numbers.json and the plots go [build/bench]",
+        help="where numbers.json, report.md and the plots go [build/bench]",
     )
     parser.add_argument(
         "--congestion",
@@ -164,8 +166,10 @@ def one(name: str, options: argparse.Namespace, document: dict[str, Any]) -> Non
 
 
 def write(document: dict[str, Any], folder: Path) -> None:
-    """All that was measured so far."""
+    """All that was measured so far, for programs and for readers."""
     (folder / NUMBERS).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    titles = {name: measured.__doc__ or "" for name, measured in measure.MEASUREMENTS.items()}
+    (folder / REPORT).write_text(report.report(document, titles), "utf-8")
 
 
 def main(arguments: list[str]) -> int:
@@ -194,7 +198,7 @@ def main(arguments: list[str]) -> int:
         document["targets"] = judged
         write(document, options.out)
         print(f"\ntargets: {targets.judge.__doc__}\n{figures.table(judged)}")
-    print(f"\n{options.out / NUMBERS}")
+    print(f"\n{options.out / NUMBERS}\n{options.out / REPORT}")
     return 0
 
 

@@ -92,7 +92,8 @@ def load(bench: Bench) -> list[Row]:
     """Rpcs of new sessions at a steady rate while others stand, some of which stream."""
     effort = bench.effort
     standing, streams, seconds = effort.standing, effort.streams, effort.seconds * 6
-    ports = free_range(size=standing + PER_SECOND)
+    # Those that come stay for as long as a busy machine takes for them.
+    ports = free_range(size=standing + 5 * PER_SECOND)
     facility = Facility(bench.stage, "the", "127.0.1.1", bench.folder / "facility", ports)
     facility.wait_ready()
     bench.tell(f"{standing} stand, {streams} of them stream, {PER_SECOND} a second come and go")

@@ -31,7 +31,7 @@ def ratio(mine: Rounds, theirs: Rounds) -> float | None:
 
 def median(values: Rounds, digits: int) -> float | None:
     """None of nothing, and where nothing was used."""
-    return round(statistics.median(values), digits) if any(values) else None
+    return round(statistics.median(values), digits or None) if any(values) else None
 
 
 def middle(values: list[Any]) -> Any:

@@ -37,9 +37,10 @@ py::object to_python(const session::SessionView& view) {
 py::object to_python(const control::ServerInfo& info) {
   return type("ServerInfo")(
       "version"_a = info.version, "data_server_kinds"_a = texts(info.data_server_kinds),
-      "transports"_a = texts(info.transports), "ports_total"_a = info.capacity.ports_total,
-      "ports_free"_a = info.capacity.ports_free, "capacity"_a = info.capacity.mbps,
-      "capacity_free"_a = info.capacity.mbps_free, "sessions"_a = info.capacity.sessions);
+      "data_server_version"_a = info.data_server_version, "transports"_a = texts(info.transports),
+      "ports_total"_a = info.capacity.ports_total, "ports_free"_a = info.capacity.ports_free,
+      "capacity"_a = info.capacity.mbps, "capacity_free"_a = info.capacity.mbps_free,
+      "sessions"_a = info.capacity.sessions);
 }
 
 py::object to_python(const relay::Snapshot& snapshot) {

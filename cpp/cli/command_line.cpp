@@ -13,6 +13,7 @@
 #include <optional>
 #include <sstream>
 
+#include "base/text.hpp"
 #include "cli/terminal.hpp"
 
 namespace scistream::cli {
@@ -113,8 +114,9 @@ std::string explained(const CLI::App& app, const CLI::ParseError& error,
   std::string text = error.what();
   const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
   if (app.get_require_subcommand_min() > 0 && app.get_subcommands().empty()) {
-    std::string known;
-    for (const CLI::App* each : commands) known += (known.empty() ? "" : ", ") + each->get_name();
+    std::vector<std::string> names;
+    for (const CLI::App* each : commands) names.push_back(each->get_name());
+    const std::string known = listed(names);
     for (std::size_t i = 0; i < arguments.size(); ++i) {
       // What follows an option may be its value.
       const bool is_word = !arguments[i].starts_with("-");

@@ -5,11 +5,13 @@
 #include <future>
 
 #include "base/file.hpp"
+#include "base/text.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
 #include "control/control_server.hpp"
+#include "proxy/data_servers.hpp"
 
 namespace {
 
@@ -54,7 +56,8 @@ void add_options(CLI::App& app, Settings& settings) {
   env(app.add_option("--port", settings.port, "Control port; 0 takes a free one")
           ->capture_default_str(),
       "PORT");
-  env(app.add_option("-t,--type", options.type, "Kind of data server, any case")
+  env(app.add_option("-t,--type", options.type,
+                     "What forwards, any case: " + listed(proxy::data_server_kinds()))
           ->capture_default_str(),
       "TYPE");
   env(app.add_option("--port-range", settings.ports, "Ports of the sessions' listeners")

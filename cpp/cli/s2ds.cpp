@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.hpp"
+#include "base/text.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/doctor.hpp"
@@ -15,6 +16,7 @@
 #include "control/data_server_host.hpp"
 #include "net/io_threads.hpp"
 #include "net/tcp.hpp"
+#include "proxy/data_servers.hpp"
 #include "relay/relay.hpp"
 #include "relay/tls_link.hpp"
 #include "session/types.hpp"
@@ -248,6 +250,11 @@ int main(int argc, char** argv) {
   CLI::App* serving = app.add_subcommand("serve", "Serve a control server");
   serving->add_option("--state-dir", settings.state_directory, "Folder for the socket and the lock")
       ->envname(env("STATE_DIR"));
+  serving
+      ->add_option("--type", settings.host.kind,
+                   "What forwards, any case: " + listed(proxy::data_server_kinds()))
+      ->envname(env("TYPE"))
+      ->capture_default_str();
   serving->add_option("--listen", settings.serve_listen,
                       "HOST:PORT instead of the socket; 0 takes a free port");
   serving->add_option("--ca", settings.host.ca,

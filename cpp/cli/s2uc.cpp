@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "base/text.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/request_command.hpp"
@@ -149,6 +150,7 @@ Status show_info(cli::ClientSettings& settings) {
   if (settings.json) {
     std::printf("%s\n", json{{"version", info->version},
                              {"data_server_kinds", info->data_server_kinds},
+                             {"data_server_version", info->data_server_version},
                              {"transports", info->transports},
                              {"ports_total", capacity.ports_total},
                              {"ports_free", capacity.ports_free},
@@ -159,25 +161,23 @@ Status show_info(cli::ClientSettings& settings) {
                             .c_str());
     return {};
   }
-  const auto joined = [](const std::vector<std::string>& texts) {
-    std::string all;
-    for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
-    return all;
-  };
+  std::string data_servers = listed(info->data_server_kinds);
+  // Of the native one it is the server's own.
+  if (info->data_server_version != info->version && !info->data_server_version.empty())
+    data_servers += " " + info->data_server_version;
   const std::string bandwidth = capacity.mbps == 0
                                     ? "unlimited"
                                     : std::to_string(capacity.mbps_free) + " of " +
                                           std::to_string(capacity.mbps) + " Mbit/s free";
-  std::fputs(
-      cli::table(
-          {{"S2CS", "VERSION", "DATA SERVERS", "TRANSPORTS", "PORTS", "BANDWIDTH", "SESSIONS"},
-           {settings.s2cs, info->version, joined(info->data_server_kinds), joined(info->transports),
-            std::to_string(capacity.ports_free) + " of " + std::to_string(capacity.ports_total) +
-                " free",
-            bandwidth, std::to_string(capacity.sessions)}},
-          STDOUT_FILENO)
-          .c_str(),
-      stdout);
+  std::fputs(cli::table({{"S2CS", "VERSION", "DATA SERVERS", "TRANSPORTS", "PORTS", "BANDWIDTH",
+                          "SESSIONS"},
+                         {settings.s2cs, info->version, data_servers, listed(info->transports),
+                          std::to_string(capacity.ports_free) + " of " +
+                              std::to_string(capacity.ports_total) + " free",
+                          bandwidth, std::to_string(capacity.sessions)}},
+                        STDOUT_FILENO)
+                 .c_str(),
+             stdout);
   return {};
 }
 

@@ -255,7 +255,7 @@ ControlClient::Handle ControlClient::info(Callback<ServerInfo> done) {
         capacity.mbps_free = answer.capacity_free_mbps();
         capacity.sessions = answer.sessions();
         return ServerInfo{answer.version(), strings(answer.data_server_kinds()),
-                          strings(answer.transports()), capacity};
+                          answer.data_server_version(), strings(answer.transports()), capacity};
       });
 }
 

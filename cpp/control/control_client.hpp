@@ -26,6 +26,7 @@ struct ServerAccess {
 struct ServerInfo {
   std::string version;
   std::vector<std::string> data_server_kinds;
+  std::string data_server_version;  ///< Of the program that forwards; empty: not said.
   std::vector<std::string> transports;
   session::Capacity capacity;
 };

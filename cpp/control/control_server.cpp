@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <ctime>
 #include <mutex>
 #include <set>
@@ -19,9 +18,9 @@
 #include "control/remote_data_server.hpp"
 #include "control/served_addresses.hpp"
 #include "control/server_identity.hpp"
-#include "dataserver/native.hpp"
 #include "net/asio_scheduler.hpp"
 #include "net/tcp.hpp"
+#include "proxy/data_servers.hpp"
 #include "session/manager.hpp"
 #include "session/sqlite_store.hpp"
 
@@ -37,18 +36,7 @@ constexpr std::chrono::seconds time_to_lock{10};
 
 Error invalid(std::string message) { return {Cause::invalid_argument, std::move(message)}; }
 
-bool equal_without_case(const std::string& a, const std::string& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-    return std::tolower(x) == std::tolower(y);
-  });
-}
-
 }  // namespace
-
-const std::vector<std::string>& data_server_kinds() {
-  static const std::vector<std::string> kinds{"Native"};
-  return kinds;
-}
 
 class ControlServer::Impl {
  public:
@@ -116,13 +104,11 @@ class ControlServer::Impl {
   }
 
   Status check_options() {
-    const auto& kinds = data_server_kinds();
-    if (std::none_of(kinds.begin(), kinds.end(), [this](const std::string& kind) {
-          return equal_without_case(kind, options_.type);
-        })) {
-      std::string known;
-      for (const std::string& kind : kinds) known += (known.empty() ? "" : ", ") + kind;
-      return invalid("data server type '" + options_.type + "' is not known; known: " + known);
+    auto kind = proxy::data_server_kind(options_.type);
+    if (!kind) return kind.error();
+    options_.type = std::move(*kind);
+    if (options_.data_server_place == DataServerPlace::process) {
+      if (auto able = proxy::can_run(options_.type); !able) return able.error();
     }
     if (const auto suites = net::parse_ciphersuites(options_.ciphersuites); !suites)
       return invalid("--ciphersuites: " + suites.error().message);
@@ -222,12 +208,10 @@ class ControlServer::Impl {
 
   Status connect_data_server() {
     switch (options_.data_server_place) {
-      case DataServerPlace::inside:
-        data_server_ = std::make_shared<dataserver::NativeDataServer>(native_options(), log_);
-        return ask_transports();
+      case DataServerPlace::inside: return make_data_server();
       case DataServerPlace::process:
         process_ = std::make_unique<DataServerProcess>(
-            DataServerLaunch{options_.data_server_executable, state_directory_,
+            DataServerLaunch{options_.data_server_executable, state_directory_, options_.type,
                              options_.orphan_grace, options_.ciphersuites, options_.flow_idle,
                              options_.verbose},
             log_);
@@ -237,21 +221,25 @@ class ControlServer::Impl {
     auto connected = connect_again();
     if (!connected) return connected.error();
     data_server_ = std::move(*connected);
-    return ask_transports();
+    return ask_facts();
   }
 
-  /// Of the data server inside this process.
-  [[nodiscard]] dataserver::NativeOptions native_options() const {
+  /// Inside this process.
+  Status make_data_server() {
     dataserver::NativeOptions options;
     options.ciphersuites = *net::parse_ciphersuites(options_.ciphersuites);
     options.relay.flow_idle = options_.flow_idle;
-    return options;
+    auto made = proxy::make_data_server(options_.type, state_directory_ / "proxies",
+                                        std::move(options), log_);
+    if (!made) return made.error();
+    data_server_ = std::move(*made);
+    return ask_facts();
   }
 
-  Status ask_transports() {
+  Status ask_facts() {
     const auto info = ask_info(*data_server_, milliseconds(5'000));
     if (!info) return info.error();
-    transports_ = info->transports;
+    facts_ = *info;
     return {};
   }
 
@@ -310,7 +298,7 @@ class ControlServer::Impl {
   Status serve() {
     session::ManagerOptions options;
     options.addresses = served_.sessions;
-    options.transports = transports_;
+    options.transports = facts_.transports;
     options.require_encryption = options_.require_encryption;
     options.capacity_mbps = options_.capacity_mbps;
     options.timeout = options_.timeout;
@@ -334,9 +322,8 @@ class ControlServer::Impl {
     } else {
       authorizer_ = std::make_unique<auth::LocalOnly>();
     }
-    service_ = std::make_unique<ControlService>(
-        *manager_, *authorizer_,
-        ControlService::Facts{data_server_kinds(), transports_, options_.tls});
+    service_ = std::make_unique<ControlService>(*manager_, *authorizer_,
+                                                ControlService::Facts{facts_, options_.tls});
     auto server = GrpcServer::serve(
         std::move(sockets_),
         server_credentials(options_.tls, {identity_.certificate, identity_.key, ""}),
@@ -363,7 +350,7 @@ class ControlServer::Impl {
   net::AsioScheduler starter_;  ///< Brings a data server back, which takes its time.
   std::unique_ptr<DataServerProcess> process_;
   std::shared_ptr<dataserver::DataServer> data_server_;
-  std::vector<std::string> transports_;  ///< That it can do.
+  dataserver::Info facts_;  ///< Of the data server.
   std::mutex hurry_mutex_;
   std::unique_ptr<session::Manager> manager_;
   std::unique_ptr<auth::Authorizer> authorizer_;

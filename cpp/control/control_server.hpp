@@ -87,7 +87,4 @@ class ControlServer {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The kinds of data server this version can run, as `--type` spells them.
-const std::vector<std::string>& data_server_kinds();
-
 }  // namespace scistream::control

@@ -143,8 +143,9 @@ grpc::ServerUnaryReactor* ControlService::info(grpc::CallbackServerContext* cont
       if (!capacity) return call->finish(to_grpc(capacity.error()));
       response->set_version(std::string(version()));
       response->set_product("scistream");
-      add_all(facts_.data_server_kinds, response->mutable_data_server_kinds());
-      add_all(facts_.transports, response->mutable_transports());
+      response->add_data_server_kinds(facts_.data_server.kind);
+      response->set_data_server_version(facts_.data_server.version);
+      add_all(facts_.data_server.transports, response->mutable_transports());
       response->set_ports_total(static_cast<std::uint32_t>(capacity->ports_total));
       response->set_ports_free(static_cast<std::uint32_t>(capacity->ports_free));
       response->set_capacity_mbps(capacity->mbps);

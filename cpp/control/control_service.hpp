@@ -14,8 +14,7 @@ namespace scistream::control {
 class ControlService final : public Control::CallbackService {
  public:
   struct Facts {
-    std::vector<std::string> data_server_kinds;
-    std::vector<std::string> transports;
+    dataserver::Info data_server;
     bool encrypted = true;  ///< The control channel is TLS: keys may cross it from anywhere.
   };
 

@@ -10,8 +10,8 @@
 #include "control/data_server_process.hpp"
 #include "control/data_server_service.hpp"
 #include "control/grpc_server.hpp"
-#include "dataserver/native.hpp"
 #include "net/tcp.hpp"
+#include "proxy/data_servers.hpp"
 
 namespace scistream::control {
 
@@ -37,8 +37,11 @@ class DataServerHost::Impl {
     lock_ = std::move(*lock);
     relay::Options relay;
     relay.flow_idle = options_.flow_idle;
-    data_server_ = std::make_unique<dataserver::NativeDataServer>(
+    auto made = proxy::make_data_server(
+        options_.kind, options_.state_directory / "proxies",
         dataserver::NativeOptions{options_.threads, options_.ciphersuites, relay}, log_);
+    if (!made) return made.error();
+    data_server_ = std::move(*made);
     service_ = std::make_unique<DataServerService>(*data_server_, authorizer());
     auto server = options_.listen ? listen_tcp() : listen_socket();
     if (!server) return server.error();
@@ -146,7 +149,7 @@ class DataServerHost::Impl {
   DirectoryLock lock_;
   auth::LocalOnly local_only_;
   auth::Anyone anyone_;
-  std::unique_ptr<dataserver::NativeDataServer> data_server_;
+  std::unique_ptr<dataserver::DataServer> data_server_;
   std::unique_ptr<DataServerService> service_;
   std::unique_ptr<GrpcServer> server_;
   std::string address_;

@@ -14,6 +14,7 @@ namespace scistream::control {
 
 /// What a data server process is started with; the defaults are those of `s2ds serve`.
 struct DataServerHostOptions {
+  std::string kind = "Native";            ///< As `--type` spells it, in any case.
   std::filesystem::path state_directory;  ///< Its lock, and the socket unless `listen` is given.
   std::optional<Endpoint> listen;         ///< TCP instead of the Unix socket; port 0: a free one.
   std::filesystem::path ca;               ///< PEM; with certificate and key: mutual TLS.
@@ -27,7 +28,7 @@ struct DataServerHostOptions {
   std::optional<std::chrono::seconds> orphan_grace;
 };
 
-/// The native data server behind the `scistream.DataServer` service, as a process of its own
+/// A data server behind the `scistream.DataServer` service, as a process of its own
 /// (S2DS). Owns both. To be used from one thread, `request_stop` from any.
 class DataServerHost {
  public:

@@ -106,6 +106,13 @@ Result<std::shared_ptr<dataserver::DataServer>> DataServerProcess::connect() {
   };
   auto present = dial();
   if (const auto info = ask_info(*present, milliseconds(1'000))) {
+    if (info->kind != launch_.kind) {
+      return Error{Cause::failed_precondition,
+                   "the data server that runs in '" + launch_.state_directory.string() + "' is " +
+                       info->kind + ", not " + launch_.kind +
+                       ": end the sessions of the control server before, and its data server "
+                       "with it, or give another --state-dir"};
+    }
     if (!process_) adopt();
     return std::static_pointer_cast<dataserver::DataServer>(present);
   }
@@ -150,6 +157,7 @@ Status DataServerProcess::launch() {
   std::vector<std::string> arguments{
       executable,       "serve",
       "--state-dir",    launch_.state_directory.string(),
+      "--type",         launch_.kind,
       "--orphan-grace", std::to_string(launch_.orphan_grace.count()),
       "--ciphersuites", launch_.ciphersuites,
       "--flow-idle",    std::to_string(launch_.flow_idle.count()) + "ms"};

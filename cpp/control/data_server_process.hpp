@@ -14,6 +14,7 @@ namespace scistream::control {
 struct DataServerLaunch {
   std::filesystem::path executable;       ///< Empty: `s2ds` beside this program, else on the PATH.
   std::filesystem::path state_directory;  ///< Where its socket, lock and log live.
+  std::string kind = "Native";            ///< As `--type` spells it.
   std::chrono::seconds orphan_grace{60};
   std::string ciphersuites = "AES-128-GCM";
   std::chrono::milliseconds flow_idle{60'000};
@@ -32,6 +33,7 @@ class DataServerProcess {
   DataServerProcess& operator=(const DataServerProcess&) = delete;
 
   /// Connects to the data server, starting it first if none answers. Blocks up to about 5 s.
+  /// `failed_precondition` if one of another kind answers.
   Result<std::shared_ptr<dataserver::DataServer>> connect();
 
   /// Ends what a control server started: SIGTERM, and SIGKILL after 5 s.

@@ -9,10 +9,6 @@ namespace scistream::dataserver {
 
 namespace {
 
-std::size_t thread_count(const NativeOptions& options) {
-  return options.io_threads != 0 ? options.io_threads : std::thread::hardware_concurrency();
-}
-
 LocalDataServer::Make relays(net::IoThreads& threads, NativeOptions options, const Logger& log) {
   return [&threads, options = std::move(options), log](boost::asio::io_context&) {
     return std::make_unique<RelayForwarding>(threads, options.ciphersuites, options.relay, log);
@@ -21,8 +17,13 @@ LocalDataServer::Make relays(net::IoThreads& threads, NativeOptions options, con
 
 }  // namespace
 
+std::unique_ptr<net::IoThreads> own_threads(const NativeOptions& options) {
+  return std::make_unique<net::IoThreads>(
+      options.io_threads != 0 ? options.io_threads : std::thread::hardware_concurrency());
+}
+
 NativeDataServer::NativeDataServer(NativeOptions options, const Logger& log)
-    : NativeThreads{std::make_unique<net::IoThreads>(thread_count(options))},
+    : NativeThreads{own_threads(options)},
       LocalDataServer(relays(*threads, std::move(options), log), log) {}
 
 NativeDataServer::NativeDataServer(net::IoThreads& shared, NativeOptions options, const Logger& log)

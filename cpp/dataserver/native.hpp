@@ -24,6 +24,7 @@ struct NativeOptions {
 struct NativeThreads {
   std::unique_ptr<net::IoThreads> threads;  ///< Empty when they are shared.
 };
+std::unique_ptr<net::IoThreads> own_threads(const NativeOptions& options);
 
 /// The data server inside this process: one relay a session.
 class NativeDataServer final : private NativeThreads, public LocalDataServer {

@@ -5,6 +5,8 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "base/text.hpp"
+
 namespace scistream::dataserver {
 
 namespace {
@@ -50,9 +52,7 @@ Status check(const UpdateRequest& request, const std::vector<std::string>& trans
   };
   if (request.targets.empty()) return refuse("the list of targets is empty");
   if (std::find(transports.begin(), transports.end(), request.transport) == transports.end()) {
-    std::string known;
-    for (const std::string& each : transports) known += (known.empty() ? "" : ", ") + each;
-    return refuse("transport '" + request.transport + "' is not one of: " + known);
+    return refuse("transport '" + request.transport + "' is not one of: " + listed(transports));
   }
   if (request.transport == transport::tls && request.data_key.size() != key_size)
     return refuse("transport tls needs a data key of " + std::to_string(key_size) + " bytes");

@@ -43,6 +43,21 @@ std::string process_identity(pid_t pid) {
   return std::to_string(pid) + " " + started + " " + boot();
 }
 
+std::vector<pid_t> session_members(pid_t session, const std::filesystem::path& folder) {
+  std::vector<pid_t> found;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    const std::string name = entry.path().filename();
+    pid_t pid = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (error != std::errc() || *end != '\0' || ::getsid(pid) != session) continue;
+    std::error_code unreadable;
+    const auto place = std::filesystem::read_symlink(entry.path() / "cwd", unreadable);
+    if (!unreadable && place == folder) found.push_back(pid);
+  }
+  return found;
+}
+
 std::optional<pid_t> identified_process(const std::string& identity) {
   pid_t pid = 0;
   const auto [end, error] =

@@ -3,8 +3,10 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "net/fd.hpp"
@@ -15,6 +17,9 @@ namespace scistream::net {
 /// when it started, and the boot of the machine it runs in. One line of text, fit for a file.
 /// Empty if there is no such process, or no more than its remains (source: proc(5)).
 std::string process_identity(pid_t pid);
+
+/// The processes of a session (setsid(2)) that run in a folder: who started them may have ended.
+std::vector<pid_t> session_members(pid_t session, const std::filesystem::path& folder);
 
 /// The process of an identity, if it still runs.
 std::optional<pid_t> identified_process(const std::string& identity);

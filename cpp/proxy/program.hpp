@@ -32,12 +32,13 @@ class Steering {
 
   /// Writes the configuration; how to start the program.
   virtual Result<net::ChildPlan> prepare(const Work& work) = 0;
-  /// What it said; whether that is worth an operator's attention.
-  virtual bool worth_telling(std::string_view line) = 0;
+  /// Takes what it said; whether that is worth an operator's attention.
+  virtual bool take(std::string_view line) = 0;
   /// Once the program takes connections; `unavailable` or `timeout` if it does not.
   virtual void wait_ready(dataserver::Callback<void> done) = 0;
-  /// New targets for connections to come; live ones keep theirs.
-  virtual void retarget(const Work& work, dataserver::Callback<void> done) = 0;
+  /// New targets for connections to come; live ones keep theirs. `child` is what prepare() started.
+  virtual void retarget(const Work& work, const net::Child& child,
+                        dataserver::Callback<void> done) = 0;
   /// What this run has counted, without `idle`.
   virtual void count(dataserver::Callback<dataserver::Counters> done) = 0;
   /// The signal at which it takes no more connections and ends with the last one.
@@ -53,7 +54,7 @@ class Program {
   [[nodiscard]] virtual std::string kind() const = 0;
   /// What is installed.
   [[nodiscard]] virtual std::string version() const = 0;
-  virtual std::unique_ptr<Steering> steer(boost::asio::io_context& context) const = 0;
+  virtual std::shared_ptr<Steering> steer(boost::asio::io_context& context) const = 0;
 };
 
 /// The program of that name on the PATH, or where administrators' programs are; `not_found` names

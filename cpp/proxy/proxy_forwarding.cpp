@@ -189,15 +189,17 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
     targets_ = request.targets;
     std::vector<Endpoint> each;
     for (std::size_t i = 0; i < bound_.size(); ++i) each.push_back(addresses[i % addresses.size()]);
+    if (relay_) {
+      // It lets connections in, and under another key, once the proxy takes them.
+      auto inwards = request;
+      inwards.targets = relay_endpoints_;
+      done = [this, inwards, done = std::move(done)](const Status& status) {
+        if (!status) return done(status);
+        relay_->update(inwards, done);
+      };
+    }
     if (supervisor_) return supervisor_->retarget(std::move(each), std::move(done));
-    if (!relay_) return start(each, std::move(done));
-    // The relay lets connections in once the proxy takes them.
-    auto inwards = request;
-    inwards.targets = relay_endpoints_;
-    start(each, [this, inwards, done = std::move(done)](const Status& status) {
-      if (!status) return done(status);
-      relay_->update(inwards, done);
-    });
+    start(each, std::move(done));
   }
 
   void start(const std::vector<Endpoint>& targets, Callback<void> done) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -77,7 +78,7 @@ Status Supervisor::launch() {
   auto child = net::Child::start(
       context_, *plan,
       [this](std::string_view line) {
-        const bool loud = steering_->worth_telling(line);
+        const bool loud = steering_->take(line);
         if (loud) last_said_ = line;
         log_->log(loud ? spdlog::level::warn : spdlog::level::debug, "session {}: {}", name_, line);
       },
@@ -141,12 +142,13 @@ void Supervisor::retarget(std::vector<Endpoint> targets, Callback<void> done) {
   work_.targets = std::move(targets);
   // What starts again takes the new ones.
   if (!child_ || !serves_) return done({});
-  steering_->retarget(work_, [weak = weak_from_this(), done = std::move(done)](Status status) {
-    const auto self = weak.lock();
-    // One that has died meanwhile is started with them.
-    if (self && !status && (!self->child_ || !self->serves_)) status = {};
-    done(std::move(status));
-  });
+  steering_->retarget(work_, *child_,
+                      [weak = weak_from_this(), done = std::move(done)](Status status) {
+                        const auto self = weak.lock();
+                        // One that has died meanwhile is started with them.
+                        if (self && !status && (!self->child_ || !self->serves_)) status = {};
+                        done(std::move(status));
+                      });
 }
 
 void Supervisor::stop(Ending how, std::function<void()> done) {
@@ -212,13 +214,18 @@ Counters Supervisor::counters() const {
 
 void reap(const std::filesystem::path& folder, const Logger& log) {
   const auto identity = read_file(folder / record, 256);
-  if (const auto process = net::Process::find(identity ? *identity : "")) {
-    log->warn("ending pid {}, which an earlier data server left in {}", process->pid(),
+  const auto end = [&](const net::Process& process) {
+    log->warn("ending pid {}, which an earlier data server left in {}", process.pid(),
               folder.string());
-    process->signal(SIGTERM);
-    if (!process->ends_within(end_limit)) process->signal(SIGKILL);
-    (void)process->ends_within(end_limit);
-  }
+    process.signal(SIGTERM);
+    if (!process.ends_within(end_limit)) process.signal(SIGKILL);
+    (void)process.ends_within(end_limit);
+  };
+  if (const auto process = net::Process::find(identity ? *identity : "")) end(*process);
+  // Its workers, should it have been killed as well. Nobody else runs in this folder.
+  const pid_t session = identity ? static_cast<pid_t>(std::atoi(identity->c_str())) : 0;
+  for (const pid_t pid : session > 0 ? net::session_members(session, folder) : std::vector<pid_t>())
+    if (const auto member = net::Process::open(pid)) end(*member);
   std::error_code ignored;
   std::filesystem::remove_all(folder, ignored);
 }

@@ -66,7 +66,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   const Logger log_;
   const News news_;
 
-  std::unique_ptr<Steering> steering_;  ///< Of the run that there is.
+  std::shared_ptr<Steering> steering_;  ///< Of the run that there is.
   std::shared_ptr<net::Child> child_;
   dataserver::Callback<void> starting_;
   bool serves_ = false;

@@ -81,6 +81,14 @@ void Batching::end_wait() noexcept {
   clock_.remove(*this);
 }
 
+void Batching::make_room(int socket, std::size_t bytes) noexcept {
+  if (raised_ || bytes <= room_) return;
+  room_ = bytes;
+  // A low-water mark makes the buffer large enough for itself, and it stays so.
+  set_low_water(socket, bytes);
+  set_low_water(socket, 1);
+}
+
 void Batching::leave() noexcept {
   stop();
   if (std::exchange(raised_, false)) set_low_water(socket_, 1);

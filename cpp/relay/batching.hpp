@@ -58,6 +58,9 @@ class Batching {
   void begin_wait(int socket);
   /// The wait is over.
   void end_wait() noexcept;
+  /// Lets the socket hold so much: TCP measures what a reader wants by how it reads, and one that
+  /// waits for its turn now and then would keep a window smaller than its piece.
+  void make_room(int socket, std::size_t bytes) noexcept;
   /// No wait comes after this.
   void stop() noexcept { end_wait(); }
   /// As stop(), and leaves the socket as it was found, for somebody else.
@@ -81,6 +84,7 @@ class Batching {
 
   BatchClock& clock_;
   const std::size_t level_;
+  std::size_t room_ = 0;  ///< The most that was made.
   std::size_t streak_ = 0;
   std::size_t woken_ = 0;  ///< Bytes since the last wait.
   bool lean_ = false;      ///< Less than the level comes at a time where nobody waits for it.

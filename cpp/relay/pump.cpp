@@ -156,6 +156,7 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
     }
     if (source_empty) break;
     const std::size_t room = shaper_.limits() ? shaper_.piece() : SIZE_MAX;
+    if (room != SIZE_MAX) batching_.make_room(source, room);
     ssize_t taken = transit_->fill(source, room);
     if (taken < 0 && errno == EAGAIN && source_ready) {
       // Readable, yet nothing to splice: TCP urgent data is next. Without this the wait would end

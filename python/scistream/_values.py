@@ -63,6 +63,8 @@ class ServerInfo:
 
     version: str
     data_server_kinds: tuple[str, ...]
+    data_server_version: str
+    """Of the program that forwards; empty if the server does not say."""
     transports: tuple[str, ...]
     ports_total: int
     ports_free: int

@@ -63,5 +63,8 @@ def faults(document: str, sources: dict[str, str]) -> list[str]:
 
 def sources_below(root: Path) -> dict[str, str]:
     """The C++ and Python files with tests, by their path from the root."""
-    files = [*(root / "tests/cpp").rglob("*_test.cpp"), *(root / "tests/py").glob("test_*.py")]
+    cpp = root / "tests/cpp"
+    # What several test programs share.
+    shared = cpp / "dataserver/contract.hpp"
+    files = [*cpp.rglob("*_test.cpp"), shared, *(root / "tests/py").glob("test_*.py")]
     return {str(file.relative_to(root)): file.read_text(encoding="utf-8") for file in sorted(files)}

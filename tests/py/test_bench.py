@@ -106,6 +106,10 @@ def test_streams_go_through_every_peer_and_are_judged(root: Path, tmp_path: Path
     assert all(0 < row["cpu_near"] < row["cpu_s_per_gb"] for row in ours)
     assert {row["kept"] for row in document["targets"]} <= {"yes", "NO"}
     assert "encrypted: gb_per_s of SciStream to HAProxy TLS 1.3" in out
+    report = (tmp_path / "report.md").read_text("utf-8")
+    line = next(line for line in report.splitlines() if line.startswith("| HAProxy TLS 1.3 |"))
+    speeds = [row["gb_per_s"] for row in document["encrypted"] if row["way"] == "HAProxy TLS 1.3"]
+    assert " / ".join(map(str, speeds)) in line
 
 
 def test_memory_counts_what_idle_connections_keep(root: Path, tmp_path: Path) -> None:

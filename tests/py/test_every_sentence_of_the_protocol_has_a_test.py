@@ -29,7 +29,7 @@ def test_both_languages_are_looked_through(root: Path) -> None:
     suffixes = {
         Path(name).suffix for name, text in sources_below(root).items() if "Protocol:" in text
     }
-    assert suffixes == {".cpp", ".py"}
+    assert suffixes == {".cpp", ".hpp", ".py"}
 
 
 def test_statements_are_read_in_order() -> None:

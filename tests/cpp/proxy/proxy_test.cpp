@@ -1,0 +1,275 @@
+// Data servers whose bytes other programs move: the same contract as the native one, and what is
+// theirs alone.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "base/file.hpp"
+#include "dataserver/contract.hpp"
+#include "net/process.hpp"
+#include "proxy/data_servers.hpp"
+#include "proxy/haproxy.hpp"
+#include "support/temporary_directory.hpp"
+
+namespace scistream::dataserver {
+namespace {
+
+std::shared_ptr<const proxy::Program> haproxy() { return must(proxy::haproxy()); }
+
+NativeOptions two_threads() {
+  NativeOptions options;
+  options.io_threads = 2;
+  return options;
+}
+
+/// A data server of proxies, with a state folder of its own.
+class ProxyServer final : private TemporaryDirectory, public proxy::ProxyDataServer {
+ public:
+  ProxyServer()
+      : proxy::ProxyDataServer(haproxy(), path() / "proxies", two_threads(), null_logger()) {}
+  [[nodiscard]] std::filesystem::path folder() const { return path() / "proxies"; }
+};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, Contract,
+                         ::testing::Values(Kind{"HaproxySubprocess",
+                                                [] { return std::make_unique<ProxyServer>(); },
+                                                false}),
+                         kind_name);
+
+class ProxyTest : public Asking {
+ protected:
+  ProxyTest() {
+    auto server = std::make_unique<ProxyServer>();
+    folder_ = server->folder();
+    server_ = std::move(server);
+  }
+  /// What the sessions' proxies were recorded as.
+  [[nodiscard]] std::vector<std::string> recorded() const {
+    std::vector<std::string> found;
+    for (const auto& session : std::filesystem::directory_iterator(folder_))
+      found.push_back(must(read_file(session.path() / "identity")));
+    return found;
+  }
+  [[nodiscard]] pid_t only_pid() const {
+    const auto all = recorded();
+    EXPECT_EQ(all.size(), 1U);
+    return net::identified_process(all.at(0)).value_or(-1);
+  }
+  /// One connection through a listener, used both ways.
+  static bool echoes(const Endpoint& listener, const Target& app) {
+    const net::Fd client = connect_to(listener);
+    const net::Fd accepted = app.accept();
+    if (!accepted) return false;
+    send_all(client.get(), "question");
+    send_all(accepted.get(), "answer");
+    return receive(accepted.get(), 8).bytes == "question" &&
+           receive(client.get(), 6).bytes == "answer";
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(ProxyTest, SaysWhichProgramItIs) {
+  const Info info = must(wait_for<Info>([&](auto done) { server_->info(done); }));
+  EXPECT_EQ(info.kind, "HaproxySubprocess");
+  EXPECT_EQ(info.version.find("2."), 0U) << info.version;
+  EXPECT_EQ(info.transports, (std::vector<std::string>{"tcp", "tls"}));
+}
+
+TEST_F(ProxyTest, OneThatDiesIsReplacedWhileClientsWait) {
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, app.endpoint()));
+  EXPECT_TRUE(echoes(at(port), app));
+  EXPECT_TRUE(eventually([&] {
+    const auto now = must(status(SessionKey{"session", Role::producer})).at(0).counters;
+    return now.bytes_to_producer == 8 && now.connections_active == 0;
+  }));
+  Recorder recorder;
+  const auto watch = server_->watch(1h, recorder.observer());
+  const pid_t before = only_pid();
+  ::kill(before, SIGKILL);
+  EXPECT_TRUE(echoes(at(port), app));  // connects at once, and is taken by the next one
+  EXPECT_NE(only_pid(), before);
+  for (const char* news : {"ended by signal 9", "serves again"}) {
+    EXPECT_TRUE(recorder.has([news](const Event& event) {
+      return event.detail.find(news) != std::string::npos;
+    })) << news;
+  }
+  // What went through the first is counted still.
+  EXPECT_TRUE(eventually([&] {
+    const auto now = must(status(SessionKey{"session", Role::producer})).at(0).counters;
+    return now.bytes_to_producer == 16 && now.bytes_to_consumer == 12 && now.connections_total == 2;
+  }));
+}
+
+TEST_F(ProxyTest, ReleaseLeavesNeitherProcessNorFolder) {
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, app.endpoint()));
+  EXPECT_TRUE(echoes(at(port), app));
+  const std::string identity = recorded().at(0);
+  must(release());
+  EXPECT_FALSE(net::identified_process(identity));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(ProxyTest, OneThatIsDeafIsKilled) {
+  const Target app;
+  must(reserve(request()));
+  must(update(Role::producer, app.endpoint()));
+  const std::string identity = recorded().at(0);
+  ::kill(only_pid(), SIGSTOP);
+  must(release());
+  EXPECT_FALSE(net::identified_process(identity));
+}
+
+TEST_F(ProxyTest, DestructionEndsEveryProxy) {
+  const Target app;
+  for (const Role role : {Role::producer, Role::consumer}) {
+    must(reserve(request(role)));
+    must(update(role, app.endpoint()));
+  }
+  const auto identities = recorded();
+  ASSERT_EQ(identities.size(), 2U);
+  server_.reset();
+  for (const std::string& identity : identities) EXPECT_FALSE(net::identified_process(identity));
+}
+
+TEST_F(ProxyTest, WhatAnEarlierDataServerLeftIsEndedAndNobodyElse) {
+  const TemporaryDirectory state;
+  const auto started = [](const std::string& words) {
+    // Of another process group and not ours to wait for: as one left behind is.
+    const std::string command = "setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit # " + words;
+    FILE* const shell = ::popen(command.c_str(), "r");
+    pid_t pid = 0;
+    EXPECT_EQ(std::fscanf(shell, "%d", &pid), 1);
+    ::pclose(shell);
+    return pid;
+  };
+  const pid_t left = started("left");
+  const pid_t other = started("other");
+  // Of a program that has ended already, in the folder that it ran in.
+  const auto orphan_folder = state.path() / "4";
+  must(make_private_directory(orphan_folder));
+  const std::string script =
+      "cd " + orphan_folder.string() + " && setsid sh -c 'sleep 1000 >/dev/null 2>&1 & echo $$ $!'";
+  FILE* const shell = ::popen(script.c_str(), "r");
+  pid_t ended = 0;
+  pid_t orphan = 0;
+  EXPECT_EQ(std::fscanf(shell, "%d %d", &ended, &orphan), 2);
+  ::pclose(shell);
+  const std::string other_identity = net::process_identity(other);
+  const auto leave = [&](const std::string& name, const std::string& identity) {
+    must(make_private_directory(state.path() / name));
+    must(write_private_file(state.path() / name / "identity", identity));
+  };
+  leave("1", net::process_identity(left));
+  // A number that has passed to another process since.
+  leave("2", std::to_string(other) + " 1 " + other_identity.substr(other_identity.rfind(' ') + 1));
+  leave("3", "nonsense");
+  leave("4", std::to_string(ended) + " 1 boot");
+  const proxy::ProxyDataServer later(haproxy(), state.path(), two_threads(), null_logger());
+  EXPECT_TRUE(eventually([&] { return net::process_identity(left).empty(); }));
+  EXPECT_TRUE(eventually([&] { return net::process_identity(orphan).empty(); }));
+  EXPECT_EQ(net::process_identity(other), other_identity);
+  ::kill(other, SIGKILL);
+  EXPECT_TRUE(std::filesystem::is_empty(state.path()));
+}
+
+TEST_F(ProxyTest, KeysAndConfigurationAreNobodyElses) {
+  const Target app;
+  must(reserve(request()));
+  must(update(Role::producer, app.endpoint()));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
+    const auto mode = std::filesystem::status(entry).permissions();
+    EXPECT_EQ(mode & std::filesystem::perms(077), std::filesystem::perms::none) << entry.path();
+  }
+}
+
+TEST_F(ProxyTest, ARateGoesThroughARelayInFront) {
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  RateLimit rate;
+  rate.mbps = 80;
+  must(update({{"session", Role::producer}, {app.endpoint()}, "tcp", {}, rate}));
+  const net::Fd client = connect_to(at(port));
+  const net::Fd accepted = app.accept();
+  ASSERT_TRUE(accepted);
+  const std::string bytes = pattern(3'000'000, 5);
+  const auto start = std::chrono::steady_clock::now();
+  std::thread sends([&] { send_all(client.get(), bytes); });
+  EXPECT_TRUE(receive(accepted.get(), bytes.size()).bytes == bytes);
+  sends.join();
+  // 0.3 s at 10 MB/s; unlimited it takes a few milliseconds.
+  EXPECT_GT(std::chrono::steady_clock::now() - start, 200ms);
+}
+
+TEST_F(ProxyTest, ARateThatComesLaterIsRefusedAndEndsNothing) {
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, app.endpoint()));
+  RateLimit rate;
+  rate.mbps = 80;
+  const Status refused = update({{"session", Role::producer}, {app.endpoint()}, "tcp", {}, rate});
+  EXPECT_EQ(refused.error().cause, Cause::failed_precondition);
+  EXPECT_TRUE(echoes(at(port), app));
+}
+
+TEST_F(ProxyTest, ATargetByNameIsLookedUpAndOneThatIsNoneEndsTheSession) {
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, {"localhost", app.endpoint().port}));
+  EXPECT_TRUE(echoes(at(port), app));
+  const Status unknown = update(Role::producer, {"no-such-host.invalid", 7000});
+  EXPECT_NE(unknown.error().message.find("no-such-host.invalid"), std::string::npos);
+}
+
+TEST_F(ProxyTest, DatagramsAreRefused) {
+  ReserveRequest datagrams = request();
+  datagrams.datagrams = true;
+  const auto refused = reserve(datagrams);
+  EXPECT_EQ(refused.error().cause, Cause::invalid_argument);
+  EXPECT_TRUE(must(status()).empty());
+}
+
+TEST_F(ProxyTest, AConfigurationThatDoesNotWorkSaysWhy) {
+  must(reserve(request()));
+  // A folder that it cannot use.
+  std::filesystem::remove_all(folder_);
+  std::ofstream(folder_) << "in the way";
+  const Target app;
+  const Status failed = update(Role::producer, app.endpoint());
+  ASSERT_FALSE(failed.ok());
+  EXPECT_NE(failed.error().message.find(folder_.string()), std::string::npos);
+  EXPECT_TRUE(must(status()).empty());
+  std::filesystem::remove(folder_);
+}
+
+TEST_F(ProxyTest, FiftySessionsLeaveDescriptorsAsTheyWere) {
+  const Target app;
+  const auto round = [&](Role role) {
+    const auto ports = must(reserve(request(role, 2))).ports;
+    must(update(role, app.endpoint()));
+    EXPECT_TRUE(echoes(at(ports[1]), app));
+    must(release(role));
+  };
+  round(Role::producer);
+  const int before = open_descriptors();
+  for (int i = 0; i < 25; ++i) {
+    round(Role::producer);
+    round(Role::consumer);
+  }
+  EXPECT_TRUE(eventually([&] { return open_descriptors() <= before; }));
+}
+
+TEST(FindProgram, NamesThePackageOfOneThatIsMissing) {
+  const auto found = proxy::find_program("no-such-program", "no-such-package");
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().cause, Cause::not_found);
+  EXPECT_NE(found.error().message.find("apt-get install no-such-package"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace scistream::dataserver
