@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,7 @@ struct Start {
 
   [[noreturn]] void run() const noexcept {
     ::setsid();
+    ::umask(077);  // what it writes is nobody else's
     ::prctl(PR_SET_PDEATHSIG, farewell);
     if (::getppid() != parent) ::_exit(1);  // it died before
     sigset_t none;
