@@ -28,7 +28,8 @@ struct ChildPlan {
 
 /// A program that runs beside this one, with a group of its own and its stdout and stderr joined.
 /// Its lines and its end come on the context it was started on; it is to be used from that thread
-/// alone. The context keeps it until it has ended, and kills it if it is destroyed before.
+/// alone. The context keeps it until it has ended, and kills it if it is destroyed before; nobody
+/// may keep it for longer than that.
 class Child : public std::enable_shared_from_this<Child> {
  public:
   using Line = std::function<void(std::string_view)>;

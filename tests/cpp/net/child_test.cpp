@@ -69,8 +69,8 @@ class ChildTest : public ::testing::Test {
   std::mutex mutex_;
   std::vector<std::string> lines_;
   std::promise<int> ended_;
-  std::shared_ptr<Child> child_;
   IoThreads threads_{1, "child-test"};
+  std::shared_ptr<Child> child_;  // goes before the context that it lives on
 };
 
 TEST_F(ChildTest, TellsWhatItSaysAndHowItEnds) {
