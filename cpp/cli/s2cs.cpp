@@ -33,6 +33,7 @@ command line comes first. Exit codes: docs/exit-codes.md.
 
 struct Settings {
   control::ControlServerOptions options;
+  std::string type;
   std::string port = "5000";
   std::string ports = "5100-5200";
   std::string capacity = "0";
@@ -56,10 +57,14 @@ void add_options(CLI::App& app, Settings& settings) {
   env(app.add_option("--port", settings.port, "Control port; 0 takes a free one")
           ->capture_default_str(),
       "PORT");
-  env(app.add_option("-t,--type", options.type,
-                     "What forwards, any case: " + listed(proxy::data_server_kinds()))
-          ->capture_default_str(),
+  env(app.add_option("-t,--type", settings.type,
+                     "What forwards, any case: " + listed(proxy::data_server_kinds()) + " [" +
+                         options.type + "]"),
       "TYPE");
+  env(app.add_flag("--compat-stunnel", options.compat_stunnel,
+                   "StunnelSubprocess as SciStream 1.x has it, to stream with facilities that run "
+                   "that: it encrypts nothing"),
+      "COMPAT_STUNNEL");
   env(app.add_option("--port-range", settings.ports, "Ports of the sessions' listeners")
           ->capture_default_str(),
       "PORT_RANGE");
@@ -140,6 +145,8 @@ void add_options(CLI::App& app, Settings& settings) {
 
 Status complete(Settings& settings) {
   auto& options = settings.options;
+  if (options.compat_stunnel) options.type = "StunnelSubprocess";
+  if (!settings.type.empty()) options.type = settings.type;
   const auto port = parse_number("--port", settings.port, 0, 65535);
   if (!port) return port.error();
   options.port = static_cast<std::uint16_t>(*port);
@@ -167,6 +174,14 @@ Status complete(Settings& settings) {
 Status serve(Settings& settings) {
   if (auto status = complete(settings); !status) return status;
   const Logger log = stderr_logger("s2cs", settings.options.verbose);
+  const auto warn = [](const char* text) {
+    std::fprintf(stderr, "%s\n", cli::styled(text, cli::Style::red, STDERR_FILENO).c_str());
+  };
+  if (settings.options.compat_stunnel) {
+    warn(
+        "NOT ENCRYPTED: --compat-stunnel, anyone on the path can read the data; who knows a "
+        "session's id can join it");
+  }
   cli::block_signals({SIGINT, SIGTERM, SIGHUP});
   control::ControlServer server(settings.options, log);
   if (auto status = server.start(); !status) return status;
@@ -177,12 +192,7 @@ Status serve(Settings& settings) {
       log->info("clients trust this server with --server_cert {}", own.string());
     }
   } else {
-    std::fprintf(
-        stderr, "%s\n",
-        cli::styled(
-            "PLAINTEXT: --ssl=False, anyone on the path can read and change the control channel",
-            cli::Style::red, STDERR_FILENO)
-            .c_str());
+    warn("PLAINTEXT: --ssl=False, anyone on the path can read and change the control channel");
   }
   std::printf("s2cs ready on %s\n", to_string(server.endpoint()).c_str());
   std::fflush(stdout);

@@ -255,6 +255,10 @@ int main(int argc, char** argv) {
                    "What forwards, any case: " + listed(proxy::data_server_kinds()))
       ->envname(env("TYPE"))
       ->capture_default_str();
+  serving
+      ->add_flag("--compat-stunnel", settings.host.compat_stunnel,
+                 "Of StunnelSubprocess: as SciStream 1.x has it, which encrypts nothing")
+      ->envname(env("COMPAT_STUNNEL"));
   serving->add_option("--listen", settings.serve_listen,
                       "HOST:PORT instead of the socket; 0 takes a free port");
   serving->add_option("--ca", settings.host.ca,

@@ -107,11 +107,13 @@ class ControlServer::Impl {
     auto kind = proxy::data_server_kind(options_.type);
     if (!kind) return kind.error();
     options_.type = std::move(*kind);
-    if (options_.data_server_place == DataServerPlace::process) {
-      if (auto able = proxy::can_run(options_.type); !able) return able.error();
-    }
     if (const auto suites = net::parse_ciphersuites(options_.ciphersuites); !suites)
       return invalid("--ciphersuites: " + suites.error().message);
+    if (options_.compat_stunnel && options_.require_encryption)
+      return invalid("--compat-stunnel encrypts nothing, and --require-encryption refuses that");
+    if (options_.data_server_place == DataServerPlace::process) {
+      if (auto able = proxy::can_run(plan()); !able) return able.error();
+    }
     if (options_.timeout.count() <= 0) return invalid("the timeout must be longer than 0 s");
     return {};
   }
@@ -212,8 +214,8 @@ class ControlServer::Impl {
       case DataServerPlace::process:
         process_ = std::make_unique<DataServerProcess>(
             DataServerLaunch{options_.data_server_executable, state_directory_, options_.type,
-                             options_.orphan_grace, options_.ciphersuites, options_.flow_idle,
-                             options_.verbose},
+                             options_.compat_stunnel, options_.orphan_grace, options_.ciphersuites,
+                             options_.flow_idle, options_.verbose},
             log_);
         break;
       case DataServerPlace::remote: break;
@@ -224,13 +226,18 @@ class ControlServer::Impl {
     return ask_facts();
   }
 
+  /// What the data server on this machine is to be.
+  [[nodiscard]] proxy::DataServerPlan plan() const {
+    dataserver::NativeOptions native;
+    native.ciphersuites = *net::parse_ciphersuites(options_.ciphersuites);
+    native.relay.flow_idle = options_.flow_idle;
+    return {options_.type, options_.compat_stunnel, state_directory_ / "proxies",
+            std::move(native)};
+  }
+
   /// Inside this process.
   Status make_data_server() {
-    dataserver::NativeOptions options;
-    options.ciphersuites = *net::parse_ciphersuites(options_.ciphersuites);
-    options.relay.flow_idle = options_.flow_idle;
-    auto made = proxy::make_data_server(options_.type, state_directory_ / "proxies",
-                                        std::move(options), log_);
+    auto made = proxy::make_data_server(plan(), log_);
     if (!made) return made.error();
     data_server_ = std::move(*made);
     return ask_facts();

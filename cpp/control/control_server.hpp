@@ -24,6 +24,7 @@ struct ControlServerOptions {
   std::string listener_ip = "0.0.0.0";
   std::uint16_t port = 5000;    ///< 0: a free one.
   std::string type = "Native";  ///< Kind of data server, any case.
+  bool compat_stunnel = false;  ///< Stunnel as SciStream 1.x has it: encrypts nothing.
   PortRange port_range{5100, 5200};
   std::string advertise;  ///< HOST[:FIRSTPORT]
   std::string wan_ip;     ///< Empty: listener_ip.

@@ -38,8 +38,9 @@ class DataServerHost::Impl {
     relay::Options relay;
     relay.flow_idle = options_.flow_idle;
     auto made = proxy::make_data_server(
-        options_.kind, options_.state_directory / "proxies",
-        dataserver::NativeOptions{options_.threads, options_.ciphersuites, relay}, log_);
+        {options_.kind, options_.compat_stunnel, options_.state_directory / "proxies",
+         dataserver::NativeOptions{options_.threads, options_.ciphersuites, relay}},
+        log_);
     if (!made) return made.error();
     data_server_ = std::move(*made);
     service_ = std::make_unique<DataServerService>(*data_server_, authorizer());

@@ -15,6 +15,7 @@ namespace scistream::control {
 /// What a data server process is started with; the defaults are those of `s2ds serve`.
 struct DataServerHostOptions {
   std::string kind = "Native";            ///< As `--type` spells it, in any case.
+  bool compat_stunnel = false;            ///< Stunnel as SciStream 1.x has it.
   std::filesystem::path state_directory;  ///< Its lock, and the socket unless `listen` is given.
   std::optional<Endpoint> listen;         ///< TCP instead of the Unix socket; port 0: a free one.
   std::filesystem::path ca;               ///< PEM; with certificate and key: mutual TLS.

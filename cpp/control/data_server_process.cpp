@@ -17,6 +17,7 @@
 #include "base/file.hpp"
 #include "base/secret.hpp"
 #include "base/wait_for.hpp"
+#include "proxy/data_servers.hpp"
 
 namespace scistream::control {
 
@@ -106,10 +107,12 @@ Result<std::shared_ptr<dataserver::DataServer>> DataServerProcess::connect() {
   };
   auto present = dial();
   if (const auto info = ask_info(*present, milliseconds(1'000))) {
-    if (info->kind != launch_.kind) {
+    const auto wanted = proxy::announced_kind(launch_.kind, launch_.compat_stunnel);
+    if (!wanted) return wanted.error();
+    if (info->kind != *wanted) {
       return Error{Cause::failed_precondition,
                    "the data server that runs in '" + launch_.state_directory.string() + "' is " +
-                       info->kind + ", not " + launch_.kind +
+                       info->kind + ", not " + *wanted +
                        ": end the sessions of the control server before, and its data server "
                        "with it, or give another --state-dir"};
     }
@@ -161,6 +164,7 @@ Status DataServerProcess::launch() {
       "--orphan-grace", std::to_string(launch_.orphan_grace.count()),
       "--ciphersuites", launch_.ciphersuites,
       "--flow-idle",    std::to_string(launch_.flow_idle.count()) + "ms"};
+  if (launch_.compat_stunnel) arguments.emplace_back("--compat-stunnel");
   if (launch_.verbose) arguments.emplace_back("--verbose");
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());

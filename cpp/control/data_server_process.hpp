@@ -15,6 +15,7 @@ struct DataServerLaunch {
   std::filesystem::path executable;       ///< Empty: `s2ds` beside this program, else on the PATH.
   std::filesystem::path state_directory;  ///< Where its socket, lock and log live.
   std::string kind = "Native";            ///< As `--type` spells it.
+  bool compat_stunnel = false;            ///< Stunnel as SciStream 1.x has it.
   std::chrono::seconds orphan_grace{60};
   std::string ciphersuites = "AES-128-GCM";
   std::chrono::milliseconds flow_idle{60'000};

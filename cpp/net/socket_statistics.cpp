@@ -60,8 +60,11 @@ SocketStatistics statistics_of(const inet_diag_msg& socket, const Info& info) {
       static_cast<std::uint64_t>(socket.id.idiag_cookie[1]) << 32U | socket.id.idiag_cookie[0];
   found.local = endpoint_of(socket.idiag_family, socket.id.idiag_src, socket.id.idiag_sport);
   found.peer = endpoint_of(socket.idiag_family, socket.id.idiag_dst, socket.id.idiag_dport);
-  found.bytes_received = info.bytes_received;
-  found.bytes_acknowledged = info.bytes_acknowledged;
+  // The kernel counts an end of data as a byte, either way.
+  const auto is = [&socket](auto... states) { return ((socket.idiag_state == states) || ...); };
+  found.bytes_received =
+      info.bytes_received - (is(TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING) ? 1 : 0);
+  found.bytes_acknowledged = info.bytes_acknowledged - (is(TCP_FIN_WAIT2) ? 1 : 0);
   found.idle = std::chrono::milliseconds(
       std::min(info.known.tcpi_last_data_recv, info.known.tcpi_last_data_sent));
   return found;

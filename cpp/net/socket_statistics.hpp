@@ -16,8 +16,9 @@ struct SocketStatistics {
   Endpoint local;
   Endpoint peer;
   std::uint64_t bytes_received = 0;
-  std::uint64_t bytes_acknowledged = 0;  ///< Of what was sent.
-  std::chrono::milliseconds idle{0};     ///< Since data last came or went.
+  /// Of what was sent; one more where this end connected, since its SYN counts there.
+  std::uint64_t bytes_acknowledged = 0;
+  std::chrono::milliseconds idle{0};  ///< Since data last came or went.
 };
 
 /// Every TCP connection of this network namespace, of either family, whose local port `wanted` is

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <optional>
 #include <utility>
 
 #include "base/text.hpp"
-#include "proxy/haproxy.hpp"
+#include "proxy/installed.hpp"
 #include "proxy/proxy_forwarding.hpp"
 
 namespace scistream::proxy {
@@ -14,12 +15,15 @@ namespace scistream::proxy {
 namespace {
 
 constexpr const char* native = "Native";
+constexpr const char* stunnel = "StunnelSubprocess";
 
 struct ProxyKind {
   const char* name;
-  Result<std::unique_ptr<Program>> (*find)();
+  Result<Program> (*find)(const DataServerPlan& plan);
 };
-constexpr std::array<ProxyKind, 1> proxies{{{"HaproxySubprocess", haproxy}}};
+constexpr std::array proxies{ProxyKind{"HaproxySubprocess", installed_haproxy},
+                             ProxyKind{"NginxSubprocess", installed_nginx},
+                             ProxyKind{stunnel, installed_stunnel}};
 
 bool equal_without_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
@@ -27,16 +31,20 @@ bool equal_without_case(std::string_view a, std::string_view b) {
   });
 }
 
-/// What a kind runs; empty of the native one.
-Result<std::unique_ptr<Program>> program_of(std::string_view kind) {
-  const auto known = data_server_kind(kind);
+/// What a plan's data server runs; nothing of the native one.
+Result<std::optional<Program>> program_of(const DataServerPlan& plan) {
+  const auto known = data_server_kind(plan.kind);
   if (!known) return known.error();
+  auto announced = announced_kind(*known, plan.compat_stunnel);
+  if (!announced) return announced.error();
   const auto found = std::find_if(proxies.begin(), proxies.end(),
                                   [&known](const ProxyKind& each) { return each.name == *known; });
-  if (found == proxies.end()) return std::unique_ptr<Program>();
-  auto program = found->find();
-  if (program) return program;
-  return Error{program.error().cause, "--type " + *known + ": " + program.error().message};
+  if (found == proxies.end()) return std::optional<Program>();
+  auto program = found->find(plan);
+  if (!program)
+    return Error{program.error().cause, "--type " + *known + ": " + program.error().message};
+  program->kind = std::move(*announced);
+  return std::optional(std::move(*program));
 }
 
 }  // namespace
@@ -58,27 +66,32 @@ Result<std::string> data_server_kind(std::string_view name) {
                    "' is not known; known: " + listed(data_server_kinds())};
 }
 
-Status can_run(std::string_view kind) {
-  const auto program = program_of(kind);
+Result<std::string> announced_kind(std::string_view kind, bool compat_stunnel) {
+  auto known = data_server_kind(kind);
+  if (!known || !compat_stunnel) return known;
+  if (*known == stunnel) return *known + " --compat-stunnel";
+  return Error{Cause::invalid_argument,
+               "--compat-stunnel is for --type " + std::string(stunnel) + ", not for " + *known};
+}
+
+Status can_run(const DataServerPlan& plan) {
+  const auto program = program_of(plan);
   return program ? Status() : Status(program.error());
 }
 
-Result<std::unique_ptr<dataserver::DataServer>> make_data_server(std::string_view kind,
-                                                                 std::filesystem::path folder,
-                                                                 dataserver::NativeOptions options,
+Result<std::unique_ptr<dataserver::DataServer>> make_data_server(DataServerPlan plan,
                                                                  const Logger& log) {
   using Made = std::unique_ptr<dataserver::DataServer>;
-  auto program = program_of(kind);
+  auto program = program_of(plan);
   if (!program) return program.error();
   if (!*program)
-    return Made(std::make_unique<dataserver::NativeDataServer>(std::move(options), log));
-  return Made(std::make_unique<ProxyDataServer>(std::move(*program), std::move(folder),
-                                                std::move(options), log));
+    return Made(std::make_unique<dataserver::NativeDataServer>(std::move(plan.native), log));
+  return Made(std::make_unique<ProxyDataServer>(std::move(**program), std::move(plan.folder),
+                                                std::move(plan.native), log));
 }
 
-ProxyDataServer::ProxyDataServer(std::shared_ptr<const Program> program,
-                                 std::filesystem::path folder, dataserver::NativeOptions options,
-                                 const Logger& log)
+ProxyDataServer::ProxyDataServer(Program program, std::filesystem::path folder,
+                                 dataserver::NativeOptions options, const Logger& log)
     : NativeThreads{dataserver::own_threads(options)},
       LocalDataServer(
           [&](boost::asio::io_context& bookkeeping) {

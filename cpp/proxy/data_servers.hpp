@@ -20,22 +20,32 @@ const std::vector<std::string>& data_server_kinds();
 /// The kind of that name, in any case; `invalid_argument` lists the known ones.
 Result<std::string> data_server_kind(std::string_view name);
 
-/// Whether what a kind needs is installed here; `not_found` names the package of a program that is
-/// not. Blocks while a program says its version.
-Status can_run(std::string_view kind);
+/// What a data server is made from.
+struct DataServerPlan {
+  std::string kind = "Native";  ///< As `--type` spells it, in any case.
+  /// Of StunnelSubprocess: the protection of SciStream 1.x, which hides nothing.
+  bool compat_stunnel = false;
+  std::filesystem::path folder;  ///< Its own, for what it runs; made when it is needed.
+  dataserver::NativeOptions native;
+};
 
-/// Makes a data server of a kind. `folder` is its own, for what it runs; it is made when it is
-/// needed. Errors as those of can_run().
-Result<std::unique_ptr<dataserver::DataServer>> make_data_server(std::string_view kind,
-                                                                 std::filesystem::path folder,
-                                                                 dataserver::NativeOptions options,
+/// What the data server of a plan says it is (`dataserver::Info::kind`). Errors as those of
+/// data_server_kind(), and `invalid_argument` for what does not go together.
+Result<std::string> announced_kind(std::string_view kind, bool compat_stunnel);
+
+/// Whether what a plan needs is installed here; `not_found` names the package of a program that is
+/// not. Blocks while a program says its version.
+Status can_run(const DataServerPlan& plan);
+
+/// Errors as those of announced_kind() and can_run().
+Result<std::unique_ptr<dataserver::DataServer>> make_data_server(DataServerPlan plan,
                                                                  const Logger& log);
 
 /// A data server of proxies, and threads of its own for the relays in front of them.
 class ProxyDataServer : private dataserver::NativeThreads, public dataserver::LocalDataServer {
  public:
-  ProxyDataServer(std::shared_ptr<const Program> program, std::filesystem::path folder,
-                  dataserver::NativeOptions options, const Logger& log);
+  ProxyDataServer(Program program, std::filesystem::path folder, dataserver::NativeOptions options,
+                  const Logger& log);
 };
 
 }  // namespace scistream::proxy

@@ -20,7 +20,6 @@ using dataserver::Counters;
 
 constexpr const char* configuration = "haproxy.cfg";
 constexpr const char* socket_name = "runtime.sock";
-constexpr int first_descriptor = 3;
 
 /// One line of HAProxy's table by the names of its columns.
 using Row = std::map<std::string, std::string>;
@@ -109,6 +108,7 @@ class HaproxySteering final : public Steering {
     folder_ =
         std::make_shared<net::Fd>(::open(work.folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     net::ChildPlan plan;
+    listeners_ = work.listeners;
     plan.arguments = {program_, "-db", "-f", configuration};
     plan.folder = work.folder;
     return plan;
@@ -118,13 +118,14 @@ class HaproxySteering final : public Steering {
     return line.starts_with("[ALERT]") || line.starts_with("[EMERG]");
   }
 
-  void wait_ready(Callback<void> done) override {
+  void wait_ready(const std::shared_ptr<net::Child>& /*child*/, Callback<void> done) override {
     ask("show version", [done = std::move(done)](const Result<std::string>& answer) {
       done(answer ? Status() : Status(answer.error()));
     });
   }
 
-  void retarget(const Work& work, const net::Child& /*child*/, Callback<void> done) override {
+  void retarget(const Work& work, const std::shared_ptr<net::Child>& /*child*/,
+                Callback<void> done) override {
     std::string commands;
     for (std::size_t i = 0; i < work.targets.size(); ++i) {
       commands += (i == 0 ? "" : "; ") + ("set server " + std::to_string(i)) + "/target addr " +
@@ -142,14 +143,19 @@ class HaproxySteering final : public Steering {
     });
   }
 
-  void count(Callback<Counters> done) override {
-    ask("show stat", [done = std::move(done)](const Result<std::string>& answer) {
-      if (!answer) return done(answer.error());
-      done(counters_in(*answer));
-    });
+  void read(Callback<Reading> done) override {
+    ask("show stat",
+        [listeners = listeners_, done = std::move(done)](const Result<std::string>& answer) {
+          if (!answer) return done(answer.error());
+          auto live = connections_at(listeners);
+          if (!live) return done(live.error());
+          done(Reading{counters_in(*answer), std::move(*live)});
+        });
   }
 
-  [[nodiscard]] int drain_signal() const override { return SIGUSR1; }
+  void drain(const Work& /*work*/, const std::shared_ptr<net::Child>& child) override {
+    child->signal(SIGUSR1);
+  }
 
  private:
   void ask(const std::string& command, Callback<std::string> done) {
@@ -163,34 +169,14 @@ class HaproxySteering final : public Steering {
 
   boost::asio::io_context& context_;
   const std::string program_;
+  std::vector<Endpoint> listeners_;
   std::shared_ptr<net::Fd> folder_;
-};
-
-class Haproxy final : public Program {
- public:
-  Haproxy(std::string program, std::string version)
-      : program_(std::move(program)), version_(std::move(version)) {}
-
-  [[nodiscard]] std::string kind() const override { return "HaproxySubprocess"; }
-  [[nodiscard]] std::string version() const override { return version_; }
-  std::shared_ptr<Steering> steer(boost::asio::io_context& context) const override {
-    return std::make_shared<HaproxySteering>(context, program_);
-  }
-
- private:
-  const std::string program_;
-  const std::string version_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Program>> haproxy() {
-  const auto program = find_program("haproxy", "haproxy");
-  if (!program) return program.error();
-  auto version = version_of(*program, "-v");
-  if (!version) return version.error();
-  return std::unique_ptr<Program>(
-      std::make_unique<Haproxy>(program->string(), std::move(*version)));
+std::shared_ptr<Steering> steer_haproxy(boost::asio::io_context& context, std::string program) {
+  return std::make_shared<HaproxySteering>(context, std::move(program));
 }
 
 }  // namespace scistream::proxy

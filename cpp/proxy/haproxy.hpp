@@ -1,13 +1,14 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "proxy/program.hpp"
 
 namespace scistream::proxy {
 
-/// HAProxy as a process: moves bytes by splice, has its targets changed and its counters read over
-/// its runtime socket. `not_found` if it is not installed.
-Result<std::unique_ptr<Program>> haproxy();
+/// HAProxy: has its targets changed and its counters read over its runtime socket. `program` is
+/// where it is.
+std::shared_ptr<Steering> steer_haproxy(boost::asio::io_context& context, std::string program);
 
 }  // namespace scistream::proxy

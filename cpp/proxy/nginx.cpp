@@ -1,16 +1,14 @@
 #include "proxy/nginx.hpp"
 
 #include <array>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <csignal>
-#include <set>
 #include <sstream>
 #include <thread>
 #include <utility>
 
 #include "base/file.hpp"
-#include "net/socket_statistics.hpp"
+#include "proxy/expectation.hpp"
 
 namespace scistream::proxy {
 
@@ -20,31 +18,36 @@ using dataserver::Callback;
 using dataserver::Counters;
 
 constexpr const char* configuration = "nginx.conf";
-constexpr int first_descriptor = 3;
 /// Before each line about a connection that has ended.
 constexpr std::string_view ended = "ended: ";
-constexpr std::chrono::seconds patience{5};
 
 bool has(std::string_view line, std::string_view part) {
   return line.find(part) != std::string_view::npos;
 }
 
-class NginxSteering final : public Steering, public std::enable_shared_from_this<NginxSteering> {
+class NginxSteering final : public Steering {
  public:
-  NginxSteering(boost::asio::io_context& context, std::string program, std::string module)
-      : program_(std::move(program)), module_(std::move(module)), limit_(context) {}
+  NginxSteering(boost::asio::io_context& context, std::string program, std::string module,
+                std::chrono::milliseconds flow_idle)
+      : program_(std::move(program)),
+        module_(std::move(module)),
+        flow_idle_(flow_idle),
+        workers_changed_(context) {}
 
   Result<net::ChildPlan> prepare(const Work& work) override {
+    // What one flow sends must meet one worker.
+    workers_ = work.datagrams ? 1 : std::max(1U, std::thread::hardware_concurrency());
     if (Status written = write(work); !written) return written.error();
     net::ChildPlan plan;
     // The log before there is one would go to a folder of the system.
     plan.arguments = {program_, "-p", work.folder.string(), "-c", configuration, "-e", "stderr"};
     std::string inherited = "NGINX=";
-    for (std::size_t i = 0; i < work.listeners.size(); ++i)
+    const std::size_t sockets = work.listeners.size() * (work.datagrams ? 2 : 1);
+    for (std::size_t i = 0; i < sockets; ++i)
       inherited += std::to_string(first_descriptor + static_cast<int>(i)) + ";";
     plan.environment = {std::move(inherited)};
     plan.folder = work.folder;
-    for (const Endpoint& each : work.listeners) ports_.insert(each.port);
+    listeners_ = work.listeners;
     return plan;
   }
 
@@ -57,35 +60,40 @@ class NginxSteering final : public Steering, public std::enable_shared_from_this
         has(line, "[error]") || has(line, "[crit]") || has(line, "[alert]") || has(line, "[emerg]");
     if (has(line, "start worker process ")) ++started_;
     if (has(line, "gracefully shutting down")) ++left_;
-    if (has(line, "[emerg]")) finish(Error{Cause::unavailable, "nginx: " + std::string(line)});
-    if (started_ >= wanted_started_ && left_ >= wanted_left_) finish({});
+    if (has(line, "[emerg]"))
+      workers_changed_.fulfil(Error{Cause::unavailable, "nginx: " + std::string(line)});
+    if (started_ >= wanted_started_ && left_ >= wanted_left_) workers_changed_.fulfil({});
     return loud;
   }
 
-  void wait_ready(Callback<void> done) override { wait(workers_, 0, std::move(done)); }
+  void wait_ready(const std::shared_ptr<net::Child>& /*child*/, Callback<void> done) override {
+    wait(workers_, 0, std::move(done));
+  }
 
-  void retarget(const Work& work, const net::Child& child, Callback<void> done) override {
+  void retarget(const Work& work, const std::shared_ptr<net::Child>& child,
+                Callback<void> done) override {
     if (Status written = write(work); !written) return done(written);
     // Those before it take connections until they say that they do not.
     wait(workers_, workers_, std::move(done));
-    child.signal(SIGHUP);
+    child->signal(SIGHUP);
   }
 
-  void count(Callback<Counters> done) override {
-    const auto live =
-        net::tcp_connections([this](std::uint16_t port) { return ports_.contains(port); });
+  void read(Callback<Reading> done) override {
+    auto live = connections_at(listeners_);
     if (!live) return done(live.error());
     Counters now = ended_;
-    for (const net::SocketStatistics& each : *live) {
-      now.bytes_to_producer += each.bytes_received;
-      now.bytes_to_consumer += each.bytes_acknowledged;
+    for (const dataserver::ConnectionStatus& each : *live) {
+      now.bytes_to_producer += each.bytes_to_producer;
+      now.bytes_to_consumer += each.bytes_to_consumer;
       ++now.connections_active;
       ++now.connections_total;
     }
-    done(now);
+    done(Reading{now, std::move(*live)});
   }
 
-  [[nodiscard]] int drain_signal() const override { return SIGQUIT; }
+  void drain(const Work& /*work*/, const std::shared_ptr<net::Child>& child) override {
+    child->signal(SIGQUIT);
+  }
 
  private:
   Status write(const Work& work) const {
@@ -109,6 +117,9 @@ class NginxSteering final : public Steering, public std::enable_shared_from_this
     for (std::size_t i = 0; i < work.listeners.size(); ++i) {
       text << "  server { listen " << to_string(work.listeners[i]) << " backlog=4096; proxy_pass "
            << to_string(work.targets[i]) << "; }\n";
+      if (!work.datagrams) continue;
+      text << "  server { listen " << to_string(work.listeners[i]) << " udp; proxy_timeout "
+           << flow_idle_.count() << "ms; proxy_pass " << to_string(work.targets[i]) << "; }\n";
     }
     text << "}\n";
     return write_private_file(work.folder / configuration, text.str());
@@ -131,69 +142,44 @@ class NginxSteering final : public Steering, public std::enable_shared_from_this
   void wait(unsigned started, unsigned left, Callback<void> done) {
     wanted_started_ = started_ + started;
     wanted_left_ = left_ + left;
-    done_ = std::move(done);
-    limit_.expires_after(patience);
-    limit_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
-      const auto self = weak.lock();
-      if (!ec && self) self->finish(Error{Cause::timeout, "nginx does not say that it serves"});
-    });
-  }
-
-  void finish(const Status& status) {
-    limit_.cancel();
-    if (const auto done = std::exchange(done_, nullptr)) done(status);
+    workers_changed_.await("nginx does not say that it serves", std::move(done));
   }
 
   const std::string program_;
   const std::string module_;
-  const unsigned workers_ = std::max(1U, std::thread::hardware_concurrency());
-  boost::asio::steady_timer limit_;
-  std::set<std::uint16_t> ports_;
+  unsigned workers_ = 1;
+  const std::chrono::milliseconds flow_idle_;
+  std::vector<Endpoint> listeners_;
   Counters ended_;  ///< What the connections that have ended moved.
   unsigned started_ = 0;
   unsigned left_ = 0;
   unsigned wanted_started_ = 0;
   unsigned wanted_left_ = 0;
-  Callback<void> done_;
+  Expectation workers_changed_;
 };
 
-class Nginx final : public Program {
- public:
-  Nginx(std::string program, std::string version, std::string module)
-      : program_(std::move(program)), version_(std::move(version)), module_(std::move(module)) {}
+}  // namespace
 
-  [[nodiscard]] std::string kind() const override { return "NginxSubprocess"; }
-  [[nodiscard]] std::string version() const override { return version_; }
-  std::shared_ptr<Steering> steer(boost::asio::io_context& context) const override {
-    return std::make_shared<NginxSteering>(context, program_, module_);
-  }
+std::shared_ptr<Steering> steer_nginx(boost::asio::io_context& context, std::string program,
+                                      std::string module, std::chrono::milliseconds flow_idle) {
+  return std::make_shared<NginxSteering>(context, std::move(program), std::move(module), flow_idle);
+}
 
- private:
-  const std::string program_;
-  const std::string version_;
-  const std::string module_;  ///< Empty where it is built in.
-};
-
-/// Where distributions put the module: beside the program's own folder, most often.
-std::string stream_module(const std::filesystem::path& program) {
+Result<std::string> nginx_stream_module(const std::filesystem::path& program) {
+  const auto built = said_by(program, "-V");
+  if (!built) return built.error();
+  if (!has(*built, "--with-stream=dynamic") && has(*built, "--with-stream ")) return std::string();
+  // Where distributions put it: beside the program's own folder, most often.
   std::error_code ignored;
   const std::filesystem::path prefix = program.parent_path().parent_path();
   for (const std::filesystem::path& folder : {prefix / "lib", prefix / "lib64"}) {
     const auto module = folder / "nginx/modules/ngx_stream_module.so";
     if (std::filesystem::exists(module, ignored)) return module.string();
   }
-  return {};
-}
-
-}  // namespace
-
-Result<std::unique_ptr<Program>> nginx() {
-  const auto program = find_program("nginx", "nginx");
-  if (!program) return program.error();
-  auto version = version_of(*program, "-v");
-  if (!version) return version.error();
-  return std::unique_ptr<Program>(
-      std::make_unique<Nginx>(program->string(), std::move(*version), stream_module(*program)));
+  return Error{Cause::not_found,
+               "'" + program.string() +
+                   "' has no stream module; install the package libnginx-mod-stream (apt-get "
+                   "install libnginx-mod-stream)"};
 }
 
 }  // namespace scistream::proxy

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "net/socket_statistics.hpp"
+
 namespace scistream::proxy {
 
 namespace {
@@ -48,24 +50,52 @@ Result<std::filesystem::path> find_program(const std::string& name, const std::s
                                      "package " + package + " (apt-get install " + package + ")"};
 }
 
-Result<std::string> version_of(const std::filesystem::path& program, const std::string& flag) {
+Result<std::string> said_by(const std::filesystem::path& program, const std::string& flag) {
   boost::asio::io_context context;
-  std::string found;
+  std::string said;
+  bool ended = false;
   net::ChildPlan plan;
   plan.arguments = {program.string(), flag};
   const auto child = net::Child::start(
-      context, plan,
-      [&found](std::string_view line) {
-        if (found.empty()) found = version_in(line);
-      },
-      [&context](int) { context.stop(); });
+      context, plan, [&said](std::string_view line) { (said += line) += '\n'; },
+      [&](int) {
+        ended = true;
+        context.stop();
+      });
   if (!child) return child.error();
   context.run_for(patience);
   (*child)->kill();
-  if (found.empty()) {
-    return Error{Cause::unavailable,
-                 "'" + program.string() + " " + flag + "' does not say its version"};
-  }
+  if (ended) return said;
+  return Error{Cause::unavailable, "'" + program.string() + " " + flag + "' does not end"};
+}
+
+Result<std::string> version_of(const std::filesystem::path& program, const std::string& flag) {
+  const auto said = said_by(program, flag);
+  if (!said) return said.error();
+  auto found = version_in(*said);
+  if (!found.empty()) return found;
+  return Error{Cause::unavailable,
+               "'" + program.string() + " " + flag + "' does not say its version"};
+}
+
+Result<std::vector<dataserver::ConnectionStatus>> connections_at(
+    const std::vector<Endpoint>& listeners) {
+  const auto sockets = net::tcp_connections([&listeners](std::uint16_t port) {
+    return std::any_of(listeners.begin(), listeners.end(),
+                       [port](const Endpoint& each) { return each.port == port; });
+  });
+  if (!sockets) return sockets.error();
+  std::vector<dataserver::ConnectionStatus> found;
+  found.reserve(sockets->size());
+  // Who connects is the consumer's side, in either role.
+  for (const net::SocketStatistics& each : *sockets)
+    found.push_back({each.id,
+                     each.local.port,
+                     to_string(each.peer),
+                     {},
+                     each.bytes_acknowledged,
+                     each.bytes_received,
+                     each.idle});
   return found;
 }
 

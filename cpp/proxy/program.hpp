@@ -11,21 +11,38 @@
 
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
+#include "base/session_key.hpp"
 #include "dataserver/data_server.hpp"
 #include "net/child.hpp"
+#include "net/tls_keys.hpp"
 
 namespace scistream::proxy {
 
+/// The descriptor that a program has its first listener as.
+inline constexpr int first_descriptor = 3;
+
 /// What one run of a proxy is to forward.
 struct Work {
+  SessionKey session;
   std::filesystem::path folder;     ///< Its own, which nobody else may read; it runs there.
   std::vector<Endpoint> listeners;  ///< Its descriptor 3 + i listens there.
+  bool datagrams = false;           ///< Those behind take datagrams at the same places.
   std::vector<Endpoint> targets;    ///< Of each listener; addresses, not names.
+  /// Of its WAN side, which is that of the clients for a producer, of the targets for a consumer.
+  std::string transport = dataserver::transport::tcp;
+  std::shared_ptr<const net::KeyRing> keys;  ///< Of transport `tls`.
+};
+
+/// What one run has counted.
+struct Reading {
+  dataserver::Counters counters;  ///< Without `idle`.
+  /// Those that live, without their targets.
+  std::vector<dataserver::ConnectionStatus> connections;
 };
 
 /// One session's proxy, as its program wants to be configured, steered and read. Belongs to a
 /// supervisor, on whose thread everything happens; callbacks come once, unless it is destroyed
-/// before.
+/// before. The child that it is given is what prepare() described.
 class Steering {
  public:
   virtual ~Steering() = default;
@@ -35,34 +52,44 @@ class Steering {
   /// Takes what it said; whether that is worth an operator's attention.
   virtual bool take(std::string_view line) = 0;
   /// Once the program takes connections; `unavailable` or `timeout` if it does not.
-  virtual void wait_ready(dataserver::Callback<void> done) = 0;
-  /// New targets for connections to come; live ones keep theirs. `child` is what prepare() started.
-  virtual void retarget(const Work& work, const net::Child& child,
+  virtual void wait_ready(const std::shared_ptr<net::Child>& child,
+                          dataserver::Callback<void> done) = 0;
+  /// New targets or keys for connections to come; live ones keep theirs.
+  virtual void retarget(const Work& work, const std::shared_ptr<net::Child>& child,
                         dataserver::Callback<void> done) = 0;
-  /// What this run has counted, without `idle`.
-  virtual void count(dataserver::Callback<dataserver::Counters> done) = 0;
-  /// The signal at which it takes no more connections and ends with the last one.
-  [[nodiscard]] virtual int drain_signal() const = 0;
+  virtual void read(dataserver::Callback<Reading> done) = 0;
+  /// From now on it takes no more connections, and ends with the last one.
+  virtual void drain(const Work& work, const std::shared_ptr<net::Child>& child) = 0;
 };
 
-/// A kind of proxy program, as installed here. Any thread.
-class Program {
- public:
-  virtual ~Program() = default;
-
-  /// As `--type` spells it.
-  [[nodiscard]] virtual std::string kind() const = 0;
-  /// What is installed.
-  [[nodiscard]] virtual std::string version() const = 0;
-  virtual std::shared_ptr<Steering> steer(boost::asio::io_context& context) const = 0;
+/// A kind of proxy program, as it can be run here. Any thread.
+struct Program {
+  std::string kind;     ///< As `--type` spells it.
+  std::string version;  ///< Of what is installed.
+  /// What its sessions may have.
+  std::vector<std::string> transports{dataserver::transport::tcp, dataserver::transport::tls};
+  /// What it does by itself of that; the rest passes a relay before it.
+  std::vector<std::string> own_transports{dataserver::transport::tcp};
+  /// The suites whose keys it can use, where it does `tls` by itself.
+  std::vector<net::Ciphersuite> ciphersuites;
+  bool datagrams = false;  ///< It forwards them, too.
+  std::function<std::shared_ptr<Steering>(boost::asio::io_context& context)> steer;
 };
 
 /// The program of that name on the PATH, or where administrators' programs are; `not_found` names
 /// the Debian package that has it.
 Result<std::filesystem::path> find_program(const std::string& name, const std::string& package);
 
+/// All that a program says when asked with one flag; `unavailable` if it does not end within a few
+/// seconds. Blocks.
+Result<std::string> said_by(const std::filesystem::path& program, const std::string& flag);
+
 /// The first number with dots in what a program says when asked for its version; `unavailable` if
 /// it says nothing of the kind within a few seconds. Blocks.
 Result<std::string> version_of(const std::filesystem::path& program, const std::string& flag);
+
+/// The live connections that came in at these ports, as the kernel counts them.
+Result<std::vector<dataserver::ConnectionStatus>> connections_at(
+    const std::vector<Endpoint>& listeners);
 
 }  // namespace scistream::proxy

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/file.hpp"
-#include "net/socket_statistics.hpp"
 #include "net/tcp.hpp"
 #include "proxy/supervisor.hpp"
 
@@ -42,18 +41,21 @@ Status listen(const std::vector<net::Fd>& sockets) {
 }
 
 /// As many ports of this host's own as there are listeners, between a proxy and a relay.
-Result<net::BoundPorts> inner_ports(std::size_t count) {
+Result<net::BoundPorts> inner_ports(std::size_t count, bool datagrams) {
   net::BoundPorts ports;
   const auto address = net::local_endpoint({loopback, 0});
   if (!address) return address.error();
   for (std::size_t i = 0; i < count; ++i)
-    if (Status bound = ports.bind(*address, false); !bound) return bound.error();
+    if (Status bound = ports.bind(*address, datagrams); !bound) return bound.error();
   return ports;
 }
 
-bool needs_relay(const UpdateRequest& request) {
-  return request.transport != dataserver::transport::tcp || request.rate.mbps != 0 ||
-         request.rate.capacity_mbps != 0;
+bool has(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool is_limited(const UpdateRequest& request) {
+  return request.rate.mbps != 0 || request.rate.capacity_mbps != 0;
 }
 
 }  // namespace
@@ -71,7 +73,10 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
         bound_(std::move(bound)),
         folder_(std::move(folder)),
         news_(std::move(news)),
-        resolver_(parent.bookkeeping_) {}
+        resolver_(parent.bookkeeping_),
+        keys_(parent.program_.ciphersuites.empty()
+                  ? nullptr
+                  : std::make_shared<net::KeyRing>(parent.program_.ciphersuites, parent.clock_)) {}
 
   [[nodiscard]] std::vector<std::uint16_t> ports() const override {
     std::vector<std::uint16_t> found;
@@ -81,10 +86,16 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
   }
 
   [[nodiscard]] Status check(const UpdateRequest& request) const override {
-    if (!supervisor_ || relay_ || !needs_relay(request)) return {};
-    return Error{Cause::failed_precondition,
-                 "session " + to_string(key_) + " runs through " + parent_.program_->kind() +
-                     " alone, which keeps no rate: request it with a rate or encryption"};
+    if (!supervisor_) return {};
+    const auto refuse = [this](const std::string& why) -> Status {
+      return Error{Cause::failed_precondition, "session " + to_string(key_) + " runs through " +
+                                                   parent_.program_.kind + " " + why};
+    };
+    if (request.transport != transport_)
+      return refuse("with transport " + transport_ + ", which stays: request another session");
+    if (!relay_ && needs_relay(request))
+      return refuse("alone, which keeps no rate: request it with a rate");
+    return {};
   }
 
   void update(const UpdateRequest& request, Callback<void> done) override {
@@ -92,10 +103,14 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
     if (first && needs_relay(request)) {
       if (Status made = make_relay(); !made) return done(made);
     }
+    transport_ = request.transport;
+    targets_ = request.targets;
+    if (keys_ && speaks_tls()) keys_->replace(request.data_key);
     if (relay_ && key_.role == Role::consumer) {
-      // The proxy's target is the relay, which dials over the WAN.
-      relay_->update(request, [this, first, done = std::move(done)](const Status& status) {
-        if (!status || !first) return done(status);
+      // The proxy's targets are the relay's listeners, which dials over the WAN.
+      relay_->update(of_relay(request), [this, done = std::move(done)](const Status& status) {
+        if (!status) return done(status);
+        if (supervisor_) return supervisor_->retarget(relay_endpoints_, done);
         start(relay_endpoints_, done);
       });
       return;
@@ -116,38 +131,50 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
   }
 
   void refresh(std::function<void()> done) override {
-    if (relay_ || !supervisor_) return done();
+    if (!supervisor_) return done();
     supervisor_->refresh(std::move(done));
   }
 
   [[nodiscard]] Counters counters() const override {
-    if (relay_) return relay_->counters();
+    if (relay_ && !speaks_tls()) return relay_->counters();
     return supervisor_ ? supervisor_->counters() : Counters{};
   }
 
   [[nodiscard]] std::vector<ConnectionStatus> connections() const override {
-    if (relay_ && key_.role == Role::producer) return relay_->connections();
-    std::vector<ConnectionStatus> found;
-    const auto at = [this](std::uint16_t port) {
-      return std::find_if(bound_.begin(), bound_.end(),
-                          [port](const Endpoint& each) { return each.port == port; });
-    };
-    const auto sockets =
-        net::tcp_connections([&](std::uint16_t port) { return at(port) != bound_.end(); });
-    if (!sockets) return found;
-    for (const net::SocketStatistics& each : *sockets) {
-      const auto listener = static_cast<std::size_t>(at(each.local.port) - bound_.begin());
-      std::string target;
-      if (!targets_.empty()) target = to_string(targets_[listener % targets_.size()]);
-      found.push_back({each.id, each.local.port, to_string(each.peer), std::move(target),
-                       each.bytes_acknowledged, each.bytes_received, each.idle});
+    // Those who connect meet the relay there.
+    if (relay_ && key_.role == Role::producer && !speaks_tls()) return relay_->connections();
+    if (!supervisor_) return {};
+    auto found = supervisor_->connections();
+    for (ConnectionStatus& each : found) {
+      const auto listener =
+          std::find_if(bound_.begin(), bound_.end(),
+                       [&each](const Endpoint& bound) { return bound.port == each.port; });
+      const auto number = static_cast<std::size_t>(listener - bound_.begin());
+      each.target = to_string(targets_[number % targets_.size()]);
     }
     return found;
   }
 
  private:
+  [[nodiscard]] bool speaks_tls() const {
+    return transport_ == dataserver::transport::tls && !parent_.program_.ciphersuites.empty();
+  }
+
+  [[nodiscard]] bool needs_relay(const UpdateRequest& request) const {
+    return is_limited(request) || !has(parent_.program_.own_transports, request.transport);
+  }
+
+  /// Its share of an update: what the proxy encrypts is so already.
+  [[nodiscard]] UpdateRequest of_relay(UpdateRequest request) const {
+    if (speaks_tls()) {
+      request.transport = dataserver::transport::tcp;
+      request.data_key = {};
+    }
+    return request;
+  }
+
   Status make_relay() {
-    auto inner = inner_ports(bound_.size());
+    auto inner = inner_ports(bound_.size(), !leased_.datagrams.empty());
     if (!inner) return inner.error();
     auto endpoints = endpoints_of(inner->listeners);
     if (!endpoints) return endpoints.error();
@@ -186,12 +213,11 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
 
   void resolved(const UpdateRequest& request, std::vector<Endpoint> addresses,
                 Callback<void> done) {
-    targets_ = request.targets;
     std::vector<Endpoint> each;
     for (std::size_t i = 0; i < bound_.size(); ++i) each.push_back(addresses[i % addresses.size()]);
     if (relay_) {
       // It lets connections in, and under another key, once the proxy takes them.
-      auto inwards = request;
+      auto inwards = of_relay(request);
       inwards.targets = relay_endpoints_;
       done = [this, inwards, done = std::move(done)](const Status& status) {
         if (!status) return done(status);
@@ -207,9 +233,12 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
     auto listeners = endpoints_of(leased_.listeners);
     if (!listeners) return done(listeners.error());
     std::vector<int> descriptors;
-    for (const net::Fd& socket : leased_.listeners) descriptors.push_back(socket.get());
-    supervisor_ = Supervisor::make(parent_.bookkeeping_, *parent_.program_,
-                                   Work{folder_, std::move(*listeners), targets},
+    for (const auto* sockets : {&leased_.listeners, &leased_.datagrams})
+      for (const net::Fd& socket : *sockets) descriptors.push_back(socket.get());
+    Work work{key_,       folder_, std::move(*listeners), !leased_.datagrams.empty(), targets,
+              transport_, keys_};
+    if (relay_ && !speaks_tls()) work.transport = dataserver::transport::tcp;
+    supervisor_ = Supervisor::make(parent_.bookkeeping_, parent_.program_, std::move(work),
                                    std::move(descriptors), to_string(key_), parent_.log_, news_);
     supervisor_->start(std::move(done));
   }
@@ -252,6 +281,8 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
   const std::filesystem::path folder_;
   const News news_;
   boost::asio::ip::tcp::resolver resolver_;
+  std::string transport_;
+  const std::shared_ptr<net::KeyRing> keys_;  ///< Where the proxy encrypts.
   std::vector<Endpoint> targets_;
   std::unique_ptr<Forwarder> relay_;
   std::vector<Endpoint> relay_endpoints_;  ///< Between it and the proxy.
@@ -264,8 +295,7 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
   const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< What is late looks at it.
 };
 
-ProxyForwarding::ProxyForwarding(boost::asio::io_context& bookkeeping,
-                                 std::shared_ptr<const Program> program,
+ProxyForwarding::ProxyForwarding(boost::asio::io_context& bookkeeping, Program program,
                                  std::filesystem::path folder,
                                  std::unique_ptr<dataserver::RelayForwarding> relays, Logger log)
     : bookkeeping_(bookkeeping),
@@ -279,16 +309,17 @@ ProxyForwarding::ProxyForwarding(boost::asio::io_context& bookkeeping,
 
 dataserver::Info ProxyForwarding::info() const {
   auto info = relays_->info();
-  info.kind = program_->kind();
-  info.version = program_->version();
+  info.kind = program_.kind;
+  info.version = program_.version;
+  info.transports = program_.transports;
   return info;
 }
 
 Result<std::unique_ptr<Forwarder>> ProxyForwarding::reserve(
     const dataserver::ReserveRequest& request, News news) {
-  if (request.datagrams) {
+  if (request.datagrams && !program_.datagrams) {
     return Error{Cause::invalid_argument,
-                 program_->kind() + " forwards no datagrams; --type Native does"};
+                 program_.kind + " forwards no datagrams; --type Native and Nginx do"};
   }
   if (Status made = make_private_directory(folder_); !made) return made.error();
   auto ports = ports_.take(request);

@@ -89,22 +89,24 @@ Status Supervisor::launch() {
   // Before it can matter: who is killed from here on leaves word of what it started.
   if (Status kept = write_private_file(work_.folder / record, child_->identity()); !kept)
     log_->warn("session {}: {}", name_, kept.error().message);
-  log_->debug("session {}: {} started, pid {}", name_, program_.kind(), child_->pid());
-  steering_->wait_ready([weak = weak_from_this(), pid = child_->pid()](const Status& status) {
-    const auto self = weak.lock();
-    if (!self || !self->child_ || self->child_->pid() != pid || self->stops_) return;
-    if (status) return self->serves();
-    self->last_said_ = status.error().message;
-    self->child_->kill();  // and its end says why
-  });
+  log_->debug("session {}: {} started, pid {}", name_, program_.kind, child_->pid());
+  steering_->wait_ready(child_,
+                        [weak = weak_from_this(), pid = child_->pid()](const Status& status) {
+                          const auto self = weak.lock();
+                          if (!self || !self->child_ || self->child_->pid() != pid || self->stops_)
+                            return;
+                          if (status) return self->serves();
+                          self->last_said_ = status.error().message;
+                          self->child_->kill();  // and its end says why
+                        });
   return {};
 }
 
 void Supervisor::serves() {
   serves_ = true;
   if (starting_) return answer_start({});
-  log_->info("session {}: {} serves again", name_, program_.kind());
-  news_(program_.kind() + " serves again");
+  log_->info("session {}: {} serves again", name_, program_.kind);
+  news_(program_.kind + " serves again");
 }
 
 void Supervisor::answer_start(const Status& status) {
@@ -115,8 +117,9 @@ void Supervisor::ended(int status) {
   child_.reset();
   before_ = before_ + std::exchange(now_, {});
   before_.connections_active = 0;
+  connections_.clear();
   if (stops_) return stopped();
-  std::string why = program_.kind() + " " + net::how_it_ended(status);
+  std::string why = program_.kind + " " + net::how_it_ended(status);
   if (!last_said_.empty()) why += ": " + last_said_;
   if (starting_) return answer_start(Error{Cause::unavailable, why});
   if (steady_clock::now() - started_ >= good_run) pause_ = first_pause;
@@ -142,7 +145,7 @@ void Supervisor::retarget(std::vector<Endpoint> targets, Callback<void> done) {
   work_.targets = std::move(targets);
   // What starts again takes the new ones.
   if (!child_ || !serves_) return done({});
-  steering_->retarget(work_, *child_,
+  steering_->retarget(work_, child_,
                       [weak = weak_from_this(), done = std::move(done)](Status status) {
                         const auto self = weak.lock();
                         // One that has died meanwhile is started with them.
@@ -157,7 +160,7 @@ void Supervisor::stop(Ending how, std::function<void()> done) {
   again_.cancel();
   answer_start(Error{Cause::cancelled, "session " + name_ + " is being released"});
   if (!child_) return stopped();
-  if (how == Ending::drain) return child_->signal(steering_->drain_signal());
+  if (how == Ending::drain) return steering_->drain(work_, child_);
   child_->signal(SIGTERM);
   patience_.expires_after(end_limit);
   patience_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
@@ -188,15 +191,21 @@ void Supervisor::sample() {
 
 void Supervisor::refresh(std::function<void()> done) {
   if (!child_ || !serves_) return done();
-  steering_->count([weak = weak_from_this(), pid = child_->pid(),
-                    done = std::move(done)](const Result<Counters>& counters) {
+  steering_->read([weak = weak_from_this(), pid = child_->pid(),
+                   done = std::move(done)](const Result<Reading>& reading) {
     const auto self = weak.lock();
-    if (self && counters && self->child_ && self->child_->pid() == pid) self->count(*counters);
+    if (self && reading && self->child_ && self->child_->pid() == pid) self->count(*reading);
     done();
   });
 }
 
-void Supervisor::count(Counters now) {
+void Supervisor::count(Reading reading) {
+  Counters& now = reading.counters;
+  // A connection that has just ended may be counted by nobody for a moment.
+  now.bytes_to_consumer = std::max(now.bytes_to_consumer, now_.bytes_to_consumer);
+  now.bytes_to_producer = std::max(now.bytes_to_producer, now_.bytes_to_producer);
+  now.connections_total = std::max(now.connections_total, now_.connections_total);
+  connections_ = std::move(reading.connections);
   const auto all = [](const Counters& c) {
     return std::tuple(c.bytes_to_consumer, c.bytes_to_producer, c.connections_active,
                       c.connections_total);

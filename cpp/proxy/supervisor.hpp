@@ -35,15 +35,20 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
 
   /// Makes the folder and starts the proxy; `done` comes once it takes connections.
   void start(dataserver::Callback<void> done);
-  /// New targets, of as many listeners, for connections to come.
+  /// New targets, of as many listeners, for connections to come; new keys have come to the ring
+  /// that it was made with.
   void retarget(std::vector<Endpoint> targets, dataserver::Callback<void> done);
   /// Ends the proxy: at once, or once its last connection has ended. Removes the folder, then
   /// `done`. May be called again to turn a drain into a cut; then the earlier `done` comes.
   void stop(dataserver::Ending how, std::function<void()> done);
 
-  /// Brings counters() up to date, if the proxy answers.
+  /// Brings what the next two say up to date, if the proxy answers.
   void refresh(std::function<void()> done);
   [[nodiscard]] dataserver::Counters counters() const;
+  /// Those that live, without their targets.
+  [[nodiscard]] const std::vector<dataserver::ConnectionStatus>& connections() const {
+    return connections_;
+  }
 
  private:
   Supervisor(boost::asio::io_context& context, const Program& program, Work work,
@@ -53,7 +58,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   void ended(int status);
   void start_again();
   void serves();
-  void count(dataserver::Counters now);
+  void count(Reading reading);
   void sample();
   void stopped();
   void answer_start(const Status& status);
@@ -80,6 +85,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   boost::asio::steady_timer patience_;
   dataserver::Counters before_;  ///< Of the runs that have ended.
   dataserver::Counters now_;     ///< Of this run.
+  std::vector<dataserver::ConnectionStatus> connections_;
   std::chrono::steady_clock::time_point moved_;
 };
 

@@ -78,9 +78,12 @@ void Manager::on_request(Request request, RequestWaiter waiter) {
 Status Manager::check_transport(const std::string& transport) const {
   const auto& known = options_.transports;
   if (std::find(known.begin(), known.end(), transport) == known.end()) {
+    const bool plain = std::find(known.begin(), known.end(), "tcp") != known.end();
     return Error{Cause::failed_precondition,
                  "this facility's data server cannot do transport '" + transport +
-                     "' between the facilities; --transport tcp streams without encryption"};
+                     "' between the facilities; " +
+                     (plain ? "--transport tcp streams without encryption"
+                            : "use --transport " + known.front())};
   }
   if (options_.require_encryption && transport == "tcp") {
     return Error{Cause::failed_precondition,

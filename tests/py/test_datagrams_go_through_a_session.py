@@ -6,7 +6,6 @@ import contextlib
 import json
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,10 @@ import scistream
 from applications import application, echo, echoes, payload
 from binding import facilities
 from conftest import Pair
+from datagrams import ask, socket_at
 from deployed_peer import deployed_server
 from facility import (
     BIN,
-    LIMIT,
     Client,
     Command,
     Facility,
@@ -27,23 +26,6 @@ from facility import (
     run,
     split,
 )
-
-
-@contextlib.contextmanager
-def socket_at(host: str = "127.0.0.1", port: int = 0) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind((host, port))
-        udp.settimeout(LIMIT)
-        yield udp
-
-
-def ask(client: socket.socket, listener: str, app: socket.socket, question: bytes) -> None:
-    """The question comes to the application as it was, and so does its answer to the client."""
-    client.sendto(question, split(listener))
-    asked, who = app.recvfrom(65_535)
-    assert asked == question
-    app.sendto(asked[::-1], who)
-    assert client.recv(65_535) == question[::-1]
 
 
 # Protocol: datagrams-whole, datagrams-answered, datagrams-encrypted, datagrams-plain

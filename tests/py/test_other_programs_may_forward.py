@@ -12,9 +12,32 @@ import pytest
 
 from applications import application, connect, digest, echoes, payload, receive, receive_all, sends
 from conftest import Pair
-from facility import BIN, LIMIT, Client, Facility, clean_environment, command_line, eventually, run
+from datagrams import ask, socket_at
+from facility import (
+    BIN,
+    LIMIT,
+    Client,
+    Command,
+    Facility,
+    clean_environment,
+    command_line,
+    eventually,
+    free_port,
+    run,
+    split,
+)
 
-KINDS = {"HaproxySubprocess": "haproxy"}
+# What each does between the facilities.
+KINDS = {
+    "HaproxySubprocess": ("tls", "tcp"),
+    "NginxSubprocess": ("tls", "tcp"),
+    "StunnelSubprocess": ("tls",),
+}
+PACKAGES = {
+    "HaproxySubprocess": "haproxy",
+    "NginxSubprocess": "nginx",
+    "StunnelSubprocess": "stunnel4",
+}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -27,6 +50,11 @@ def pair(
         yield Pair(prod, cons, Client(folder, prod, cons))
 
 
+@pytest.fixture
+def transports(request: pytest.FixtureRequest, pair: Pair) -> tuple[str, ...]:
+    return KINDS[request.node.callspec.params["pair"]]
+
+
 def proxies(facility: Facility) -> list[int]:
     """The programs that the facility's data server has started, as it has written down."""
     records = (facility.state / "proxies").glob("*/identity")
@@ -34,34 +62,84 @@ def proxies(facility: Facility) -> list[int]:
     return [pid for pid in pids if command_line(pid)]
 
 
+def echoed(listener: str) -> bool:
+    try:
+        with connect(listener) as connection:
+            connection.sendall(b"still there?")
+            return receive(connection, 12) == b"still there?"
+    except (AssertionError, OSError):
+        return False
+
+
 def gone(pid: int) -> bool:
     return not command_line(pid)
 
 
 # Protocol: data-unchanged, type
-@pytest.mark.parametrize("transport", ["tls", "tcp"])
-def test_bytes_arrive_as_they_were_sent(pair: Pair, transport: str) -> None:
+def test_bytes_arrive_as_they_were_sent(pair: Pair, transports: tuple[str, ...]) -> None:
     data = payload(20_000_000)
+    for transport in transports:
+        with (
+            application(sends(data)) as app,
+            pair.user.session(
+                "--prod-app", app.endpoint, "--transport", transport, "--num-conn", "2"
+            ) as document,
+        ):
+            assert document["transport"] == transport
+            for listener in document["listeners"]:
+                # HAProxy takes a client that ends its side before it is through for one that has
+                # gone.
+                with connect(listener) as connection:
+                    assert digest(receive_all(connection)) == digest(data)
+            both = partial(count_on_both_sides, pair.user, document["uid"], 2 * len(data))
+            eventually(both, "both sides count it")
+        for facility in (pair.prod, pair.cons):
+            assert proxies(facility) == []
+
+
+def count_on_both_sides(user: Client, uid: str, wanted: int) -> bool:
+    return all(view["bytes_to_consumer"] == wanted for view in user.sessions(uid))
+
+
+@pytest.mark.parametrize("direction", [(), ("--reverse",)], ids=["to producer", "to consumer"])
+def test_iperf3_runs_through_them(pair: Pair, direction: tuple[str, ...]) -> None:
+    port = free_port()
     with (
-        application(sends(data)) as app,
-        pair.user.session(
-            "--prod-app", app.endpoint, "--transport", transport, "--num-conn", "2"
-        ) as document,
+        Command("iperf3", "--server", "--one-off", "--port", port, "--forceflush") as server,
+        pair.user.session("--prod-app", f"127.0.0.1:{port}") as document,
     ):
-        assert document["transport"] == transport
-        for listener in document["listeners"]:
-            # HAProxy takes a client that ends its side before it is through for one that has gone.
+        server.line("Server listening")
+        host, gateway = split(document["listeners"][0])
+        words = ("--port", gateway, "--bytes", "40M", "--parallel", 4, "--json", *direction)
+        done = run("iperf3", "--client", host, *words, limit=LIMIT)
+        assert done.rc == 0, done.out
+        assert done.json["end"]["sum_sent"]["bytes"] >= 40_000_000
+        assert done.json["end"]["sum_received"]["bytes"] > 0
+
+
+# Protocol: datagrams-whole
+def test_nginx_forwards_datagrams(pair: Pair, transports: tuple[str, ...]) -> None:
+    if "NginxSubprocess" not in pair.prod.command.words:
+        flags = ("--prod-app", "127.0.0.1:7000", "--protocol", "udp")
+        refused = pair.user.s2uc("request", *pair.user.places, *flags)
+        assert refused.rc == 2
+        assert "forwards no datagrams" in refused.err
+        return
+    for transport in transports:
+        with (
+            application(echoes) as app,
+            socket_at("127.0.0.1", split(app.endpoint)[1]) as datagrams,
+            socket_at() as client,
+            pair.user.session(
+                *("--prod-app", app.endpoint, "--protocol", "udp", "--transport", transport)
+            ) as document,
+        ):
+            (listener,) = document["listeners"]
+            for size in (1, 1_400, 8_000, 65_507):
+                ask(client, listener, datagrams, payload(size))
             with connect(listener) as connection:
-                assert digest(receive_all(connection)) == digest(data)
-        eventually(
-            lambda: all(
-                view["bytes_to_consumer"] == 2 * len(data)
-                for view in pair.user.sessions(document["uid"])
-            ),
-            "both sides count it",
-        )
-    for facility in (pair.prod, pair.cons):
-        assert proxies(facility) == []
+                connection.sendall(b"over a connection")
+                assert receive(connection, 17) == b"over a connection"
 
 
 def test_info_says_which_program_it_is(pair: Pair) -> None:
@@ -79,9 +157,8 @@ def test_one_that_is_killed_is_replaced(pair: Pair) -> None:
         for facility in (pair.prod, pair.cons):
             (before,) = proxies(facility)
             os.kill(before, signal.SIGKILL)
-            with connect(document["listeners"][0]) as connection:
-                connection.sendall(b"still there?")
-                assert receive(connection, 12) == b"still there?"
+            # Of nginx, a worker that is about to go may take one more.
+            eventually(partial(echoed, document["listeners"][0]), "the next one serves")
             assert proxies(facility) != [before]
 
 
@@ -96,37 +173,31 @@ def test_none_outlives_a_data_server_that_is_killed(pair: Pair) -> None:
             eventually(partial(gone, proxy), "it has ended too")
 
         # The control server starts another one, which gets the session back, and that its proxy.
-        def echoed() -> bool:
-            try:
-                with connect(document["listeners"][0]) as connection:
-                    connection.sendall(b"again")
-                    return receive(connection, 5) == b"again"
-            except (AssertionError, OSError):
-                return False
-
-        eventually(echoed, "the session goes on")
+        eventually(partial(echoed, document["listeners"][0]), "the session goes on")
 
 
 # Protocol: data-server-missing
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide a program")
-def test_a_program_that_is_missing_is_noticed_at_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_program_that_is_missing_is_noticed_at_the_start(tmp_path: Path, kind: str) -> None:
     nothing = tmp_path / "bin"
     nothing.mkdir()
-    # What is not there can be hidden only by hiding where everything is.
+    # Hidden from this one start: what is there and cannot be run is not there.
     done = run(
         *("unshare", "--mount", "sh", "-c"),
-        'mount -t tmpfs none /usr/sbin && exec "$@"',
+        "for name in haproxy nginx stunnel; do"
+        ' program=$(command -v "$name") && mount --bind /dev/null "$program"; done; exec "$@"',
         *("sh", BIN / "s2cs", "--port", 0, "--listener_ip", "127.0.0.1"),
-        *("--state-dir", tmp_path / "state", "--type", "haproxysubprocess"),
-        env={**clean_environment(tmp_path), "PATH": "/usr/bin:/bin"},
+        *("--state-dir", tmp_path / "state", "--type", kind.lower()),
+        env={**clean_environment(tmp_path), "PATH": "/usr/sbin:/usr/bin:/bin"},
         limit=LIMIT,
     )
     assert done.rc == 7, done.err
     assert done.out == ""
-    assert "apt-get install haproxy" in done.err
+    assert f"apt-get install {PACKAGES[kind]}" in done.err
 
 
 def test_an_unknown_kind_lists_those_there_are(tmp_path: Path) -> None:
     done = run(BIN / "s2cs", "--type", "Varnish", env=clean_environment(tmp_path))
     assert done.rc == 2
-    assert "Native, HaproxySubprocess" in done.err
+    assert "Native, HaproxySubprocess, NginxSubprocess, StunnelSubprocess" in done.err

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "dataserver/data_server.hpp"
+#include "dataserver/far_end.hpp"
 #include "dataserver/free_range.hpp"
 #include "net/sockets.hpp"
 
@@ -75,13 +76,15 @@ class Recorder {
 struct Kind {
   const char* name;
   std::function<std::unique_ptr<DataServer>()> make;
-  bool resets = true;  ///< What is cut looks cut; else it may look ended.
+  bool resets = true;                      ///< What is cut looks cut; else it may look ended.
+  const char* transport = transport::tcp;  ///< Of most tests; `tls` where it does nothing else.
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Kind& kind) { return out << kind.name; }
 inline std::string kind_name(const ::testing::TestParamInfo<Kind>& kind) { return kind.param.name; }
 
-/// Asks one data server, on 127.0.0.1.
+/// Asks one data server, on 127.0.0.1. Where its WAN side is encrypted, the clients and targets of
+/// a test are behind a relay that has the key.
 class Asking : public ::testing::Test {
  protected:
   [[nodiscard]] ReserveRequest request(Role role = Role::producer, int num_conn = 1) const {
@@ -93,8 +96,13 @@ class Asking : public ::testing::Test {
   Status update(const UpdateRequest& what) {
     return wait_for<void>([&](auto done) { server_->update(what, done); });
   }
-  Status update(Role role, const Endpoint& target) {
-    return update({{"session", role}, {target}, "tcp", {}, {}});
+  Status update(Role role, const Endpoint& target) { return update(request(role, {target})); }
+  /// For targets of a test.
+  UpdateRequest request(Role role, const std::vector<Endpoint>& targets) {
+    UpdateRequest update{{"session", role}, {}, transport_, {}, {}};
+    for (const Endpoint& each : targets) update.targets.push_back(lead(each, role));
+    if (transport_ == transport::tls) update.data_key = wan_.key();
+    return update;
   }
   Status release(Role role = Role::producer, Ending ending = Ending::cut) {
     return wait_for<void>([&](auto done) { server_->release({"session", role}, ending, done); });
@@ -103,14 +111,29 @@ class Asking : public ::testing::Test {
     return wait_for<std::vector<SessionStatus>>([&](auto done) { server_->status(key, done); });
   }
   static Endpoint at(std::uint16_t port) { return {"127.0.0.1", port}; }
+  /// Where a client of a test meets a listener.
+  Endpoint reach(std::uint16_t port, Role role = Role::producer) {
+    const bool encrypted = transport_ == transport::tls && role == Role::producer;
+    return encrypted ? wan_.before(at(port)) : at(port);
+  }
+  /// Where a listener meets a target of a test.
+  Endpoint lead(const Endpoint& target, Role role = Role::producer) {
+    const bool encrypted = transport_ == transport::tls && role == Role::consumer;
+    return encrypted ? wan_.behind(target) : target;
+  }
 
   const PortRange range_ = free_range(16);
+  std::string transport_ = transport::tcp;
+  FarEnd wan_;
   std::unique_ptr<DataServer> server_;
 };
 
 class Contract : public Asking, public ::testing::WithParamInterface<Kind> {
  protected:
-  Contract() { server_ = GetParam().make(); }
+  Contract() {
+    transport_ = GetParam().transport;
+    server_ = GetParam().make();
+  }
 };
 
 TEST_P(Contract, ProducerListenersRefuseUntilUpdate) {
@@ -119,7 +142,7 @@ TEST_P(Contract, ProducerListenersRefuseUntilUpdate) {
   ASSERT_EQ(ports.size(), 2U);
   for (const auto port : ports) EXPECT_EQ(connect_error(at(port)), ECONNREFUSED);
   must(update(Role::producer, app.endpoint()));
-  const net::Fd client = connect_to(at(ports[1]));
+  const net::Fd client = connect_to(reach(ports[1]));
   const net::Fd accepted = app.accept();
   ASSERT_TRUE(accepted);
   send_all(accepted.get(), "image");
@@ -192,7 +215,7 @@ TEST_P(Contract, CountsBytesTowardsConsumerAndProducer) {
   for (const Role role : {Role::producer, Role::consumer}) {
     const auto ports = must(reserve(request(role))).ports;
     must(update(role, app.endpoint()));
-    const net::Fd client = connect_to(at(ports[0]));
+    const net::Fd client = connect_to(reach(ports[0], role));
     const net::Fd accepted = app.accept();
     ASSERT_TRUE(accepted);
     send_all(accepted.get(), "image");
@@ -209,14 +232,17 @@ TEST_P(Contract, CountsBytesTowardsConsumerAndProducer) {
         << " " << now.counters.bytes_to_producer << " " << now.connections.size();
     EXPECT_EQ(now.counters.connections_active, 1U);
     EXPECT_EQ(now.ports, ports);
-    EXPECT_EQ(now.targets, std::vector<Endpoint>{app.endpoint()});
-    EXPECT_EQ(now.transport, "tcp");
+    EXPECT_EQ(now.targets, std::vector<Endpoint>{lead(app.endpoint(), role)});
+    EXPECT_EQ(now.transport, transport_);
     EXPECT_EQ(now.state, State::idle);
     ASSERT_EQ(now.connections.size(), 1U);
     const ConnectionStatus& connection = now.connections[0];
     EXPECT_EQ(connection.port, ports[0]);
-    EXPECT_EQ(connection.target, to_string(app.endpoint()));
-    EXPECT_EQ(connection.peer, to_string(net::to_endpoint(must(net::bound_address(client.get())))));
+    EXPECT_EQ(connection.target, to_string(now.targets[0]));
+    if (reach(ports[0], role) == at(ports[0])) {
+      EXPECT_EQ(connection.peer,
+                to_string(net::to_endpoint(must(net::bound_address(client.get())))));
+    }
     EXPECT_EQ(connection.bytes_to_consumer, 5U);
     EXPECT_EQ(connection.bytes_to_producer, 2U);
   }
@@ -301,8 +327,9 @@ TEST_P(Contract, RefusesRequestsThatCannotWork) {
     EXPECT_EQ(tls.error().cause, Cause::invalid_argument);
     EXPECT_NE(tls.error().message.find("32 bytes"), std::string::npos);
   }
-  EXPECT_EQ(update({{"unknown", Role::producer}, {at(1)}, "tcp", {}, {}}).error().cause,
-            Cause::not_found);
+  UpdateRequest unknown = request(Role::producer, {at(1)});
+  unknown.session.uid = "unknown";
+  EXPECT_EQ(update(unknown).error().cause, Cause::not_found);
   EXPECT_EQ(status(SessionKey{"unknown", Role::producer}).error().cause, Cause::not_found);
 }
 
@@ -310,13 +337,14 @@ TEST_P(Contract, ReleaseReturnsEveryPort) {
   const Target app;
   const auto ports = must(reserve(request(Role::producer, 16))).ports;
   must(update(Role::producer, app.endpoint()));
-  const net::Fd client = connect_to(at(ports[0]));
+  const net::Fd client = connect_to(reach(ports[0]));
   const net::Fd accepted = app.accept();
   ASSERT_TRUE(accepted);
   must(release());
-  const int seen = GetParam().resets ? ECONNRESET : 0;
-  EXPECT_EQ(receive(client.get()).error, seen);
-  EXPECT_EQ(receive(accepted.get()).error, seen);
+  for (const auto& end : {std::cref(client), std::cref(accepted)}) {
+    const int seen = receive(end.get().get()).error;
+    EXPECT_TRUE(seen == ECONNRESET || (seen == 0 && !GetParam().resets)) << seen;
+  }
   for (const auto port : ports) EXPECT_TRUE(net::bind_tcp(address_of(at(port))).ok()) << port;
   EXPECT_TRUE(must(status()).empty());
 }
@@ -332,7 +360,7 @@ TEST_P(Contract, DrainWaitsForTheLastConnection) {
   const Target app;
   const auto ports = must(reserve(request())).ports;
   must(update(Role::producer, app.endpoint()));
-  net::Fd client = connect_to(at(ports[0]));
+  net::Fd client = connect_to(reach(ports[0]));
   net::Fd accepted = app.accept();
   ASSERT_TRUE(accepted);
   std::promise<Status> drained;
@@ -355,7 +383,7 @@ TEST_P(Contract, CutEndsADrainAndAnswersBoth) {
   const Target app;
   const auto ports = must(reserve(request())).ports;
   must(update(Role::producer, app.endpoint()));
-  const net::Fd client = connect_to(at(ports[0]));
+  const net::Fd client = connect_to(reach(ports[0]));
   ASSERT_TRUE(app.accept());
   std::promise<Status> drained;
   server_->release({"session", Role::producer}, Ending::drain,
@@ -410,7 +438,7 @@ TEST_P(Contract, StreamsArriveWholeBothWaysAtOnce) {
   const Target app;
   const auto port = must(reserve(request())).ports.at(0);
   must(update(Role::producer, app.endpoint()));
-  const net::Fd client = connect_to(at(port));
+  const net::Fd client = connect_to(reach(port));
   const net::Fd accepted = app.accept();
   ASSERT_TRUE(accepted);
   const std::string there = pattern(20U << 20U, 1);
@@ -433,7 +461,7 @@ TEST_P(Contract, OneDirectionMayEndLongBeforeTheOther) {
   const Target app;
   const auto port = must(reserve(request())).ports.at(0);
   must(update(Role::producer, app.endpoint()));
-  const net::Fd client = connect_to(at(port));
+  const net::Fd client = connect_to(reach(port));
   const net::Fd accepted = app.accept();
   ASSERT_TRUE(accepted);
   send_all(client.get(), "all of the question");
@@ -454,11 +482,11 @@ TEST_P(Contract, NewTargetsAreForNewConnections) {
   const Target second;
   const auto port = must(reserve(request())).ports.at(0);
   must(update(Role::producer, first.endpoint()));
-  const net::Fd old_client = connect_to(at(port));
+  const net::Fd old_client = connect_to(reach(port));
   const net::Fd old_side = first.accept();
   ASSERT_TRUE(old_side);
   must(update(Role::producer, second.endpoint()));
-  const net::Fd new_client = connect_to(at(port));
+  const net::Fd new_client = connect_to(reach(port));
   const net::Fd new_side = second.accept();
   ASSERT_TRUE(new_side);
   send_all(old_client.get(), "stays");
@@ -472,7 +500,7 @@ TEST_P(Contract, ListenersTakeTheTargetsInTurn) {
   const Target first;
   const Target second;
   const auto ports = must(reserve(request(Role::consumer, 3))).ports;
-  must(update({{"session", Role::consumer}, {first.endpoint(), second.endpoint()}, "tcp", {}, {}}));
+  must(update(request(Role::consumer, {first.endpoint(), second.endpoint()})));
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const net::Fd client = connect_to(at(ports[i]));
     EXPECT_TRUE((i % 2 == 0 ? first : second).accept());

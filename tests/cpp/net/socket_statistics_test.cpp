@@ -51,8 +51,30 @@ TEST_P(SocketStatisticsTest, CountWhatWentEitherWay) {
   EXPECT_EQ(found[name_of(second)].bytes_received, 0U);
   EXPECT_NE(found[name_of(first)].id, found[name_of(second)].id);
 
+  // The end of a direction is no byte.
+  const auto after_ends = [&](std::uint64_t received, std::uint64_t acknowledged) {
+    found.clear();
+    for (auto& each : must(tcp_connections(of_this))) found[to_string(each.peer)] = each;
+    const auto& one = found[name_of(first)];
+    return one.bytes_received == received && one.bytes_acknowledged == acknowledged;
+  };
   half_close(first.get());
-  EXPECT_EQ(must(tcp_connections(of_this)).size(), 2U);  // one direction goes on
+  EXPECT_TRUE(receive(accepted[0].get()).bytes.empty());
+  EXPECT_TRUE(after_ends(bytes.size(), 6));
+  EXPECT_EQ(found.size(), 2U);  // one direction goes on
+  half_close(accepted[1].get());
+  EXPECT_TRUE(receive(second.get()).bytes.empty());
+  EXPECT_TRUE(eventually([&] {
+    for (const auto& each : must(tcp_connections(of_this)))
+      if (to_string(each.peer) == name_of(second)) return each.bytes_acknowledged == 0;
+    return false;
+  }));
+  // Who connected counts its SYN.
+  const auto client_port = must(bound_address(second.get())).port();
+  EXPECT_EQ(must(tcp_connections([&](std::uint16_t port) { return port == client_port; }))
+                .at(0)
+                .bytes_acknowledged,
+            1U);
   accepted.clear();
   EXPECT_TRUE(eventually([&] { return must(tcp_connections(of_this)).size() <= 1; }));
 }

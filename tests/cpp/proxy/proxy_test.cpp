@@ -2,6 +2,7 @@
 // theirs alone.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <csignal>
 #include <fstream>
 
@@ -9,14 +10,13 @@
 #include "dataserver/contract.hpp"
 #include "net/process.hpp"
 #include "proxy/data_servers.hpp"
-#include "proxy/haproxy.hpp"
-#include "proxy/nginx.hpp"
+#include "proxy/installed.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace scistream::dataserver {
 namespace {
 
-using Find = Result<std::unique_ptr<proxy::Program>> (*)();
+using Find = Result<proxy::Program> (*)(const proxy::DataServerPlan&);
 
 NativeOptions two_threads() {
   NativeOptions options;
@@ -28,27 +28,29 @@ NativeOptions two_threads() {
 class ProxyServer final : private TemporaryDirectory, public proxy::ProxyDataServer {
  public:
   explicit ProxyServer(Find program)
-      : proxy::ProxyDataServer(must(program()), path() / "proxies", two_threads(), null_logger()) {}
+      : proxy::ProxyDataServer(must(program({})), path() / "proxies", two_threads(),
+                               null_logger()) {}
   [[nodiscard]] std::filesystem::path folder() const { return path() / "proxies"; }
 };
 
 struct Installed {
   const char* name;
   Find find;
+  const char* transport = transport::tcp;
+  bool datagrams = false;
 };
 
-/// HAProxy is one of the packages that these tests need; nginx is tested where it is there.
-std::vector<Installed> installed() {
-  std::vector<Installed> found{{"HaproxySubprocess", proxy::haproxy}};
-  if (proxy::nginx()) found.push_back({"NginxSubprocess", proxy::nginx});
-  return found;
-}
+constexpr std::array installed{
+    Installed{"HaproxySubprocess", proxy::installed_haproxy},
+    Installed{"NginxSubprocess", proxy::installed_nginx, transport::tcp, true},
+    Installed{"StunnelSubprocess", proxy::installed_stunnel, transport::tls},
+};
 
 std::vector<Kind> kinds() {
   std::vector<Kind> found;
-  for (const Installed& each : installed())
-    found.push_back(
-        {each.name, [find = each.find] { return std::make_unique<ProxyServer>(find); }, false});
+  for (const Installed& each : installed)
+    found.push_back({each.name, [find = each.find] { return std::make_unique<ProxyServer>(find); },
+                     false, each.transport});
   return found;
 }
 
@@ -57,6 +59,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Contract, ::testing::ValuesIn(kinds()), kind_nam
 class ProxyTest : public Asking, public ::testing::WithParamInterface<Installed> {
  protected:
   ProxyTest() {
+    transport_ = GetParam().transport;
     auto server = std::make_unique<ProxyServer>(GetParam().find);
     folder_ = server->folder();
     server_ = std::move(server);
@@ -91,14 +94,16 @@ TEST_P(ProxyTest, SaysWhichProgramItIs) {
   const Info info = must(wait_for<Info>([&](auto done) { server_->info(done); }));
   EXPECT_EQ(info.kind, GetParam().name);
   EXPECT_NE(info.version.find('.'), std::string::npos);
-  EXPECT_EQ(info.transports, (std::vector<std::string>{"tcp", "tls"}));
+  const bool encrypts = transport_ == transport::tls;
+  EXPECT_EQ(info.transports,
+            (encrypts ? std::vector<std::string>{"tls"} : std::vector<std::string>{"tcp", "tls"}));
 }
 
 TEST_P(ProxyTest, OneThatDiesIsReplacedWhileClientsWait) {
   const Target app;
   const auto port = must(reserve(request())).ports.at(0);
   must(update(Role::producer, app.endpoint()));
-  EXPECT_TRUE(echoes(at(port), app));
+  EXPECT_TRUE(echoes(reach(port), app));
   EXPECT_TRUE(eventually([&] {
     const auto now = must(status(SessionKey{"session", Role::producer})).at(0).counters;
     return now.bytes_to_producer == 8 && now.connections_active == 0;
@@ -112,7 +117,7 @@ TEST_P(ProxyTest, OneThatDiesIsReplacedWhileClientsWait) {
   };
   ::kill(before, SIGKILL);
   EXPECT_TRUE(heard("ended by signal 9"));
-  EXPECT_TRUE(echoes(at(port), app));  // connects at once, and is taken by the next one
+  EXPECT_TRUE(echoes(reach(port), app));  // connects at once, and is taken by the next one
   EXPECT_NE(only_pid(), before);
   EXPECT_TRUE(heard("serves again"));
   // What went through the first is counted still.
@@ -126,7 +131,7 @@ TEST_P(ProxyTest, ReleaseLeavesNeitherProcessNorFolder) {
   const Target app;
   const auto port = must(reserve(request())).ports.at(0);
   must(update(Role::producer, app.endpoint()));
-  EXPECT_TRUE(echoes(at(port), app));
+  EXPECT_TRUE(echoes(reach(port), app));
   const std::string identity = recorded().at(0);
   must(release());
   EXPECT_FALSE(net::identified_process(identity));
@@ -188,7 +193,7 @@ TEST_P(ProxyTest, WhatAnEarlierDataServerLeftIsEndedAndNobodyElse) {
   leave("2", std::to_string(other) + " 1 " + other_identity.substr(other_identity.rfind(' ') + 1));
   leave("3", "nonsense");
   leave("4", std::to_string(ended) + " 1 boot");
-  const proxy::ProxyDataServer later(must(GetParam().find()), state.path(), two_threads(),
+  const proxy::ProxyDataServer later(must(GetParam().find({})), state.path(), two_threads(),
                                      null_logger());
   EXPECT_TRUE(eventually([&] { return net::process_identity(left).empty(); }));
   EXPECT_TRUE(eventually([&] { return net::process_identity(orphan).empty(); }));
@@ -210,10 +215,10 @@ TEST_P(ProxyTest, KeysAndConfigurationAreNobodyElses) {
 TEST_P(ProxyTest, ARateGoesThroughARelayInFront) {
   const Target app;
   const auto port = must(reserve(request())).ports.at(0);
-  RateLimit rate;
-  rate.mbps = 80;
-  must(update({{"session", Role::producer}, {app.endpoint()}, "tcp", {}, rate}));
-  const net::Fd client = connect_to(at(port));
+  UpdateRequest limited = request(Role::producer, {app.endpoint()});
+  limited.rate.mbps = 80;
+  must(update(limited));
+  const net::Fd client = connect_to(reach(port));
   const net::Fd accepted = app.accept();
   ASSERT_TRUE(accepted);
   const std::string bytes = pattern(3'000'000, 5);
@@ -229,23 +234,24 @@ TEST_P(ProxyTest, ARateThatComesLaterIsRefusedAndEndsNothing) {
   const Target app;
   const auto port = must(reserve(request())).ports.at(0);
   must(update(Role::producer, app.endpoint()));
-  RateLimit rate;
-  rate.mbps = 80;
-  const Status refused = update({{"session", Role::producer}, {app.endpoint()}, "tcp", {}, rate});
+  UpdateRequest limited = request(Role::producer, {app.endpoint()});
+  limited.rate.mbps = 80;
+  const Status refused = update(limited);
   EXPECT_EQ(refused.error().cause, Cause::failed_precondition);
-  EXPECT_TRUE(echoes(at(port), app));
+  EXPECT_TRUE(echoes(reach(port), app));
 }
 
 TEST_P(ProxyTest, ATargetByNameIsLookedUpAndOneThatIsNoneEndsTheSession) {
   const Target app;
   const auto port = must(reserve(request())).ports.at(0);
   must(update(Role::producer, {"localhost", app.endpoint().port}));
-  EXPECT_TRUE(echoes(at(port), app));
+  EXPECT_TRUE(echoes(reach(port), app));
   const Status unknown = update(Role::producer, {"no-such-host.invalid", 7000});
   EXPECT_NE(unknown.error().message.find("no-such-host.invalid"), std::string::npos);
 }
 
-TEST_P(ProxyTest, DatagramsAreRefused) {
+TEST_P(ProxyTest, DatagramsAreRefusedWhereTheyCannotGo) {
+  if (GetParam().datagrams) return;
   ReserveRequest datagrams = request();
   datagrams.datagrams = true;
   const auto refused = reserve(datagrams);
@@ -272,8 +278,9 @@ TEST_P(ProxyTest, FiftySessionsLeaveDescriptorsAsTheyWere) {
   const auto round = [&](Role role) {
     const auto ports = must(reserve(request(role, 2))).ports;
     must(update(role, app.endpoint()));
-    EXPECT_TRUE(echoes(at(ports[1]), app));
+    EXPECT_TRUE(echoes(reach(ports[1], role), app));
     must(release(role));
+    wan_.forget();
   };
   round(Role::producer);
   const int before = open_descriptors();
@@ -284,7 +291,7 @@ TEST_P(ProxyTest, FiftySessionsLeaveDescriptorsAsTheyWere) {
   EXPECT_TRUE(eventually([&] { return open_descriptors() <= before; }));
 }
 
-INSTANTIATE_TEST_SUITE_P(Programs, ProxyTest, ::testing::ValuesIn(installed()),
+INSTANTIATE_TEST_SUITE_P(Programs, ProxyTest, ::testing::ValuesIn(installed),
                          [](const auto& each) { return std::string(each.param.name); });
 
 TEST(FindProgram, NamesThePackageOfOneThatIsMissing) {

@@ -1,0 +1,74 @@
+#include "proxy/installed.hpp"
+
+#include <utility>
+
+#include "proxy/haproxy.hpp"
+#include "proxy/nginx.hpp"
+#include "proxy/stunnel.hpp"
+
+namespace scistream::proxy {
+
+namespace {
+
+namespace transport = dataserver::transport;
+
+/// What every installed program is; without what steers it.
+struct Found {
+  std::string path;
+  Program program;
+};
+
+Result<Found> look_up(const char* kind, const char* name, const char* package, const char* flag) {
+  const auto path = find_program(name, package);
+  if (!path) return path.error();
+  auto version = version_of(*path, flag);
+  if (!version) return version.error();
+  Found found;
+  found.path = path->string();
+  found.program.kind = kind;
+  found.program.version = std::move(*version);
+  return found;
+}
+
+}  // namespace
+
+Result<Program> installed_haproxy(const DataServerPlan& /*plan*/) {
+  auto found = look_up("HaproxySubprocess", "haproxy", "haproxy", "-v");
+  if (!found) return found.error();
+  found->program.steer = [path = found->path](boost::asio::io_context& context) {
+    return steer_haproxy(context, path);
+  };
+  return std::move(found->program);
+}
+
+Result<Program> installed_nginx(const DataServerPlan& plan) {
+  auto found = look_up("NginxSubprocess", "nginx", "nginx", "-v");
+  if (!found) return found.error();
+  auto module = nginx_stream_module(found->path);
+  if (!module) return module.error();
+  found->program.datagrams = true;
+  found->program.steer = [path = found->path, module = std::move(*module),
+                          idle = plan.native.relay.flow_idle](boost::asio::io_context& context) {
+    return steer_nginx(context, path, module, idle);
+  };
+  return std::move(found->program);
+}
+
+Result<Program> installed_stunnel(const DataServerPlan& plan) {
+  auto suites = stunnel_ciphersuites(plan.native.ciphersuites);
+  if (!suites) return suites.error();
+  auto found = look_up("StunnelSubprocess", "stunnel", "stunnel4", "-version");
+  if (!found) return found.error();
+  Program& program = found->program;
+  // It is here to protect: in clear only where that is what was asked for.
+  program.transports = {plan.compat_stunnel ? transport::tcp : transport::tls};
+  program.own_transports = program.transports;
+  if (!plan.compat_stunnel) program.ciphersuites = *suites;
+  program.steer = [path = found->path, mode = StunnelMode{*suites, plan.compat_stunnel}](
+                      boost::asio::io_context& context) {
+    return steer_stunnel(context, path, mode);
+  };
+  return std::move(program);
+}
+
+}  // namespace scistream::proxy

@@ -1,0 +1,333 @@
+#include "proxy/stunnel.hpp"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+#include <charconv>
+#include <csignal>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+#include "base/file.hpp"
+#include "net/socket_statistics.hpp"
+#include "proxy/expectation.hpp"
+
+namespace scistream::proxy {
+
+namespace {
+
+using dataserver::Callback;
+using dataserver::ConnectionStatus;
+using dataserver::Counters;
+
+constexpr const char* configuration = "stunnel.conf";
+constexpr const char* secrets = "keys";
+/// A target where nobody can be: a socket that nobody makes.
+constexpr const char* nowhere = "nowhere.sock";
+/// What deployed peers call each other.
+constexpr const char* compat_identity = "client1";
+/// Stunnel takes shorter ones for no key at all.
+constexpr std::size_t shortest_compat_key = 16;
+
+/// A line of its log: `2026.01.31 12:00:00 LOG5[7]: Service [0] accepted connection from …`.
+struct LogLine {
+  int level = 0;         ///< As in syslog(3): 5 is a notice.
+  std::string_view who;  ///< A number for each connection, or a name.
+  std::string_view text;
+};
+
+std::optional<LogLine> parse(std::string_view line) {
+  constexpr std::string_view mark = " LOG";
+  const auto at = line.find(mark);
+  if (at == std::string_view::npos || line.size() < at + mark.size() + 2) return std::nullopt;
+  const std::string_view rest = line.substr(at + mark.size());
+  const auto end = rest.find("]: ");
+  if (rest[1] != '[' || end == std::string_view::npos) return std::nullopt;
+  return LogLine{rest[0] - '0', rest.substr(2, end - 2), rest.substr(end + 3)};
+}
+
+/// What follows `words` in `text`; nothing if they are not there.
+std::optional<std::string_view> after(std::string_view text, std::string_view words) {
+  const auto at = text.find(words);
+  if (at == std::string_view::npos) return std::nullopt;
+  return text.substr(at + words.size());
+}
+
+/// Stunnel writes any address as `host:port`, without brackets.
+Endpoint endpoint_in(std::string_view text) {
+  const auto colon = text.rfind(':');
+  Endpoint found;
+  if (colon == std::string_view::npos) return found;
+  found.host = text.substr(0, colon);
+  std::from_chars(text.data() + colon + 1, text.data() + text.size(), found.port);
+  return found;
+}
+
+std::uint64_t number_in(std::string_view text) {
+  std::uint64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+std::string compat_key(const std::string& uid) {
+  std::string key = uid;
+  std::erase(key, '-');
+  return key;
+}
+
+class StunnelSteering final : public Steering,
+                              public std::enable_shared_from_this<StunnelSteering> {
+ public:
+  StunnelSteering(boost::asio::io_context& context, std::string program, StunnelMode mode)
+      : program_(std::move(program)),
+        mode_(std::move(mode)),
+        configured_(context),
+        key_expires_(context) {}
+
+  Result<net::ChildPlan> prepare(const Work& work) override {
+    if (Status written = write(work, {}); !written) return written.error();
+    work_ = work;
+    net::ChildPlan plan;
+    plan.arguments = {program_, configuration};
+    // As a service manager passes listeners on; it binds none by itself then.
+    plan.environment = {"LISTEN_FDS=" + std::to_string(work.listeners.size())};
+    plan.pid_variable = "LISTEN_PID";
+    plan.folder = work.folder;
+    return plan;
+  }
+
+  bool take(std::string_view line) override {
+    const auto said = parse(line);
+    // Before it is configured, it marks what matters with signs.
+    if (!said) return line.starts_with("[!]");
+    constexpr int warning = 4;
+    if (said->text == "Configuration successful") configured_.fulfil({});
+    if (said->text == "Configuration failed" || after(said->text, "Failed to reload"))
+      configured_.fulfil(Error{Cause::unavailable, "stunnel: " + std::string(said->text)});
+    const bool of_connection = take_connection(*said);
+    return said->level <= warning && !of_connection;
+  }
+
+  void wait_ready(const std::shared_ptr<net::Child>& child, Callback<void> done) override {
+    configured_.await("stunnel does not say that it serves", std::move(done));
+    forget_old_key_later(child);
+  }
+
+  void retarget(const Work& work, const std::shared_ptr<net::Child>& child,
+                Callback<void> done) override {
+    work_ = work;
+    if (Status written = write(work, {}); !written) return done(written);
+    configured_.await("stunnel does not take its new configuration", std::move(done));
+    child->signal(SIGHUP);
+    forget_old_key_later(child);
+  }
+
+  void read(Callback<Reading> done) override {
+    const auto sockets = plain_sockets();
+    if (!sockets) return done(sockets.error());
+    Reading reading;
+    reading.counters = ended_;
+    for (auto& [who, live] : live_) {
+      const auto found =
+          std::find_if(sockets->begin(), sockets->end(),
+                       [&, &one = live](const auto& socket) { return is_plain_side(socket, one); });
+      if (found != sockets->end()) take_socket(*found, live.status);
+      reading.counters.bytes_to_consumer += live.status.bytes_to_consumer;
+      reading.counters.bytes_to_producer += live.status.bytes_to_producer;
+      ++reading.counters.connections_active;
+      ++reading.counters.connections_total;
+      reading.connections.push_back(live.status);
+    }
+    done(std::move(reading));
+  }
+
+  void drain(const Work& work, const std::shared_ptr<net::Child>& child) override {
+    // It listens for as long as it runs: who comes now is let go again at once.
+    draining_ = child;
+    if (!write(work, nowhere)) return child->signal(SIGTERM);
+    child->signal(SIGHUP);
+    end_if_idle();
+  }
+
+ private:
+  struct Live {
+    ConnectionStatus status;
+    std::uint16_t dialled_from = 0;  ///< The port of ours towards the target; 0: not yet.
+    bool failed = false;
+  };
+
+  /// Whether clients speak in clear, and targets TLS.
+  [[nodiscard]] bool faces_client() const { return work_.session.role == Role::consumer; }
+
+  Status write(const Work& work, std::string_view only_target) const {
+    const bool client = work.session.role == Role::consumer;
+    std::ostringstream text;
+    text << "foreground = yes\n"
+            "pid =\n"
+            "syslog = no\n"
+            "debug = notice\n";
+    for (std::size_t i = 0; i < work.listeners.size(); ++i) {
+      text << "[" << i << "]\nclient = " << (client ? "yes" : "no")
+           << "\naccept = " << to_string(work.listeners[i]) << "\nconnect = "
+           << (only_target.empty() ? to_string(work.targets[i]) : std::string(only_target))
+           << "\nPSKsecrets = " << secrets
+           << "\n"
+              // Streams may be quiet, and one direction may end long before the other.
+              "TIMEOUTidle = 2000000\n"
+              "TIMEOUTclose = 2000000\n"
+              // For a handshake.
+              "TIMEOUTbusy = 10\n"
+              "sessionResume = no\n"
+           << protection(work, client);
+    }
+    if (Status kept = write_keys(work); !kept) return kept;
+    return write_private_file(work.folder / configuration, text.str());
+  }
+
+  [[nodiscard]] std::string protection(const Work& work, bool client) const {
+    if (mode_.compat) {
+      return "sslVersion = TLSv1.2\n"
+             "securityLevel = 0\n"
+             "ciphers = PSK-NULL-SHA256:@SECLEVEL=0\n";
+    }
+    std::string suites;
+    for (const net::Ciphersuite each : mode_.ciphersuites)
+      suites += (suites.empty() ? "" : ":") + std::string(net::tls_name(each));
+    std::string lines = "sslVersion = TLSv1.3\nciphersuites = " + suites + "\n";
+    const auto key = work.keys ? work.keys->present() : std::nullopt;
+    if (client && key) lines += "PSKidentity = " + key->identity + "\n";
+    return lines;
+  }
+
+  Status write_keys(const Work& work) const {
+    if (mode_.compat) {
+      const std::string key = compat_key(work.session.uid);
+      if (key.size() < shortest_compat_key) {
+        return Error{Cause::invalid_argument,
+                     "the session's id '" + work.session.uid +
+                         "' is the key of --compat-stunnel, which needs 16 letters or digits"};
+      }
+      return write_private_file(work.folder / secrets, compat_identity + (":" + key) + "\n");
+    }
+    std::string lines;
+    for (const auto& key : {work.keys->present(), work.keys->previous()})
+      if (key) lines += key->identity + ":" + key->key.hex() + "\n";
+    Status written = write_private_file(work.folder / secrets, lines);
+    OPENSSL_cleanse(lines.data(), lines.size());
+    return written;
+  }
+
+  /// The key before the present one opens nothing once its time is over.
+  void forget_old_key_later(const std::shared_ptr<net::Child>& child) {
+    if (!work_.keys || !work_.keys->previous()) return;
+    key_expires_.expires_after(net::KeyRing::overlap + std::chrono::seconds(1));
+    key_expires_.async_wait([weak = weak_from_this(), weak_child = std::weak_ptr(child)](
+                                const boost::system::error_code& ec) {
+      const auto self = weak.lock();
+      const auto still = weak_child.lock();
+      if (!ec && self && still && !self->draining_ && self->write(self->work_, {}))
+        still->signal(SIGHUP);
+    });
+  }
+
+  /// Takes what is said of one connection; whether it was.
+  bool take_connection(const LogLine& line) {
+    const std::string who(line.who);
+    if (const auto peer = after(line.text, "] accepted connection from ")) {
+      const auto service = after(line.text, "Service [");
+      const std::size_t listener = number_in(service.value_or("0"));
+      Live& live = live_[who];
+      live.status.peer = to_string(endpoint_in(*peer));
+      if (listener < work_.listeners.size()) live.status.port = work_.listeners[listener].port;
+      return true;
+    }
+    const auto found = live_.find(who);
+    if (found == live_.end()) return false;
+    Live& live = found->second;
+    constexpr int error = 3;
+    if (const auto from = after(line.text, "] connected remote server from "))
+      live.dialled_from = endpoint_in(*from).port;
+    if (line.level <= error) live.failed = true;
+    if (after(line.text, "SSL_accept: ")) ++ended_.refused;
+    const auto to_tls = after(line.text, "Connection closed: ");
+    const auto cut = after(line.text, "Connection reset: ");
+    if (to_tls || cut) take_end(found, *(to_tls ? to_tls : cut), cut.has_value());
+    return true;
+  }
+
+  void take_end(std::map<std::string, Live>::iterator which, std::string_view words, bool cut) {
+    const std::uint64_t to_tls = number_in(words);
+    const std::uint64_t to_plain = number_in(after(words, "to TLS, ").value_or("0"));
+    ended_.bytes_to_producer += faces_client() ? to_tls : to_plain;
+    ended_.bytes_to_consumer += faces_client() ? to_plain : to_tls;
+    ++ended_.connections_total;
+    if (which->second.failed || cut) ++ended_.errors;
+    live_.erase(which);
+    end_if_idle();
+  }
+
+  void take_socket(const net::SocketStatistics& socket, ConnectionStatus& status) const {
+    status.id = socket.id;
+    status.idle = socket.idle;
+    const bool client = faces_client();
+    // Of a target that was connected to, a SYN is counted as well.
+    const std::uint64_t sent = socket.bytes_acknowledged - (client ? 0 : 1);
+    status.bytes_to_producer = client ? socket.bytes_received : sent;
+    status.bytes_to_consumer = client ? sent : socket.bytes_received;
+  }
+
+  void end_if_idle() {
+    if (draining_ && live_.empty()) draining_->signal(SIGTERM);
+  }
+
+  /// Those sides of its connections that speak in clear.
+  [[nodiscard]] Result<std::vector<net::SocketStatistics>> plain_sockets() const {
+    return net::tcp_connections([this](std::uint16_t port) {
+      if (faces_client()) {
+        return std::any_of(work_.listeners.begin(), work_.listeners.end(),
+                           [port](const Endpoint& each) { return each.port == port; });
+      }
+      return std::any_of(live_.begin(), live_.end(),
+                         [port](const auto& each) { return each.second.dialled_from == port; });
+    });
+  }
+
+  [[nodiscard]] bool is_plain_side(const net::SocketStatistics& socket, const Live& live) const {
+    if (faces_client())
+      return socket.local.port == live.status.port && to_string(socket.peer) == live.status.peer;
+    return live.dialled_from != 0 && socket.local.port == live.dialled_from;
+  }
+
+  const std::string program_;
+  const StunnelMode mode_;
+  Work work_;
+  Expectation configured_;
+  boost::asio::steady_timer key_expires_;
+  std::map<std::string, Live> live_;  ///< By its number in the log.
+  Counters ended_;                    ///< What the connections that have ended moved.
+  std::shared_ptr<net::Child> draining_;
+};
+
+}  // namespace
+
+std::shared_ptr<Steering> steer_stunnel(boost::asio::io_context& context, std::string program,
+                                        StunnelMode mode) {
+  return std::make_shared<StunnelSteering>(context, std::move(program), std::move(mode));
+}
+
+Result<std::vector<net::Ciphersuite>> stunnel_ciphersuites(
+    const std::vector<net::Ciphersuite>& wanted) {
+  std::vector<net::Ciphersuite> found;
+  std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(found),
+               [](net::Ciphersuite suite) { return suite != net::Ciphersuite::aes_256_gcm; });
+  if (!found.empty()) return found;
+  return Error{Cause::invalid_argument,
+               "--ciphersuites AES-256-GCM: stunnel uses shared keys with AES-128-GCM and "
+               "ChaCha20-Poly1305 only; name one of them"};
+}
+
+}  // namespace scistream::proxy
