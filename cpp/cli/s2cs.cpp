@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
+#include "cli/container_options.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
 #include "control/control_server.hpp"
@@ -132,6 +133,7 @@ void add_options(CLI::App& app, Settings& settings) {
       "DATA_SERVER_CRT");
   env(app.add_option("--data-server-key", options.data_server_key, "Its private key, PEM"),
       "DATA_SERVER_KEY");
+  cli::add_container_options(app, options.container);
   env(app.add_option("--client-id", settings.client_id, "Identity provider client id"),
       "CLIENT_ID");
   env(app.add_option("--client-secret", settings.client_secret, "Identity provider client secret"),

@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
+#include "cli/container_options.hpp"
 #include "cli/doctor.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
@@ -271,6 +272,8 @@ int main(int argc, char** argv) {
           "End this long after the control server and the last connection have gone [never]")
       ->envname(env("ORPHAN_GRACE"));
 
+  cli::add_container_options(*serving, settings.host.container);
+
   CLI::App* relaying = app.add_subcommand("relay", "Forward listeners to targets, alone");
   relaying
       ->add_option("--listen", settings.listen,
@@ -313,6 +316,9 @@ int main(int argc, char** argv) {
         ->capture_default_str();
   }
 
+  cli::ContainerCommands containers(app);
+  int of_program = 0;  // its exit code is ours
+
   CLI::App* examining =
       app.add_subcommand("doctor", "Say what this machine should change to stream well");
   examining->add_option("--rate", settings.purpose.mbps, "Mbit/s of one connection over the WAN")
@@ -328,14 +334,19 @@ int main(int argc, char** argv) {
   examining->add_flag("--json", settings.json, "One JSON document");
   examining->add_flag("--strict", settings.strict, "Exit code 10 if something should be changed");
 
-  return cli::run(app, cli::normalized(argc, argv, {"serve", "relay", "doctor"}),
-                  [&] {
-                    settings.names_ciphersuites =
-                        std::any_of(argv, argv + argc, [](const char* word) {
-                          return std::string_view(word).starts_with("--ciphersuites");
-                        });
-                    if (examining->parsed()) return doctor(settings);
-                    return serving->parsed() ? serve(settings) : forward(settings);
-                  },
-                  {settings.json});
+  const int code = cli::run(app, cli::normalized(argc, argv, {"serve", "relay", "doctor"}),
+                            [&] {
+                              settings.names_ciphersuites =
+                                  std::any_of(argv, argv + argc, [](const char* word) {
+                                    return std::string_view(word).starts_with("--ciphersuites");
+                                  });
+                              if (examining->parsed()) return doctor(settings);
+                              if (containers.given()) {
+                                of_program = containers.run();
+                                return Status();
+                              }
+                              return serving->parsed() ? serve(settings) : forward(settings);
+                            },
+                            {settings.json});
+  return code != 0 ? code : of_program;
 }

@@ -214,8 +214,8 @@ class ControlServer::Impl {
       case DataServerPlace::process:
         process_ = std::make_unique<DataServerProcess>(
             DataServerLaunch{options_.data_server_executable, state_directory_, options_.type,
-                             options_.compat_stunnel, options_.orphan_grace, options_.ciphersuites,
-                             options_.flow_idle, options_.verbose},
+                             options_.compat_stunnel, options_.container, options_.orphan_grace,
+                             options_.ciphersuites, options_.flow_idle, options_.verbose},
             log_);
         break;
       case DataServerPlace::remote: break;
@@ -231,8 +231,8 @@ class ControlServer::Impl {
     dataserver::NativeOptions native;
     native.ciphersuites = *net::parse_ciphersuites(options_.ciphersuites);
     native.relay.flow_idle = options_.flow_idle;
-    return {options_.type, options_.compat_stunnel, state_directory_ / "proxies",
-            std::move(native)};
+    return {options_.type, options_.compat_stunnel, state_directory_ / "proxies", std::move(native),
+            options_.container};
   }
 
   /// Inside this process.

@@ -9,6 +9,7 @@
 #include "base/endpoint.hpp"
 #include "base/log.hpp"
 #include "dataserver/data_server.hpp"
+#include "proxy/container.hpp"
 
 namespace scistream::control {
 
@@ -22,9 +23,10 @@ enum class DataServerPlace {
 /// What a control server is started with; the defaults are those of the command `s2cs`.
 struct ControlServerOptions {
   std::string listener_ip = "0.0.0.0";
-  std::uint16_t port = 5000;    ///< 0: a free one.
-  std::string type = "Native";  ///< Kind of data server, any case.
-  bool compat_stunnel = false;  ///< Stunnel as SciStream 1.x has it: encrypts nothing.
+  std::uint16_t port = 5000;          ///< 0: a free one.
+  std::string type = "Native";        ///< Kind of data server, any case.
+  bool compat_stunnel = false;        ///< Stunnel as SciStream 1.x has it: encrypts nothing.
+  proxy::ContainerOptions container;  ///< Of the kinds that run in containers.
   PortRange port_range{5100, 5200};
   std::string advertise;  ///< HOST[:FIRSTPORT]
   std::string wan_ip;     ///< Empty: listener_ip.

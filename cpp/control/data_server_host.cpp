@@ -39,7 +39,8 @@ class DataServerHost::Impl {
     relay.flow_idle = options_.flow_idle;
     auto made = proxy::make_data_server(
         {options_.kind, options_.compat_stunnel, options_.state_directory / "proxies",
-         dataserver::NativeOptions{options_.threads, options_.ciphersuites, relay}},
+         dataserver::NativeOptions{options_.threads, options_.ciphersuites, relay},
+         options_.container},
         log_);
     if (!made) return made.error();
     data_server_ = std::move(*made);

@@ -9,6 +9,7 @@
 #include "base/endpoint.hpp"
 #include "base/log.hpp"
 #include "net/tls_suite.hpp"
+#include "proxy/container.hpp"
 
 namespace scistream::control {
 
@@ -16,6 +17,7 @@ namespace scistream::control {
 struct DataServerHostOptions {
   std::string kind = "Native";            ///< As `--type` spells it, in any case.
   bool compat_stunnel = false;            ///< Stunnel as SciStream 1.x has it.
+  proxy::ContainerOptions container;      ///< Of the kinds that run in containers.
   std::filesystem::path state_directory;  ///< Its lock, and the socket unless `listen` is given.
   std::optional<Endpoint> listen;         ///< TCP instead of the Unix socket; port 0: a free one.
   std::filesystem::path ca;               ///< PEM; with certificate and key: mutual TLS.

@@ -31,10 +31,8 @@ constexpr milliseconds stop_limit{5'000};
 
 std::string find_executable(const std::filesystem::path& given) {
   if (!given.empty()) return given;
-  std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  const auto beside = self.parent_path() / "s2ds";
-  return !error && std::filesystem::exists(beside, error) ? beside.string() : "s2ds";
+  const auto own = proxy::own_program("s2ds");
+  return own ? own->string() : "s2ds";
 }
 
 /// With the last thing that it had to say.
@@ -164,6 +162,13 @@ Status DataServerProcess::launch() {
       "--orphan-grace", std::to_string(launch_.orphan_grace.count()),
       "--ciphersuites", launch_.ciphersuites,
       "--flow-idle",    std::to_string(launch_.flow_idle.count()) + "ms"};
+  const auto& container = launch_.container;
+  if (!container.image.empty())
+    arguments.insert(arguments.end(), {"--container-image", container.image});
+  if (!container.engine.empty())
+    arguments.insert(arguments.end(), {"--container-engine", container.engine});
+  arguments.insert(arguments.end(), {"--container-memory", std::to_string(container.memory_mib),
+                                     "--container-cpus", std::to_string(container.cpus)});
   if (launch_.compat_stunnel) arguments.emplace_back("--compat-stunnel");
   if (launch_.verbose) arguments.emplace_back("--verbose");
   std::vector<char*> argv;

@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "control/remote_data_server.hpp"
 #include "net/process.hpp"
+#include "proxy/container.hpp"
 
 namespace scistream::control {
 
@@ -16,6 +17,7 @@ struct DataServerLaunch {
   std::filesystem::path state_directory;  ///< Where its socket, lock and log live.
   std::string kind = "Native";            ///< As `--type` spells it.
   bool compat_stunnel = false;            ///< Stunnel as SciStream 1.x has it.
+  proxy::ContainerOptions container;
   std::chrono::seconds orphan_grace{60};
   std::string ciphersuites = "AES-128-GCM";
   std::chrono::milliseconds flow_idle{60'000};

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/text.hpp"
+#include "proxy/contained.hpp"
 #include "proxy/installed.hpp"
 #include "proxy/proxy_forwarding.hpp"
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr const char* native = "Native";
 constexpr const char* stunnel = "StunnelSubprocess";
+constexpr const char* stunnel_in_container = "Stunnel";
 
 struct ProxyKind {
   const char* name;
@@ -23,7 +25,10 @@ struct ProxyKind {
 };
 constexpr std::array proxies{ProxyKind{"HaproxySubprocess", installed_haproxy},
                              ProxyKind{"NginxSubprocess", installed_nginx},
-                             ProxyKind{stunnel, installed_stunnel}};
+                             ProxyKind{stunnel, installed_stunnel},
+                             ProxyKind{"Haproxy", contained_haproxy},
+                             ProxyKind{"Nginx", contained_nginx},
+                             ProxyKind{stunnel_in_container, contained_stunnel}};
 
 bool equal_without_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
@@ -69,9 +74,9 @@ Result<std::string> data_server_kind(std::string_view name) {
 Result<std::string> announced_kind(std::string_view kind, bool compat_stunnel) {
   auto known = data_server_kind(kind);
   if (!known || !compat_stunnel) return known;
-  if (*known == stunnel) return *known + " --compat-stunnel";
-  return Error{Cause::invalid_argument,
-               "--compat-stunnel is for --type " + std::string(stunnel) + ", not for " + *known};
+  if (*known == stunnel || *known == stunnel_in_container) return *known + " --compat-stunnel";
+  return Error{Cause::invalid_argument, "--compat-stunnel is for --type " + std::string(stunnel) +
+                                            " and " + stunnel_in_container + ", not for " + *known};
 }
 
 Status can_run(const DataServerPlan& plan) {

@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "dataserver/local.hpp"
 #include "dataserver/native.hpp"
+#include "proxy/container.hpp"
 #include "proxy/program.hpp"
 
 namespace scistream::proxy {
@@ -23,10 +24,11 @@ Result<std::string> data_server_kind(std::string_view name);
 /// What a data server is made from.
 struct DataServerPlan {
   std::string kind = "Native";  ///< As `--type` spells it, in any case.
-  /// Of StunnelSubprocess: the protection of SciStream 1.x, which hides nothing.
+  /// Of stunnel: the protection of SciStream 1.x, which hides nothing.
   bool compat_stunnel = false;
   std::filesystem::path folder;  ///< Its own, for what it runs; made when it is needed.
   dataserver::NativeOptions native;
+  ContainerOptions container;  ///< Of the kinds that run in containers.
 };
 
 /// What the data server of a plan says it is (`dataserver::Info::kind`). Errors as those of

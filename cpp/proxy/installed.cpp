@@ -10,8 +10,6 @@ namespace scistream::proxy {
 
 namespace {
 
-namespace transport = dataserver::transport;
-
 /// What every installed program is; without what steers it.
 struct Found {
   std::string path;
@@ -49,26 +47,21 @@ Result<Program> installed_nginx(const DataServerPlan& plan) {
   found->program.datagrams = true;
   found->program.steer = [path = found->path, module = std::move(*module),
                           idle = plan.native.relay.flow_idle](boost::asio::io_context& context) {
-    return steer_nginx(context, path, module, idle);
+    return steer_nginx(context, {path, module, idle, {}});
   };
   return std::move(found->program);
 }
 
 Result<Program> installed_stunnel(const DataServerPlan& plan) {
-  auto suites = stunnel_ciphersuites(plan.native.ciphersuites);
-  if (!suites) return suites.error();
+  auto mode = stunnel_mode(plan);
+  if (!mode) return mode.error();
   auto found = look_up("StunnelSubprocess", "stunnel", "stunnel4", "-version");
   if (!found) return found.error();
-  Program& program = found->program;
-  // It is here to protect: in clear only where that is what was asked for.
-  program.transports = {plan.compat_stunnel ? transport::tcp : transport::tls};
-  program.own_transports = program.transports;
-  if (!plan.compat_stunnel) program.ciphersuites = *suites;
-  program.steer = [path = found->path, mode = StunnelMode{*suites, plan.compat_stunnel}](
-                      boost::asio::io_context& context) {
+  protect(found->program, *mode);
+  found->program.steer = [path = found->path, mode = *mode](boost::asio::io_context& context) {
     return steer_stunnel(context, path, mode);
   };
-  return std::move(program);
+  return std::move(found->program);
 }
 
 }  // namespace scistream::proxy

@@ -27,12 +27,8 @@ bool has(std::string_view line, std::string_view part) {
 
 class NginxSteering final : public Steering {
  public:
-  NginxSteering(boost::asio::io_context& context, std::string program, std::string module,
-                std::chrono::milliseconds flow_idle)
-      : program_(std::move(program)),
-        module_(std::move(module)),
-        flow_idle_(flow_idle),
-        workers_changed_(context) {}
+  NginxSteering(boost::asio::io_context& context, NginxPlan plan)
+      : plan_(std::move(plan)), workers_changed_(context) {}
 
   Result<net::ChildPlan> prepare(const Work& work) override {
     // What one flow sends must meet one worker.
@@ -40,7 +36,8 @@ class NginxSteering final : public Steering {
     if (Status written = write(work); !written) return written.error();
     net::ChildPlan plan;
     // The log before there is one would go to a folder of the system.
-    plan.arguments = {program_, "-p", work.folder.string(), "-c", configuration, "-e", "stderr"};
+    plan.arguments = {plan_.program, "-p",    work.folder.string(), "-c", configuration,
+                      "-e",          "stderr"};
     std::string inherited = "NGINX=";
     const std::size_t sockets = work.listeners.size() * (work.datagrams ? 2 : 1);
     for (std::size_t i = 0; i < sockets; ++i)
@@ -101,7 +98,8 @@ class NginxSteering final : public Steering {
     text << "daemon off;\n"
             "pid nginx.pid;\n"
             "error_log stderr notice;\n"
-         << (module_.empty() ? "" : "load_module " + module_ + ";\n") << "worker_processes "
+         << (plan_.module.empty() ? "" : "load_module " + plan_.module + ";\n")
+         << (plan_.user.empty() ? "" : "user " + plan_.user + ";\n") << "worker_processes "
          << workers_ << ";\n"
          << "events { worker_connections 16384; }\n"
             "stream {\n"
@@ -119,7 +117,7 @@ class NginxSteering final : public Steering {
            << to_string(work.targets[i]) << "; }\n";
       if (!work.datagrams) continue;
       text << "  server { listen " << to_string(work.listeners[i]) << " udp; proxy_timeout "
-           << flow_idle_.count() << "ms; proxy_pass " << to_string(work.targets[i]) << "; }\n";
+           << plan_.flow_idle.count() << "ms; proxy_pass " << to_string(work.targets[i]) << "; }\n";
     }
     text << "}\n";
     return write_private_file(work.folder / configuration, text.str());
@@ -145,10 +143,8 @@ class NginxSteering final : public Steering {
     workers_changed_.await("nginx does not say that it serves", std::move(done));
   }
 
-  const std::string program_;
-  const std::string module_;
+  const NginxPlan plan_;
   unsigned workers_ = 1;
-  const std::chrono::milliseconds flow_idle_;
   std::vector<Endpoint> listeners_;
   Counters ended_;  ///< What the connections that have ended moved.
   unsigned started_ = 0;
@@ -160,9 +156,8 @@ class NginxSteering final : public Steering {
 
 }  // namespace
 
-std::shared_ptr<Steering> steer_nginx(boost::asio::io_context& context, std::string program,
-                                      std::string module, std::chrono::milliseconds flow_idle) {
-  return std::make_shared<NginxSteering>(context, std::move(program), std::move(module), flow_idle);
+std::shared_ptr<Steering> steer_nginx(boost::asio::io_context& context, NginxPlan plan) {
+  return std::make_shared<NginxSteering>(context, std::move(plan));
 }
 
 Result<std::string> nginx_stream_module(const std::filesystem::path& program) {

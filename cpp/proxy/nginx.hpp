@@ -9,12 +9,17 @@
 
 namespace scistream::proxy {
 
+struct NginxPlan {
+  std::string program;  ///< Where it is.
+  std::string module;   ///< Where its stream module is; empty where that is built in.
+  std::chrono::milliseconds flow_idle{60'000};  ///< A flow of datagrams without any ends then.
+  std::string user;  ///< That its workers are to be; empty: what it was built with.
+};
+
 /// Nginx's stream module: has its targets changed by a reload that leaves live connections to the
 /// workers that have them, and is counted by its log and the kernel; datagrams are counted when
-/// their flow has ended. `program` is where it is, `module` where its stream module is, empty where
-/// that is built in. A flow of datagrams ends when nothing has moved for `flow_idle`.
-std::shared_ptr<Steering> steer_nginx(boost::asio::io_context& context, std::string program,
-                                      std::string module, std::chrono::milliseconds flow_idle);
+/// their flow has ended.
+std::shared_ptr<Steering> steer_nginx(boost::asio::io_context& context, NginxPlan plan);
 
 /// The module that an installed nginx loads to forward streams; empty if it is built in.
 /// `not_found` names its package. Blocks while nginx says how it was built.

@@ -21,7 +21,27 @@ bool is_part_of_version(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.';
 }
 
-/// `2.6.12` of `HAProxy version 2.6.12-1+deb12u4`; empty if there is none.
+std::filesystem::path on_path(const std::string& name) {
+  const char* path = std::getenv("PATH");
+  // Of an ordinary user the PATH leaves out where such programs are.
+  std::istringstream folders(std::string(path == nullptr ? "" : path) +
+                             ":/usr/local/sbin:/usr/sbin");
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const std::filesystem::path candidate = std::filesystem::path(folder) / name;
+    if (!folder.empty() && ::access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::filesystem::path> find_program(const std::string& name, const std::string& package) {
+  auto found = on_path(name);
+  if (!found.empty()) return found;
+  return Error{Cause::not_found, "the program '" + name + "' is not on the PATH; install the " +
+                                     "package " + package + " (apt-get install " + package + ")"};
+}
+
 std::string version_in(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const bool starts = std::isdigit(static_cast<unsigned char>(text[i])) != 0 &&
@@ -35,19 +55,15 @@ std::string version_in(std::string_view text) {
   return {};
 }
 
-}  // namespace
-
-Result<std::filesystem::path> find_program(const std::string& name, const std::string& package) {
-  const char* path = std::getenv("PATH");
-  // Of an ordinary user the PATH leaves out where such programs are.
-  std::istringstream folders(std::string(path == nullptr ? "" : path) +
-                             ":/usr/local/sbin:/usr/sbin");
-  for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::filesystem::path candidate = std::filesystem::path(folder) / name;
-    if (!folder.empty() && ::access(candidate.c_str(), X_OK) == 0) return candidate;
-  }
-  return Error{Cause::not_found, "the program '" + name + "' is not on the PATH; install the " +
-                                     "package " + package + " (apt-get install " + package + ")"};
+Result<std::filesystem::path> own_program(const std::string& name) {
+  std::error_code failed;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", failed);
+  const auto beside = self.parent_path() / name;
+  if (!failed && std::filesystem::exists(beside, failed)) return beside;
+  auto found = on_path(name);
+  if (!found.empty()) return found;
+  return Error{Cause::not_found, "the command '" + name + "' is neither in '" +
+                                     self.parent_path().string() + "' nor on the PATH"};
 }
 
 Result<std::string> said_by(const std::filesystem::path& program, const std::string& flag) {

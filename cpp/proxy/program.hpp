@@ -11,6 +11,7 @@
 
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/session_key.hpp"
 #include "dataserver/data_server.hpp"
 #include "net/child.hpp"
@@ -74,6 +75,8 @@ struct Program {
   std::vector<net::Ciphersuite> ciphersuites;
   bool datagrams = false;  ///< It forwards them, too.
   std::function<std::shared_ptr<Steering>(boost::asio::io_context& context)> steer;
+  /// Ends what an earlier data server has left, other than processes; may be empty. Blocks.
+  std::function<void(const Logger& log)> clear_away;
 };
 
 /// The program of that name on the PATH, or where administrators' programs are; `not_found` names
@@ -84,8 +87,15 @@ Result<std::filesystem::path> find_program(const std::string& name, const std::s
 /// seconds. Blocks.
 Result<std::string> said_by(const std::filesystem::path& program, const std::string& flag);
 
-/// The first number with dots in what a program says when asked for its version; `unavailable` if
-/// it says nothing of the kind within a few seconds. Blocks.
+/// One of our own commands: beside this one, or on the PATH. `not_found` if it is not there.
+Result<std::filesystem::path> own_program(const std::string& name);
+
+/// The first number with dots in a text, `2.6.12` of `HAProxy version 2.6.12-1+deb12u4`; empty if
+/// there is none.
+std::string version_in(std::string_view text);
+
+/// That of what a program says when asked for its version; `unavailable` if it says nothing of the
+/// kind within a few seconds. Blocks.
 Result<std::string> version_of(const std::filesystem::path& program, const std::string& flag);
 
 /// The live connections that came in at these ports, as the kernel counts them.

@@ -303,6 +303,7 @@ ProxyForwarding::ProxyForwarding(boost::asio::io_context& bookkeeping, Program p
       folder_(std::move(folder)),
       relays_(std::move(relays)),
       log_(std::move(log)) {
+  if (program_.clear_away) program_.clear_away(log_);
   std::error_code none;
   for (const auto& left : std::filesystem::directory_iterator(folder_, none)) reap(left, log_);
 }

@@ -319,15 +319,23 @@ std::shared_ptr<Steering> steer_stunnel(boost::asio::io_context& context, std::s
   return std::make_shared<StunnelSteering>(context, std::move(program), std::move(mode));
 }
 
-Result<std::vector<net::Ciphersuite>> stunnel_ciphersuites(
-    const std::vector<net::Ciphersuite>& wanted) {
-  std::vector<net::Ciphersuite> found;
-  std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(found),
+Result<StunnelMode> stunnel_mode(const DataServerPlan& plan) {
+  StunnelMode mode;
+  mode.compat = plan.compat_stunnel;
+  const auto& wanted = plan.native.ciphersuites;
+  std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(mode.ciphersuites),
                [](net::Ciphersuite suite) { return suite != net::Ciphersuite::aes_256_gcm; });
-  if (!found.empty()) return found;
+  if (!mode.ciphersuites.empty()) return mode;
   return Error{Cause::invalid_argument,
                "--ciphersuites AES-256-GCM: stunnel uses shared keys with AES-128-GCM and "
                "ChaCha20-Poly1305 only; name one of them"};
+}
+
+void protect(Program& program, const StunnelMode& mode) {
+  // It is here to protect: in clear only where that is what was asked for.
+  program.transports = {mode.compat ? dataserver::transport::tcp : dataserver::transport::tls};
+  program.own_transports = program.transports;
+  if (!mode.compat) program.ciphersuites = mode.ciphersuites;
 }
 
 }  // namespace scistream::proxy

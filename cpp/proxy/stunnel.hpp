@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "net/tls_suite.hpp"
+#include "proxy/data_servers.hpp"
 #include "proxy/program.hpp"
 
 namespace scistream::proxy {
@@ -12,7 +13,7 @@ namespace scistream::proxy {
 /// How stunnel protects what crosses the WAN.
 struct StunnelMode {
   /// TLS 1.3 with the session's key; these suites, in order of preference.
-  std::vector<net::Ciphersuite> ciphersuites{net::Ciphersuite::aes_128_gcm};
+  std::vector<net::Ciphersuite> ciphersuites;
   /// Instead, as SciStream 1.x does: TLS 1.2 with the session's id for a key and no encryption,
   /// which keeps out who does not know the id, and hides nothing.
   bool compat = false;
@@ -23,9 +24,10 @@ struct StunnelMode {
 std::shared_ptr<Steering> steer_stunnel(boost::asio::io_context& context, std::string program,
                                         StunnelMode mode);
 
-/// Of the suites, those that it can use: a shared key belongs to SHA-256 there. `invalid_argument`
-/// if none is left.
-Result<std::vector<net::Ciphersuite>> stunnel_ciphersuites(
-    const std::vector<net::Ciphersuite>& wanted);
+/// How it protects the sessions of a plan. A shared key belongs to SHA-256 there:
+/// `invalid_argument` if no suite is left.
+Result<StunnelMode> stunnel_mode(const DataServerPlan& plan);
+/// Says so of the program.
+void protect(Program& program, const StunnelMode& mode);
 
 }  // namespace scistream::proxy

@@ -1,0 +1,165 @@
+#include "proxy/contained.hpp"
+
+#include <unistd.h>
+
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "proxy/container.hpp"
+#include "proxy/haproxy.hpp"
+#include "proxy/nginx.hpp"
+#include "proxy/stunnel.hpp"
+
+namespace scistream::proxy {
+
+namespace {
+
+namespace transport = dataserver::transport;
+using dataserver::Callback;
+using Steer = std::function<std::shared_ptr<Steering>(boost::asio::io_context& context)>;
+
+/// Where the image has them.
+constexpr const char* haproxy_path = "/usr/sbin/haproxy";
+constexpr const char* nginx_path = "/usr/sbin/nginx";
+constexpr const char* nginx_module = "/usr/lib/nginx/modules/ngx_stream_module.so";
+constexpr const char* stunnel_path = "/usr/bin/stunnel4";
+
+/// Steers a program in a container as it would be steered beside the data server: it has the same
+/// folder, listeners and signals, by way of the process that stands for it.
+class ContainedSteering final : public Steering {
+ public:
+  ContainedSteering(std::shared_ptr<Steering> program, std::string s2ds, ContainerOptions options,
+                    std::string facility)
+      : program_(std::move(program)),
+        s2ds_(std::move(s2ds)),
+        options_(std::move(options)),
+        facility_(std::move(facility)) {}
+
+  Result<net::ChildPlan> prepare(const Work& work) override {
+    auto plan = program_->prepare(work);
+    if (!plan) return plan.error();
+    const auto label = [](const char* name, std::string_view value) {
+      return std::string(name) + "=" + std::string(value);
+    };
+    const std::size_t sockets = work.listeners.size() * (work.datagrams ? 2 : 1);
+    std::vector<std::string> arguments{
+        s2ds_,       "container-run",
+        "--engine",  options_.engine.empty() ? DockerEngine::default_address() : options_.engine,
+        "--image",   options_.image_or_own(),
+        "--memory",  std::to_string(options_.memory_mib),
+        "--cpus",    std::to_string(options_.cpus),
+        "--folder",  work.folder.string(),
+        "--sockets", std::to_string(sockets),
+        "--label",   label(label::facility, facility_),
+        "--label",   label(label::session, work.session.uid),
+        "--label",   label(label::role, to_string(work.session.role)),
+        "--"};
+    arguments.insert(arguments.end(), plan->arguments.begin(), plan->arguments.end());
+    plan->arguments = std::move(arguments);
+    plan->pid_variable.clear();  // there, its number is another one
+    return plan;
+  }
+
+  bool take(std::string_view line) override {
+    return program_->take(line) || line.starts_with("[container]");
+  }
+  void wait_ready(const std::shared_ptr<net::Child>& child, Callback<void> done) override {
+    program_->wait_ready(child, std::move(done));
+  }
+  void retarget(const Work& work, const std::shared_ptr<net::Child>& child,
+                Callback<void> done) override {
+    program_->retarget(work, child, std::move(done));
+  }
+  void read(Callback<Reading> done) override { program_->read(std::move(done)); }
+  void drain(const Work& work, const std::shared_ptr<net::Child>& child) override {
+    program_->drain(work, child);
+  }
+
+ private:
+  const std::shared_ptr<Steering> program_;
+  const std::string s2ds_;
+  const ContainerOptions options_;
+  const std::string facility_;
+};
+
+/// Ends and removes the containers that an earlier data server of this folder has left.
+void clear_away(const ContainerOptions& options, const std::string& facility, const Logger& log) {
+  const auto engine = options.connect();
+  const auto left = engine ? engine->labelled(label::facility, facility)
+                           : Result<std::vector<std::string>>(engine.error());
+  if (!left)
+    return log->warn("cannot look for containers that were left: {}", left.error().message);
+  for (const std::string& id : *left) {
+    log->warn("removing container {}, which an earlier data server left", id.substr(0, 12));
+    if (const Status gone = engine->remove(id); !gone) log->warn("{}", gone.error().message);
+  }
+}
+
+Result<Program> contained(const char* kind, const DataServerPlan& plan,
+                          const std::vector<std::string>& asks_version, Steer steer) {
+  const ContainerOptions& options = plan.container;
+  const auto engine = options.connect();
+  if (!engine) return engine.error();
+  if (const Status there = engine->has_image(options.image_or_own()); !there) {
+    if (there.error().cause != Cause::not_found) return there.error();
+    return Error{Cause::not_found, "there is no image '" + options.image_or_own() +
+                                       "'; make it (./dev image), or name another one "
+                                       "(--container-image)"};
+  }
+  const auto said = said_in_container(options, asks_version);
+  if (!said) return said.error();
+  const auto s2ds = own_program("s2ds");
+  if (!s2ds) return s2ds.error();
+  Program program;
+  program.kind = kind;
+  program.version = version_in(*said);
+  if (program.version.empty()) {
+    return Error{Cause::unavailable, "the image '" + options.image_or_own() + "' has no " +
+                                         asks_version.front() + " that says its version: '" +
+                                         said->substr(0, 80) + "'"};
+  }
+  std::error_code ignored;
+  const std::string facility = std::filesystem::absolute(plan.folder, ignored).string();
+  program.steer = [steer = std::move(steer), s2ds = s2ds->string(), options,
+                   facility](boost::asio::io_context& context) {
+    return std::make_shared<ContainedSteering>(steer(context), s2ds, options, facility);
+  };
+  program.clear_away = [options, facility](const Logger& log) {
+    proxy::clear_away(options, facility, log);
+  };
+  return program;
+}
+
+}  // namespace
+
+Result<Program> contained_haproxy(const DataServerPlan& plan) {
+  return contained("Haproxy", plan, {haproxy_path, "-v"}, [](boost::asio::io_context& context) {
+    return steer_haproxy(context, haproxy_path);
+  });
+}
+
+Result<Program> contained_nginx(const DataServerPlan& plan) {
+  // Without its privileges, root cannot become somebody else there.
+  const std::string user = ::geteuid() == 0 ? "root" : "";
+  auto program =
+      contained("Nginx", plan, {nginx_path, "-v"},
+                [idle = plan.native.relay.flow_idle, user](boost::asio::io_context& context) {
+                  return steer_nginx(context, {nginx_path, nginx_module, idle, user});
+                });
+  if (program) program->datagrams = true;
+  return program;
+}
+
+Result<Program> contained_stunnel(const DataServerPlan& plan) {
+  auto mode = stunnel_mode(plan);
+  if (!mode) return mode.error();
+  auto program = contained("Stunnel", plan, {stunnel_path, "-version"},
+                           [mode = *mode](boost::asio::io_context& context) {
+                             return steer_stunnel(context, stunnel_path, mode);
+                           });
+  if (program) protect(*program, *mode);
+  return program;
+}
+
+}  // namespace scistream::proxy

@@ -1,0 +1,123 @@
+#include "proxy/container.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <cctype>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/secret.hpp"
+#include "base/version.hpp"
+
+namespace scistream::proxy {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* first_process = "/usr/bin/s2ds";
+constexpr std::uint64_t mebibyte = 1U << 20U;
+constexpr rlim_t most_files = 65'536;
+constexpr int most_processes = 256;
+
+rlim_t files() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return std::min(limit.rlim_max, most_files);
+}
+
+}  // namespace
+
+std::string ContainerOptions::image_or_own() const {
+  return image.empty() ? "scistream:" + std::string(version()) : image;
+}
+
+Result<DockerEngine> ContainerOptions::connect() const {
+  return DockerEngine::at(engine.empty() ? DockerEngine::default_address() : engine);
+}
+
+json describe(const ContainerPlan& plan) {
+  const ContainerOptions& options = plan.options;
+  const double cpus = options.cpus > 0 ? options.cpus : std::thread::hardware_concurrency();
+  json host{
+      {"NetworkMode", "host"},
+      {"ReadonlyRootfs", true},
+      {"CapDrop", {"ALL"}},
+      {"SecurityOpt", {"no-new-privileges"}},
+      {"Memory", options.memory_mib * mebibyte},
+      {"NanoCpus", std::llround(cpus * 1e9)},
+      {"PidsLimit", most_processes},
+      {"AutoRemove", !plan.keep},
+      {"Tmpfs", {{"/tmp", "rw,noexec,nosuid,nodev,size=16m"}}},
+      {"LogConfig", {{"Type", "json-file"}, {"Config", {{"max-size", "1m"}, {"max-file", "1"}}}}},
+      {"Ulimits", {{{"Name", "nofile"}, {"Soft", files()}, {"Hard", files()}}}},
+  };
+  json container{
+      {"Image", options.image_or_own()},
+      // The same user as this one's: the folder is nobody else's.
+      {"User", std::to_string(::geteuid()) + ":" + std::to_string(::getegid())},
+      {"Env", plan.environment},
+      {"Labels", plan.labels},
+      {"Healthcheck", {{"Test", {"NONE"}}}},
+      {"StopSignal", "SIGTERM"},
+  };
+  if (plan.folder.empty()) {
+    container["Entrypoint"] = plan.arguments;
+  } else {
+    const std::string folder = plan.folder.string();
+    json words{first_process, "container-init", "--folder", folder, "--"};
+    for (const std::string& word : plan.arguments) words.push_back(word);
+    container["Entrypoint"] = words;
+    container["WorkingDir"] = folder;
+    host["Mounts"] = {{{"Type", "bind"}, {"Source", folder}, {"Target", folder}}};
+  }
+  container["Cmd"] = json::array();
+  container["HostConfig"] = host;
+  return container;
+}
+
+std::string container_name(const ContainerPlan& plan) {
+  constexpr std::size_t most = 36;
+  constexpr std::size_t random = 6;
+  std::string name = "scistream-";
+  const auto session = plan.labels.find(label::session);
+  if (session != plan.labels.end()) {
+    for (const char c : session->second.substr(0, most))
+      name += std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '-';
+    name += '-';
+  }
+  return name + Secret::random(random).hex();
+}
+
+Result<std::string> said_in_container(const ContainerOptions& options,
+                                      const std::vector<std::string>& arguments) {
+  const auto engine = options.connect();
+  if (!engine) return engine.error();
+  ContainerPlan plan;
+  plan.options = options;
+  plan.arguments = arguments;
+  plan.keep = true;
+  const auto id = engine->create(container_name(plan), describe(plan));
+  if (!id) return id.error();
+  boost::asio::io_context context;
+  Status ran;
+  engine->async_wait(
+      context, *id,
+      [&] {
+        ran = engine->start(*id);
+        if (!ran) context.stop();
+      },
+      [&](const Result<int>& ended) {
+        if (!ended) ran = ended.error();
+      });
+  context.run();
+  auto said = ran ? engine->logs(*id) : Result<std::string>(ran.error());
+  (void)engine->remove(*id);
+  return said;
+}
+
+}  // namespace scistream::proxy

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "proxy/docker_engine.hpp"
+
+namespace scistream::proxy {
+
+/// What a program in a container may use.
+struct ContainerOptions {
+  std::string image;   ///< Empty: `scistream:` and this version.
+  std::string engine;  ///< `unix:///PATH`; empty: DockerEngine::default_address().
+  std::uint64_t memory_mib = 1024;
+  double cpus = 0;  ///< 0: all there are.
+
+  [[nodiscard]] std::string image_or_own() const;
+  [[nodiscard]] Result<DockerEngine> connect() const;
+};
+
+/// How containers say whose they are.
+namespace label {
+inline constexpr const char* facility = "org.scistream.facility";  ///< The data server's folder.
+inline constexpr const char* session = "org.scistream.session";    ///< The session's id.
+inline constexpr const char* role = "org.scistream.role";
+}  // namespace label
+
+/// One container: a program of the image, with as little around it as it can do with. It has the
+/// host's network and nothing else of the host but its folder.
+struct ContainerPlan {
+  ContainerOptions options;
+  std::map<std::string, std::string> labels;
+  std::filesystem::path folder;        ///< At the same path inside, where it runs; may be empty.
+  std::vector<std::string> arguments;  ///< The first is the path of the program, in the image.
+  std::vector<std::string> environment;
+  bool keep = false;  ///< After its end, until somebody removes it.
+};
+
+/// As the engine's API wants it.
+nlohmann::json describe(const ContainerPlan& plan);
+/// Fit for a container of this program, and taken by no other.
+std::string container_name(const ContainerPlan& plan);
+
+/// What a program of the image says. Blocks for as long as it runs.
+Result<std::string> said_in_container(const ContainerOptions& options,
+                                      const std::vector<std::string>& arguments);
+
+/// Beside the data server: runs a program in a container that has this process's descriptors from 3
+/// on, writes where this one does, and gets its signals; it ends when this process does, by
+/// whatever death. Its exit code; 125 if it cannot be started, after saying why on stderr.
+/// Blocks until it has ended. Signals must be blocked on every thread.
+int run_in_container(const ContainerPlan& plan, int descriptors);
+
+/// Inside the container, as its first process: takes descriptors over in `folder` and runs the
+/// program with them. Its exit code.
+int run_as_first_process(const std::filesystem::path& folder,
+                         const std::vector<std::string>& arguments);
+
+}  // namespace scistream::proxy
