@@ -28,7 +28,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build/docker"
 PROGRAMS = FOLDER / "engine"
-RECORD = FOLDER / "running.json"
 IMAGE = "scistream:test"
 START_LIMIT = 60.0  # seconds
 # It gives containers 15 s to end before it kills them.
@@ -156,24 +155,29 @@ def launch(owner: int) -> Engine:
         *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
         *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{folder.name}"),
     ]
-    with (FOLDER / "engine.log").open("w") as log:
-        process = subprocess.Popen(
-            [str(word) for word in words],
-            env={**environment(), "LD_LIBRARY_PATH": ":".join(libraries)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is for the tests, which end it in their own time
-        )
+    log = (str(FOLDER / "engine.log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    # It outlives the command that starts it. Of a session of its own, because Ctrl-C is for the
+    # tests, which end it in their own time.
+    pid = os.posix_spawnp(
+        "unshare",
+        [str(word) for word in words],
+        {**environment(), "LD_LIBRARY_PATH": ":".join(libraries)},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, *log),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
     engine = Engine(
         folder=str(folder),
-        namespaces=process.pid,
-        started=start_time(process.pid),
+        namespaces=pid,
+        started=start_time(pid),
         owner=owner,
         owner_started=start_time(owner),
         made_run_folder=made_run_folder,
     )
-    RECORD.write_text(json.dumps(asdict(engine)))
+    record().write_text(json.dumps(asdict(engine)))
     return engine
 
 
@@ -228,10 +232,15 @@ def build_image(engine: Engine) -> None:
 # ---- stop --------------------------------------------------------------------------------------
 
 
+def record() -> Path:
+    """Where an engine that runs is written down."""
+    return FOLDER / "running.json"
+
+
 def recorded() -> Engine | None:
     """The engine that was started and not ended yet."""
     try:
-        return Engine(**json.loads(RECORD.read_text()))
+        return Engine(**json.loads(record().read_text()))
     except FileNotFoundError:
         return None
 
@@ -252,7 +261,7 @@ def end(engine: Engine) -> None:
     if engine.made_run_folder:
         with contextlib.suppress(OSError):
             Path("/run/containerd").rmdir()
-    RECORD.unlink(missing_ok=True)
+    record().unlink(missing_ok=True)
 
 
 def runs(engine: Engine) -> bool:

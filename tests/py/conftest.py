@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import engine
 import pytest
 
 from applications import Application, application, echoes
+from containers import Engine
 from facility import Client, Facility
+from needs import skip_or_fail
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +55,19 @@ def echo_app() -> Iterator[Application]:
     """An application that gives back what comes."""
     with application(echoes) as app:
         yield app
+
+
+@pytest.fixture(scope="session")
+def containers() -> Iterator[Engine]:
+    """The engine that `./dev test` has started, or one for these tests alone."""
+    if address := os.environ.get("SCISTREAM_TEST_ENGINE"):
+        yield Engine(address, os.environ["SCISTREAM_TEST_IMAGE"])
+        return
+    try:
+        running = engine.start(os.getpid())
+    except engine.NoEngineError as error:
+        skip_or_fail(str(error))
+    try:
+        yield Engine(running.address, engine.IMAGE)
+    finally:
+        engine.stop(os.getpid())

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 BIN = Path(sys.executable).parent
 LIMIT = 15.0  # seconds that anything which should be quick may take on a busy machine
@@ -375,10 +375,20 @@ class Facility:
 # ---- a user ------------------------------------------------------------------------------------
 
 
+class Server(Protocol):
+    """A facility as its users know it, wherever it runs."""
+
+    tls: bool
+    endpoint: str
+
+    @property
+    def certificate(self) -> Path: ...
+
+
 class Client:
     """A user or an application's host: `s2uc` and `appctrl` with a state folder of their own."""
 
-    def __init__(self, folder: Path, *facilities: Facility) -> None:
+    def __init__(self, folder: Path, *facilities: Server) -> None:
         self.folder = folder / f"client-{next(_numbers)}"
         self.folder.mkdir()
         self.state = self.folder / "state"
@@ -429,7 +439,7 @@ class Client:
         """A request that waits for the application controllers' Hello."""
         return Waiting(self, *flags)
 
-    def leased(self, facility: Facility) -> int:
+    def leased(self, facility: Server) -> int:
         """Ports that sessions of a facility hold, listening yet or not."""
         done = self.s2uc("info", "--s2cs", facility.endpoint, "--json")
         assert done.rc == 0, done.err
