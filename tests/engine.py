@@ -33,8 +33,9 @@ START_LIMIT = 60.0  # seconds
 # It gives containers 15 s to end before it kills them.
 STOP_LIMIT = 30.0
 
-# Shims of containers keep their sockets in /run/containerd, wherever else an engine is told to be.
-SHELL = 'mount -t tmpfs -o mode=711 scistream /run/containerd && exec "$@"'
+# Here shims of containers keep their sockets, wherever else an engine is told to be.
+RUN_FOLDER = Path("/run/containerd")
+SHELL = f'mount -t tmpfs -o mode=711 scistream {RUN_FOLDER} && exec "$@"'
 
 
 class NoEngineError(Exception):
@@ -50,7 +51,6 @@ class Engine:
     started: int  # when that started, in the kernel's ticks
     owner: int  # for whom it runs
     owner_started: int
-    made_run_folder: bool
 
     @property
     def address(self) -> str:
@@ -140,9 +140,7 @@ def check_possible() -> None:
 
 def launch(owner: int) -> Engine:
     """The engine's processes, which need not answer yet."""
-    run_folder = Path("/run/containerd")
-    made_run_folder = not run_folder.exists()
-    run_folder.mkdir(exist_ok=True)
+    run_folder = hold_run_folder()
     folder = Path(tempfile.mkdtemp(prefix="scistream-engine-"))
     libraries = [str(path) for path in (PROGRAMS / "usr/lib").glob("*-linux-gnu")]
     libraries += [str(path) for path in (PROGRAMS / "lib").glob("*-linux-gnu")]
@@ -169,16 +167,31 @@ def launch(owner: int) -> Engine:
         ],
         setsid=True,
     )
+    os.close(run_folder)
     engine = Engine(
         folder=str(folder),
         namespaces=pid,
         started=start_time(pid),
         owner=owner,
         owner_started=start_time(owner),
-        made_run_folder=made_run_folder,
     )
     record().write_text(json.dumps(asdict(engine)))
     return engine
+
+
+def hold_run_folder() -> int:
+    """A lock on the folder that is kept as long as the engine which inherits it."""
+    while True:
+        RUN_FOLDER.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as undo:
+            held = os.open(RUN_FOLDER, os.O_RDONLY)
+            undo.callback(os.close, held)
+            fcntl.flock(held, fcntl.LOCK_SH)
+            # Another engine may have taken it away meanwhile.
+            if os.path.samestat(os.fstat(held), RUN_FOLDER.stat()):
+                os.set_inheritable(held, True)
+                undo.pop_all()
+                return held
 
 
 def answers(engine: Engine) -> bool:
@@ -258,10 +271,19 @@ def end(engine: Engine) -> None:
     # The kernel's last word on a container's end may come a moment after its processes'.
     name = Path(engine.folder).name
     within(STOP_LIMIT, lambda: all(remove_groups(path) for path in control_groups(name)))
-    if engine.made_run_folder:
-        with contextlib.suppress(OSError):
-            Path("/run/containerd").rmdir()
+    leave_run_folder()
     record().unlink(missing_ok=True)
+
+
+def leave_run_folder() -> None:
+    """Takes it away after the last engine: before, it would take the others' mounts with it."""
+    with contextlib.suppress(OSError):
+        held = os.open(RUN_FOLDER, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            RUN_FOLDER.rmdir()
+        finally:
+            os.close(held)
 
 
 def runs(engine: Engine) -> bool:

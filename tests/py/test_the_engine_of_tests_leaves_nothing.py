@@ -73,8 +73,6 @@ def check_nothing_is_left(running: engine.Engine, processes: set[int]) -> None:
     assert not Path(running.folder).exists()
     assert engine.control_groups(Path(running.folder).name) == []
     assert engine.recorded() is None
-    if running.made_run_folder:
-        assert not Path("/run/containerd").exists()
 
 
 def test_a_stop_ends_everything(folder: Path) -> None:
@@ -109,4 +107,21 @@ def test_it_serves_one_owner_at_a_time_and_not_a_dead_one(folder: Path) -> None:
     assert not Path(first.folder).exists()
     assert engine.answers(second)
     engine.stop(os.getpid())
+    check_nothing_is_left(second, set())
+
+
+def test_two_do_not_meet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = engine.start(os.getpid())
+    other = folder / "other"
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "FOLDER", other)
+        second = engine.start(os.getpid())
+    try:
+        engine.stop(os.getpid())
+        check_nothing_is_left(first, set())
+        assert engine.RUN_FOLDER.exists()
+        run_container(second)
+    finally:
+        monkeypatch.setattr(engine, "FOLDER", other)
+        engine.stop(os.getpid())
     check_nothing_is_left(second, set())
