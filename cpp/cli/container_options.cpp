@@ -44,6 +44,7 @@ ContainerCommands::ContainerCommands(CLI::App& app)
   beside_->add_option("--cpus", plan_.options.cpus);
   beside_->add_option("--sockets", sockets_);
   beside_->add_option("--label", labels_)->allow_extra_args(false);
+  beside_->add_option("--capability", plan_.capabilities)->allow_extra_args(false);
   for (CLI::App* command : {beside_, first_}) {
     command->add_option("--folder", plan_.folder)->required();
     command->add_option("program", plan_.arguments)->required();

@@ -25,36 +25,44 @@ constexpr const char* nginx_path = "/usr/sbin/nginx";
 constexpr const char* nginx_module = "/usr/lib/nginx/modules/ngx_stream_module.so";
 constexpr const char* stunnel_path = "/usr/bin/stunnel4";
 
+/// What all containers of a data server have in common.
+struct Surroundings {
+  std::string s2ds;  ///< Where the command is that stands for them.
+  ContainerOptions options;
+  std::string facility;
+  std::vector<std::string> capabilities;
+};
+
 /// Steers a program in a container as it would be steered beside the data server: it has the same
 /// folder, listeners and signals, by way of the process that stands for it.
 class ContainedSteering final : public Steering {
  public:
-  ContainedSteering(std::shared_ptr<Steering> program, std::string s2ds, ContainerOptions options,
-                    std::string facility)
-      : program_(std::move(program)),
-        s2ds_(std::move(s2ds)),
-        options_(std::move(options)),
-        facility_(std::move(facility)) {}
+  ContainedSteering(std::shared_ptr<Steering> program, std::shared_ptr<const Surroundings> around)
+      : program_(std::move(program)), around_(std::move(around)) {}
 
   Result<net::ChildPlan> prepare(const Work& work) override {
     auto plan = program_->prepare(work);
     if (!plan) return plan.error();
-    const auto label = [](const char* name, std::string_view value) {
-      return std::string(name) + "=" + std::string(value);
-    };
+    const ContainerOptions& options = around_->options;
     const std::size_t sockets = work.listeners.size() * (work.datagrams ? 2 : 1);
-    std::vector<std::string> arguments{
-        s2ds_,       "container-run",
-        "--engine",  options_.engine.empty() ? DockerEngine::default_address() : options_.engine,
-        "--image",   options_.image_or_own(),
-        "--memory",  std::to_string(options_.memory_mib),
-        "--cpus",    std::to_string(options_.cpus),
-        "--folder",  work.folder.string(),
-        "--sockets", std::to_string(sockets),
-        "--label",   label(label::facility, facility_),
-        "--label",   label(label::session, work.session.uid),
-        "--label",   label(label::role, to_string(work.session.role)),
-        "--"};
+    std::vector<std::string> arguments{around_->s2ds, "container-run"};
+    const auto add = [&arguments](const char* option, std::string value) {
+      arguments.insert(arguments.end(), {option, std::move(value)});
+    };
+    const auto add_label = [&add](const char* name, std::string_view value) {
+      add("--label", std::string(name) + "=" + std::string(value));
+    };
+    add("--engine", options.engine_or_usual());
+    add("--image", options.image_or_own());
+    add("--memory", std::to_string(options.memory_mib));
+    add("--cpus", std::to_string(options.cpus));
+    add("--folder", work.folder.string());
+    add("--sockets", std::to_string(sockets));
+    for (const std::string& each : around_->capabilities) add("--capability", each);
+    add_label(label::facility, around_->facility);
+    add_label(label::session, work.session.uid);
+    add_label(label::role, to_string(work.session.role));
+    arguments.emplace_back("--");
     arguments.insert(arguments.end(), plan->arguments.begin(), plan->arguments.end());
     plan->arguments = std::move(arguments);
     plan->pid_variable.clear();  // there, its number is another one
@@ -78,9 +86,7 @@ class ContainedSteering final : public Steering {
 
  private:
   const std::shared_ptr<Steering> program_;
-  const std::string s2ds_;
-  const ContainerOptions options_;
-  const std::string facility_;
+  const std::shared_ptr<const Surroundings> around_;
 };
 
 /// Ends and removes the containers that an earlier data server of this folder has left.
@@ -97,7 +103,8 @@ void clear_away(const ContainerOptions& options, const std::string& facility, co
 }
 
 Result<Program> contained(const char* kind, const DataServerPlan& plan,
-                          const std::vector<std::string>& asks_version, Steer steer) {
+                          const std::vector<std::string>& asks_version, Steer steer,
+                          std::vector<std::string> capabilities = {}) {
   const ContainerOptions& options = plan.container;
   const auto engine = options.connect();
   if (!engine) return engine.error();
@@ -121,12 +128,13 @@ Result<Program> contained(const char* kind, const DataServerPlan& plan,
   }
   std::error_code ignored;
   const std::string facility = std::filesystem::absolute(plan.folder, ignored).string();
-  program.steer = [steer = std::move(steer), s2ds = s2ds->string(), options,
-                   facility](boost::asio::io_context& context) {
-    return std::make_shared<ContainedSteering>(steer(context), s2ds, options, facility);
+  const auto around = std::make_shared<const Surroundings>(
+      Surroundings{s2ds->string(), options, facility, std::move(capabilities)});
+  program.steer = [steer = std::move(steer), around](boost::asio::io_context& context) {
+    return std::make_shared<ContainedSteering>(steer(context), around);
   };
-  program.clear_away = [options, facility](const Logger& log) {
-    proxy::clear_away(options, facility, log);
+  program.clear_away = [around](const Logger& log) {
+    proxy::clear_away(around->options, around->facility, log);
   };
   return program;
 }
@@ -140,13 +148,15 @@ Result<Program> contained_haproxy(const DataServerPlan& plan) {
 }
 
 Result<Program> contained_nginx(const DataServerPlan& plan) {
-  // Without its privileges, root cannot become somebody else there.
-  const std::string user = ::geteuid() == 0 ? "root" : "";
-  auto program =
-      contained("Nginx", plan, {nginx_path, "-v"},
-                [idle = plan.native.relay.flow_idle, user](boost::asio::io_context& context) {
-                  return steer_nginx(context, {nginx_path, nginx_module, idle, user});
-                });
+  // As root, its workers become somebody else.
+  std::vector<std::string> capabilities;
+  if (::geteuid() == 0) capabilities = {"SETUID", "SETGID"};
+  auto program = contained(
+      "Nginx", plan, {nginx_path, "-v"},
+      [idle = plan.native.relay.flow_idle](boost::asio::io_context& context) {
+        return steer_nginx(context, {nginx_path, nginx_module, idle});
+      },
+      std::move(capabilities));
   if (program) program->datagrams = true;
   return program;
 }

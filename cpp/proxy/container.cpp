@@ -36,8 +36,12 @@ std::string ContainerOptions::image_or_own() const {
   return image.empty() ? "scistream:" + std::string(version()) : image;
 }
 
+std::string ContainerOptions::engine_or_usual() const {
+  return engine.empty() ? DockerEngine::default_address() : engine;
+}
+
 Result<DockerEngine> ContainerOptions::connect() const {
-  return DockerEngine::at(engine.empty() ? DockerEngine::default_address() : engine);
+  return DockerEngine::at(engine_or_usual());
 }
 
 json describe(const ContainerPlan& plan) {
@@ -47,6 +51,7 @@ json describe(const ContainerPlan& plan) {
       {"NetworkMode", "host"},
       {"ReadonlyRootfs", true},
       {"CapDrop", {"ALL"}},
+      {"CapAdd", plan.capabilities},
       {"SecurityOpt", {"no-new-privileges"}},
       {"Memory", options.memory_mib * mebibyte},
       {"NanoCpus", std::llround(cpus * 1e9)},

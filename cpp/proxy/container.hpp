@@ -20,6 +20,7 @@ struct ContainerOptions {
   double cpus = 0;  ///< 0: all there are.
 
   [[nodiscard]] std::string image_or_own() const;
+  [[nodiscard]] std::string engine_or_usual() const;
   [[nodiscard]] Result<DockerEngine> connect() const;
 };
 
@@ -38,7 +39,8 @@ struct ContainerPlan {
   std::filesystem::path folder;        ///< At the same path inside, where it runs; may be empty.
   std::vector<std::string> arguments;  ///< The first is the path of the program, in the image.
   std::vector<std::string> environment;
-  bool keep = false;  ///< After its end, until somebody removes it.
+  std::vector<std::string> capabilities;  ///< That it needs (capabilities(7)), without `CAP_`.
+  bool keep = false;                      ///< After its end, until somebody removes it.
 };
 
 /// As the engine's API wants it.

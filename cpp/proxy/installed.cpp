@@ -47,7 +47,7 @@ Result<Program> installed_nginx(const DataServerPlan& plan) {
   found->program.datagrams = true;
   found->program.steer = [path = found->path, module = std::move(*module),
                           idle = plan.native.relay.flow_idle](boost::asio::io_context& context) {
-    return steer_nginx(context, {path, module, idle, {}});
+    return steer_nginx(context, {path, module, idle});
   };
   return std::move(found->program);
 }

@@ -99,8 +99,7 @@ class NginxSteering final : public Steering {
             "pid nginx.pid;\n"
             "error_log stderr notice;\n"
          << (plan_.module.empty() ? "" : "load_module " + plan_.module + ";\n")
-         << (plan_.user.empty() ? "" : "user " + plan_.user + ";\n") << "worker_processes "
-         << workers_ << ";\n"
+         << "worker_processes " << workers_ << ";\n"
          << "events { worker_connections 16384; }\n"
             "stream {\n"
             "  log_format ended '"

@@ -13,7 +13,6 @@ struct NginxPlan {
   std::string program;  ///< Where it is.
   std::string module;   ///< Where its stream module is; empty where that is built in.
   std::chrono::milliseconds flow_idle{60'000};  ///< A flow of datagrams without any ends then.
-  std::string user;  ///< That its workers are to be; empty: what it was built with.
 };
 
 /// Nginx's stream module: has its targets changed by a reload that leaves live connections to the

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdlib>
 #include <functional>
 #include <future>
 #include <memory>
@@ -78,7 +79,15 @@ struct Kind {
   std::function<std::unique_ptr<DataServer>()> make;
   bool resets = true;                      ///< What is cut looks cut; else it may look ended.
   const char* transport = transport::tcp;  ///< Of most tests; `tls` where it does nothing else.
+  std::string lacks{};  ///< What this machine lacks for it, and why; most kinds need nothing.
 };
+
+/// For SetUp(): what this machine lacks is skipped, or a failure where everything must run.
+inline void skip_or_fail(const std::string& lacks) {
+  if (lacks.empty()) return;
+  if (std::getenv("SCISTREAM_TEST_ALL") != nullptr) FAIL() << lacks;
+  GTEST_SKIP() << lacks;
+}
 
 inline std::ostream& operator<<(std::ostream& out, const Kind& kind) { return out << kind.name; }
 inline std::string kind_name(const ::testing::TestParamInfo<Kind>& kind) { return kind.param.name; }
@@ -130,7 +139,9 @@ class Asking : public ::testing::Test {
 
 class Contract : public Asking, public ::testing::WithParamInterface<Kind> {
  protected:
-  Contract() {
+  void SetUp() override {
+    skip_or_fail(GetParam().lacks);
+    if (IsSkipped() || HasFailure()) return;
     transport_ = GetParam().transport;
     server_ = GetParam().make();
   }
