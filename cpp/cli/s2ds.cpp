@@ -258,14 +258,19 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   serving
       ->add_flag("--compat-stunnel", settings.host.compat_stunnel,
-                 "Of StunnelSubprocess: as SciStream 1.x has it, which encrypts nothing")
+                 "Of stunnel: as SciStream 1.x has it, which encrypts nothing")
       ->envname(env("COMPAT_STUNNEL"));
-  serving->add_option("--listen", settings.serve_listen,
-                      "HOST:PORT instead of the socket; 0 takes a free port");
-  serving->add_option("--ca", settings.host.ca,
-                      "Authority whose certificates may call, PEM: mutual TLS");
-  serving->add_option("--cert", settings.host.certificate, "This server's certificate, PEM");
-  serving->add_option("--key", settings.host.key, "Its private key, PEM");
+  serving
+      ->add_option("--listen", settings.serve_listen,
+                   "HOST:PORT instead of the socket; 0 takes a free port")
+      ->envname(env("LISTEN"));
+  serving
+      ->add_option("--ca", settings.host.ca,
+                   "Authority whose certificates may call, PEM: mutual TLS")
+      ->envname(env("CA"));
+  serving->add_option("--cert", settings.host.certificate, "This server's certificate, PEM")
+      ->envname(env("CERT"));
+  serving->add_option("--key", settings.host.key, "Its private key, PEM")->envname(env("KEY"));
   serving
       ->add_option(
           "--orphan-grace", settings.orphan_grace,

@@ -35,6 +35,16 @@ std::string find_executable(const std::filesystem::path& given) {
   return own ? own->string() : "s2ds";
 }
 
+/// Whether a variable, `NAME=value`, is to be kept from a data server that is started here: the
+/// service manager waits for, and watches, the control server; and it listens on its socket.
+bool is_not_for_it(std::string_view variable) {
+  static constexpr std::array names{"NOTIFY_SOCKET",    "WATCHDOG_USEC", "WATCHDOG_PID",
+                                    "SCISTREAM_LISTEN", "SCISTREAM_CA",  "SCISTREAM_CERT",
+                                    "SCISTREAM_KEY"};
+  const auto name = variable.substr(0, variable.find('='));
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 /// With the last thing that it had to say.
 Error did_not_start(const char* how, const std::string& log_path) {
   std::string last;
@@ -174,10 +184,9 @@ Status DataServerProcess::launch() {
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
-  // The service manager waits for the control server, not for this one.
   std::vector<char*> variables;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string_view(*entry).starts_with("NOTIFY_SOCKET=")) variables.push_back(*entry);
+    if (!is_not_for_it(*entry)) variables.push_back(*entry);
   }
   variables.push_back(nullptr);
   pid_t pid = -1;

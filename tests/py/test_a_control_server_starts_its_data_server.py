@@ -43,3 +43,10 @@ def test_its_output_goes_to_a_file_and_blocks_nobody(tmp_path: Path) -> None:
             peer.release(uid)
             rounds += 1
             assert rounds < 2_000, "each of them is in the log"
+
+
+def test_what_is_set_for_a_data_server_elsewhere_does_not_move_it(tmp_path: Path) -> None:
+    """One environment file may serve both programs of a machine."""
+    settings = {"SCISTREAM_LISTEN": "127.0.0.1:0", "SCISTREAM_CA": str(tmp_path / "ca.crt")}
+    with Facility(tmp_path, env=settings) as facility:
+        assert (facility.state / "s2ds.sock").is_socket()
