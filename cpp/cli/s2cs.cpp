@@ -177,7 +177,8 @@ Status serve(Settings& settings) {
   if (auto status = complete(settings); !status) return status;
   const Logger log = stderr_logger("s2cs", settings.options.verbose);
   const auto warn = [](const char* text) {
-    std::fprintf(stderr, "%s\n", cli::styled(text, cli::Style::red, STDERR_FILENO).c_str());
+    std::fprintf(stderr, "%s%s\n", journal_priority(spdlog::level::warn).c_str(),
+                 cli::styled(text, cli::Style::red, STDERR_FILENO).c_str());
   };
   if (settings.options.compat_stunnel) {
     warn(

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/log.hpp"
+
 namespace scistream::cli {
 
 namespace {
@@ -52,8 +54,10 @@ std::string printable(std::string text) {
 }
 
 void print_error(const std::string& program, const Error& error) {
-  std::fprintf(stderr, "%s %s\n", styled(program + ":", Style::red, STDERR_FILENO).c_str(),
-               printable(error.message).c_str());
+  const std::string name = stderr_is_journal()
+                               ? journal_priority(spdlog::level::err)
+                               : styled(program + ":", Style::red, STDERR_FILENO) + " ";
+  std::fprintf(stderr, "%s%s\n", name.c_str(), printable(error.message).c_str());
 }
 
 std::string table(const std::vector<std::vector<std::string>>& rows, int fd) {

@@ -16,7 +16,8 @@ std::string styled(const std::string& text, Style style, int fd);
 /// True if `fd` is a terminal.
 bool is_terminal(int fd);
 
-/// `<program>: <message>` on stderr, the program's name in red on a terminal.
+/// `<program>: <message>` on stderr, the program's name in red on a terminal; the journal, which
+/// knows the name, gets the priority instead.
 void print_error(const std::string& program, const Error& error);
 
 /// Columns padded to their widest cell, two spaces apart, the first row as header.
