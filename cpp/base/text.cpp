@@ -8,4 +8,8 @@ std::string listed(const std::vector<std::string>& texts) {
   return all;
 }
 
+std::string counted(std::uint64_t number, const std::string& noun) {
+  return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
+}
+
 }  // namespace scistream

@@ -9,6 +9,7 @@
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/container_options.hpp"
+#include "cli/service_manager.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
 #include "control/control_server.hpp"
@@ -173,6 +174,22 @@ Status complete(Settings& settings) {
   return {};
 }
 
+/// What a stop may take beyond the drain, for which a data server that hangs is waited for and
+/// killed.
+constexpr std::chrono::seconds stop_takes{20};
+
+/// For the one line that systemctl shows.
+std::string in_words(const session::Capacity& capacity) {
+  std::string text = counted(capacity.sessions, "session") + ", " +
+                     std::to_string(capacity.ports_free) + " of " +
+                     std::to_string(capacity.ports_total) + " ports free";
+  if (capacity.mbps > 0) {
+    text += ", " + std::to_string(capacity.mbps_free) + " of " + std::to_string(capacity.mbps) +
+            " Mbit/s free";
+  }
+  return text + (capacity.has_data_server ? "" : ", no data server answers");
+}
+
 Status serve(Settings& settings) {
   if (auto status = complete(settings); !status) return status;
   const Logger log = stderr_logger("s2cs", settings.options.verbose);
@@ -200,10 +217,17 @@ Status serve(Settings& settings) {
   std::printf("s2cs ready on %s\n", to_string(server.endpoint()).c_str());
   std::fflush(stdout);
   cli::notify_systemd("READY=1");
+  const cli::Heartbeat heartbeat([&server](cli::Heartbeat::Answer answer) {
+    server.ask_capacity([answer = std::move(answer)](const session::Capacity& capacity) {
+      answer(in_words(capacity));
+    });
+  });
 
   int signal = 0;
   while (signal == 0) signal = cli::wait_signal({SIGINT, SIGTERM, SIGHUP}, std::chrono::hours(1));
-  cli::notify_systemd("STOPPING=1");
+  // systemd would not wait for longer than TimeoutStopSec=, whatever --drain says.
+  const std::chrono::microseconds most = settings.drain + stop_takes;
+  cli::notify_systemd("STOPPING=1\nEXTEND_TIMEOUT_USEC=" + std::to_string(most.count()));
   log->info("stopping; waiting up to {} s for live connections", settings.drain.count() / 1000);
   auto stopped = std::async(std::launch::async, [&] { server.stop(settings.drain); });
   while (stopped.wait_for(milliseconds(0)) != std::future_status::ready) {

@@ -2,7 +2,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <boost/asio/post.hpp>
 #include <cstdio>
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/file.hpp"
@@ -11,6 +15,7 @@
 #include "cli/command_line.hpp"
 #include "cli/container_options.hpp"
 #include "cli/doctor.hpp"
+#include "cli/service_manager.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
 #include "client/trust.hpp"
@@ -78,6 +83,13 @@ Result<std::vector<net::Ciphersuite>> ciphersuites(const Settings& settings) {
   return suites;
 }
 
+/// For the one line that systemctl shows.
+std::string in_words(const std::vector<dataserver::SessionStatus>& sessions) {
+  std::uint64_t connections = 0;
+  for (const auto& session : sessions) connections += session.counters.connections_active;
+  return counted(sessions.size(), "session") + ", " + counted(connections, "connection");
+}
+
 Status serve(Settings& settings) {
   settings.host.state_directory = settings.state_directory.empty()
                                       ? default_state_directory() / "s2ds"
@@ -106,7 +118,14 @@ Status serve(Settings& settings) {
   std::fflush(stdout);
   cli::notify_systemd("READY=1");
   const cli::SignalWaiter stop({SIGINT, SIGTERM, SIGHUP}, [&host](int) { host.request_stop(); });
-  host.wait();
+  {
+    const cli::Heartbeat heartbeat([&host](cli::Heartbeat::Answer answer) {
+      host.ask_status([answer = std::move(answer)](const auto& sessions) {
+        if (sessions) answer(in_words(*sessions));
+      });
+    });
+    host.wait();
+  }
   cli::notify_systemd("STOPPING=1");
   host.stop();
   return {};
@@ -153,6 +172,16 @@ std::string summary(const relay::Snapshot& all) {
          " did not end well, " + std::to_string(all.refused) + " of them refused";
 }
 
+/// Answers when each of the threads that move bytes has done so.
+void ask_every_thread(net::IoThreads& threads, const std::function<void()>& done) {
+  auto left = std::make_shared<std::atomic<std::size_t>>(threads.size());
+  for (std::size_t i = 0; i < threads.size(); ++i) {
+    boost::asio::post(threads.at(i), [left, done] {
+      if (--*left == 0) done();
+    });
+  }
+}
+
 Status forward(Settings& settings) {
   if (settings.listen.size() != settings.target.size()) {
     return Error{Cause::invalid_argument, std::to_string(settings.listen.size()) +
@@ -197,8 +226,16 @@ Status forward(Settings& settings) {
   }
   std::fflush(stdout);
   cli::notify_systemd("READY=1");
-  while (cli::wait_signal({SIGINT, SIGTERM, SIGHUP}, std::chrono::hours(1)) == 0) {
+  {
+    const cli::Heartbeat heartbeat([&](cli::Heartbeat::Answer answer) {
+      const auto live = (*relay)->snapshot().connections_active;
+      ask_every_thread(threads,
+                       [answer = std::move(answer), live] { answer(counted(live, "connection")); });
+    });
+    while (cli::wait_signal({SIGINT, SIGTERM, SIGHUP}, std::chrono::hours(1)) == 0) {
+    }
   }
+  cli::notify_systemd("STOPPING=1");
   log->info("{}", summary((*relay)->snapshot()));
   return {};
 }

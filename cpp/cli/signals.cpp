@@ -3,14 +3,10 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <stdexcept>
 
 namespace scistream::cli {
@@ -63,23 +59,6 @@ SignalWaiter::~SignalWaiter() {
   thread_.join();
   ::close(signals_);
   ::close(event_);
-}
-
-void notify_systemd(const char* state) {
-  const char* path = std::getenv("NOTIFY_SOCKET");
-  sockaddr_un address{};
-  if (path == nullptr || (path[0] != '/' && path[0] != '@') ||
-      std::strlen(path) >= sizeof address.sun_path)
-    return;
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path, std::strlen(path));
-  if (path[0] == '@') address.sun_path[0] = '\0';  // an abstract name
-  const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (socket < 0) return;
-  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
-  (void)::sendto(socket, state, std::strlen(state), MSG_NOSIGNAL,
-                 reinterpret_cast<const sockaddr*>(&address), size);
-  ::close(socket);
 }
 
 }  // namespace scistream::cli

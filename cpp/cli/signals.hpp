@@ -29,7 +29,4 @@ class SignalWaiter {
   std::thread thread_;
 };
 
-/// Tells systemd, if it asked for it ($NOTIFY_SOCKET): `READY=1`, `STOPPING=1`, … One datagram.
-void notify_systemd(const char* state);
-
 }  // namespace scistream::cli

@@ -64,7 +64,7 @@ class ControlServer::Impl {
     scheduler_.stop();
     starter_.stop();
     {
-      const std::lock_guard lock(hurry_mutex_);
+      const std::lock_guard lock(manager_mutex_);
       manager_.reset();
     }
     service_.reset();
@@ -79,8 +79,16 @@ class ControlServer::Impl {
     }
   }
 
+  void ask_capacity(std::function<void(const session::Capacity&)> done) {
+    const std::lock_guard lock(manager_mutex_);
+    if (!manager_) return;
+    manager_->capacity([done = std::move(done)](const Result<session::Capacity>& capacity) {
+      if (capacity) done(*capacity);
+    });
+  }
+
   void hurry() {
-    const std::lock_guard lock(hurry_mutex_);
+    const std::lock_guard lock(manager_mutex_);
     if (manager_) manager_->shut_down(milliseconds(0), [](const Status&) {});
   }
 
@@ -353,12 +361,12 @@ class ControlServer::Impl {
 
   std::shared_ptr<session::Store> store_;
   session::Store::Contents left_;  ///< By an earlier control server, until it is taken up.
-  net::AsioScheduler scheduler_;
-  net::AsioScheduler starter_;  ///< Brings a data server back, which takes its time.
+  net::AsioScheduler scheduler_{"sci-s2cs"};
+  net::AsioScheduler starter_{"sci-starter"};  ///< Brings a data server back, which takes its time.
   std::unique_ptr<DataServerProcess> process_;
   std::shared_ptr<dataserver::DataServer> data_server_;
   dataserver::Info facts_;  ///< Of the data server.
-  std::mutex hurry_mutex_;
+  std::mutex manager_mutex_;
   std::unique_ptr<session::Manager> manager_;
   std::unique_ptr<auth::Authorizer> authorizer_;
   std::unique_ptr<ControlService> service_;
@@ -375,6 +383,9 @@ std::string ControlServer::fingerprint() const { return impl_->fingerprint(); }
 std::string ControlServer::certificate() const { return impl_->certificate(); }
 std::filesystem::path ControlServer::state_directory() const { return impl_->state_directory(); }
 void ControlServer::stop(std::chrono::milliseconds drain) { impl_->stop(drain); }
+void ControlServer::ask_capacity(std::function<void(const session::Capacity&)> done) {
+  impl_->ask_capacity(std::move(done));
+}
 void ControlServer::hurry() { impl_->hurry(); }
 
 }  // namespace scistream::control

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "base/log.hpp"
 #include "dataserver/data_server.hpp"
 #include "proxy/container.hpp"
+#include "session/types.hpp"
 
 namespace scistream::control {
 
@@ -82,6 +84,9 @@ class ControlServer {
   /// Takes no new session, waits up to `drain` for live connections, ends every session and then
   /// the data server if it was started here. Safe to repeat.
   void stop(std::chrono::milliseconds drain);
+  /// Answers on the thread that all sessions live on; not at all before `start` or after `stop`.
+  /// Callable from any thread.
+  void ask_capacity(std::function<void(const session::Capacity&)> done);
   /// Makes a `stop` that is waiting cut at once. Callable from any thread.
   void hurry();
 

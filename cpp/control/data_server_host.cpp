@@ -51,6 +51,10 @@ class DataServerHost::Impl {
     return {};
   }
 
+  void ask_status(dataserver::Callback<std::vector<dataserver::SessionStatus>> done) {
+    data_server_->status(std::nullopt, std::move(done));
+  }
+
   [[nodiscard]] const std::string& address() const { return address_; }
 
   void wait() {
@@ -166,6 +170,9 @@ DataServerHost::DataServerHost(DataServerHostOptions options, Logger log)
 DataServerHost::~DataServerHost() = default;
 
 Status DataServerHost::start() { return impl_->start(); }
+void DataServerHost::ask_status(dataserver::Callback<std::vector<dataserver::SessionStatus>> done) {
+  impl_->ask_status(std::move(done));
+}
 std::string DataServerHost::address() const { return impl_->address(); }
 void DataServerHost::wait() { impl_->wait(); }
 void DataServerHost::request_stop() { impl_->request_stop(); }

@@ -5,9 +5,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/endpoint.hpp"
 #include "base/log.hpp"
+#include "dataserver/data_server.hpp"
 #include "net/tls_suite.hpp"
 #include "proxy/container.hpp"
 
@@ -43,6 +45,10 @@ class DataServerHost {
   /// `already_exists` names who holds the state folder; `invalid_argument` for TCP off loopback
   /// without mutual TLS.
   Status start();
+
+  /// What it is doing, answered on the thread that all its sessions are kept on. From any thread,
+  /// between `start` and `stop`.
+  void ask_status(dataserver::Callback<std::vector<dataserver::SessionStatus>> done);
 
   /// `unix:PATH` or `host:port`.
   [[nodiscard]] std::string address() const;

@@ -1,5 +1,7 @@
 #include "net/asio_scheduler.hpp"
 
+#include <pthread.h>
+
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
@@ -7,7 +9,8 @@
 
 namespace scistream::net {
 
-AsioScheduler::AsioScheduler() : context_(1), work_(context_.get_executor()) {
+AsioScheduler::AsioScheduler(const std::string& name)
+    : context_(1), work_(context_.get_executor()) {
   // Signals belong to the thread that waits for them, never to this one.
   sigset_t all;
   sigset_t before;
@@ -15,6 +18,7 @@ AsioScheduler::AsioScheduler() : context_(1), work_(context_.get_executor()) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this] { context_.run(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(thread_.native_handle(), name.c_str());
 }
 
 AsioScheduler::~AsioScheduler() {

@@ -2,6 +2,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <string>
 #include <thread>
 
 #include "base/scheduler.hpp"
@@ -12,7 +13,8 @@ namespace scistream::net {
 /// destruction is dropped.
 class AsioScheduler final : public Scheduler {
  public:
-  AsioScheduler();
+  /// The kernel keeps 15 characters of its thread's name.
+  explicit AsioScheduler(const std::string& name = "sci-scheduler");
   ~AsioScheduler() override;
   AsioScheduler(const AsioScheduler&) = delete;
   AsioScheduler& operator=(const AsioScheduler&) = delete;

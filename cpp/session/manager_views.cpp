@@ -39,7 +39,7 @@ void Manager::capacity(Callback<Capacity> done) {
   scheduler_.post([this, alive = std::weak_ptr(alive_), done = std::move(done)] {
     if (alive.expired()) return done(shutting_down());
     done(Capacity{leases_.ports_total(), leases_.ports_free(), leases_.capacity(),
-                  leases_.capacity_free(), sessions_.size()});
+                  leases_.capacity_free(), sessions_.size(), attached_});
   });
 }
 

@@ -146,6 +146,7 @@ struct Capacity {
   std::uint64_t mbps = 0;  ///< 0: unlimited.
   std::uint64_t mbps_free = 0;
   std::size_t sessions = 0;
+  bool has_data_server = true;  ///< It answers.
 };
 
 }  // namespace scistream::session
