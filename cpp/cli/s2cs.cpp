@@ -8,7 +8,7 @@
 #include "base/text.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
-#include "cli/container_options.hpp"
+#include "cli/container_commands.hpp"
 #include "cli/service_manager.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"

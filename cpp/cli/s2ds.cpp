@@ -13,7 +13,7 @@
 #include "base/text.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
-#include "cli/container_options.hpp"
+#include "cli/container_commands.hpp"
 #include "cli/doctor.hpp"
 #include "cli/service_manager.hpp"
 #include "cli/signals.hpp"

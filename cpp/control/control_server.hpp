@@ -10,7 +10,7 @@
 #include "base/endpoint.hpp"
 #include "base/log.hpp"
 #include "dataserver/data_server.hpp"
-#include "proxy/container.hpp"
+#include "proxy/container_options.hpp"
 #include "session/types.hpp"
 
 namespace scistream::control {

@@ -11,7 +11,7 @@
 #include "base/log.hpp"
 #include "dataserver/data_server.hpp"
 #include "net/tls_suite.hpp"
-#include "proxy/container.hpp"
+#include "proxy/container_options.hpp"
 
 namespace scistream::control {
 

@@ -7,7 +7,7 @@
 #include "base/log.hpp"
 #include "control/remote_data_server.hpp"
 #include "net/process.hpp"
-#include "proxy/container.hpp"
+#include "proxy/container_options.hpp"
 
 namespace scistream::control {
 

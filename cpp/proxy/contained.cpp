@@ -91,7 +91,7 @@ class ContainedSteering final : public Steering {
 
 /// Ends and removes the containers that an earlier data server of this folder has left.
 void clear_away(const ContainerOptions& options, const std::string& facility, const Logger& log) {
-  const auto engine = options.connect();
+  const auto engine = engine_of(options);
   const auto left = engine ? engine->labelled(label::facility, facility)
                            : Result<std::vector<std::string>>(engine.error());
   if (!left)
@@ -106,7 +106,7 @@ Result<Program> contained(const char* kind, const DataServerPlan& plan,
                           const std::vector<std::string>& asks_version, Steer steer,
                           std::vector<std::string> capabilities = {}) {
   const ContainerOptions& options = plan.container;
-  const auto engine = options.connect();
+  const auto engine = engine_of(options);
   if (!engine) return engine.error();
   if (const Status there = engine->has_image(options.image_or_own()); !there) {
     if (there.error().cause != Cause::not_found) return there.error();

@@ -11,7 +11,6 @@
 #include <thread>
 
 #include "base/secret.hpp"
-#include "base/version.hpp"
 
 namespace scistream::proxy {
 
@@ -32,16 +31,8 @@ rlim_t files() {
 
 }  // namespace
 
-std::string ContainerOptions::image_or_own() const {
-  return image.empty() ? "scistream:" + std::string(version()) : image;
-}
-
-std::string ContainerOptions::engine_or_usual() const {
-  return engine.empty() ? DockerEngine::default_address() : engine;
-}
-
-Result<DockerEngine> ContainerOptions::connect() const {
-  return DockerEngine::at(engine_or_usual());
+Result<DockerEngine> engine_of(const ContainerOptions& options) {
+  return DockerEngine::at(options.engine_or_usual());
 }
 
 json describe(const ContainerPlan& plan) {
@@ -100,7 +91,7 @@ std::string container_name(const ContainerPlan& plan) {
 
 Result<std::string> said_in_container(const ContainerOptions& options,
                                       const std::vector<std::string>& arguments) {
-  const auto engine = options.connect();
+  const auto engine = engine_of(options);
   if (!engine) return engine.error();
   ContainerPlan plan;
   plan.options = options;

@@ -8,21 +8,10 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "proxy/container_options.hpp"
 #include "proxy/docker_engine.hpp"
 
 namespace scistream::proxy {
-
-/// What a program in a container may use.
-struct ContainerOptions {
-  std::string image;   ///< Empty: `scistream:` and this version.
-  std::string engine;  ///< `unix:///PATH`; empty: DockerEngine::default_address().
-  std::uint64_t memory_mib = 1024;
-  double cpus = 0;  ///< 0: all there are.
-
-  [[nodiscard]] std::string image_or_own() const;
-  [[nodiscard]] std::string engine_or_usual() const;
-  [[nodiscard]] Result<DockerEngine> connect() const;
-};
 
 /// How containers say whose they are.
 namespace label {
@@ -42,6 +31,9 @@ struct ContainerPlan {
   std::vector<std::string> capabilities;  ///< That it needs (capabilities(7)), without `CAP_`.
   bool keep = false;                      ///< After its end, until somebody removes it.
 };
+
+/// The engine of these; errors as those of DockerEngine::at().
+Result<DockerEngine> engine_of(const ContainerOptions& options);
 
 /// As the engine's API wants it.
 nlohmann::json describe(const ContainerPlan& plan);

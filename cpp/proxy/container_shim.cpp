@@ -153,7 +153,7 @@ class Shim {
 }  // namespace
 
 int run_in_container(const ContainerPlan& plan, int descriptors) {
-  auto engine = plan.options.connect();
+  auto engine = engine_of(plan.options);
   if (!engine) {
     std::fprintf(stderr, "[container] %s\n", engine.error().message.c_str());
     return cannot_start;

@@ -10,7 +10,7 @@
 #include "base/log.hpp"
 #include "dataserver/local.hpp"
 #include "dataserver/native.hpp"
-#include "proxy/container.hpp"
+#include "proxy/container_options.hpp"
 #include "proxy/program.hpp"
 
 namespace scistream::proxy {

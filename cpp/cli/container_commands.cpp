@@ -1,4 +1,4 @@
-#include "cli/container_options.hpp"
+#include "cli/container_commands.hpp"
 
 #include <unistd.h>
 
