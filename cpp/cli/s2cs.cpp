@@ -60,8 +60,8 @@ void add_options(CLI::App& app, Settings& settings) {
           ->capture_default_str(),
       "PORT");
   env(app.add_option("-t,--type", settings.type,
-                     "What forwards, any case: " + listed(proxy::data_server_kinds()) + " [" +
-                         options.type + "]"),
+                     "What forwards, any case: " + listed(proxy::data_server_kinds()))
+          ->default_str(options.type),
       "TYPE");
   env(app.add_flag("--compat-stunnel", options.compat_stunnel,
                    "StunnelSubprocess as SciStream 1.x has it, to stream with facilities that run "

@@ -19,6 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* first_process = "/usr/bin/s2ds";
+constexpr const char* scratch = "rw,noexec,nosuid,nodev,size=16m";
 constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr rlim_t most_files = 65'536;
 constexpr int most_processes = 256;
@@ -48,7 +49,8 @@ json describe(const ContainerPlan& plan) {
       {"NanoCpus", std::llround(cpus * 1e9)},
       {"PidsLimit", most_processes},
       {"AutoRemove", !plan.keep},
-      {"Tmpfs", {{"/tmp", "rw,noexec,nosuid,nodev,size=16m"}}},
+      // Also where the image would have a volume for each of them.
+      {"Tmpfs", {{"/tmp", scratch}, {"/var/lib/scistream", scratch}}},
       {"LogConfig", {{"Type", "json-file"}, {"Config", {{"max-size", "1m"}, {"max-file", "1"}}}}},
       {"Ulimits", {{{"Name", "nofile"}, {"Soft", files()}, {"Hard", files()}}}},
   };

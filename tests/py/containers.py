@@ -21,6 +21,7 @@ class Engine:
     """Where containers run, and the image they are of."""
 
     def __init__(self, address: str, image: str) -> None:
+        self.address = address
         self.image = image
         self.env = engine.environment(address)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ import pytest
 
 from applications import application, connect, digest, echoes, payload, receive, receive_all, sends
 from conftest import Pair
+from containers import Engine
 from datagrams import ask, socket_at
 from facility import (
     BIN,
     LIMIT,
     Client,
     Command,
+    Done,
     Facility,
     clean_environment,
     command_line,
@@ -28,11 +31,13 @@ from facility import (
 )
 
 # What each does between the facilities.
-KINDS = {
+PROCESSES = {
     "HaproxySubprocess": ("tls", "tcp"),
     "NginxSubprocess": ("tls", "tcp"),
     "StunnelSubprocess": ("tls",),
 }
+CONTAINERS = {"Haproxy": ("tls", "tcp"), "Nginx": ("tls", "tcp"), "Stunnel": ("tls",)}
+KINDS = {**PROCESSES, **CONTAINERS}
 PACKAGES = {
     "HaproxySubprocess": "haproxy",
     "NginxSubprocess": "nginx",
@@ -45,7 +50,10 @@ def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
-    flags = ("--type", request.param)
+    flags = ["--type", request.param]
+    if request.param in CONTAINERS:
+        engine: Engine = request.getfixturevalue("containers")
+        flags += ["--container-engine", engine.address, "--container-image", engine.image]
     with Facility(folder, *flags, ports=16) as prod, Facility(folder, *flags, ports=16) as cons:
         yield Pair(prod, cons, Client(folder, prod, cons))
 
@@ -119,7 +127,7 @@ def test_iperf3_runs_through_them(pair: Pair, direction: tuple[str, ...]) -> Non
 
 # Protocol: datagrams-whole
 def test_nginx_forwards_datagrams(pair: Pair, transports: tuple[str, ...]) -> None:
-    if "NginxSubprocess" not in pair.prod.command.words:
+    if not {"Nginx", "NginxSubprocess"} & set(pair.prod.command.words):
         flags = ("--prod-app", "127.0.0.1:7000", "--protocol", "udp")
         refused = pair.user.s2uc("request", *pair.user.places, *flags)
         assert refused.rc == 2
@@ -178,7 +186,7 @@ def test_none_outlives_a_data_server_that_is_killed(pair: Pair) -> None:
 
 # Protocol: data-server-missing
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide a program")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PROCESSES)
 def test_a_program_that_is_missing_is_noticed_at_the_start(tmp_path: Path, kind: str) -> None:
     nothing = tmp_path / "bin"
     nothing.mkdir()
@@ -200,4 +208,95 @@ def test_a_program_that_is_missing_is_noticed_at_the_start(tmp_path: Path, kind:
 def test_an_unknown_kind_lists_those_there_are(tmp_path: Path) -> None:
     done = run(BIN / "s2cs", "--type", "Varnish", env=clean_environment(tmp_path))
     assert done.rc == 2
-    assert "Native, HaproxySubprocess, NginxSubprocess, StunnelSubprocess" in done.err
+    assert ", ".join(["Native", *KINDS]) in done.err
+
+
+# Protocol: data-server-missing
+def test_an_engine_or_an_image_that_is_missing_is_noticed_at_the_start(
+    tmp_path: Path, containers: Engine
+) -> None:
+    def refused(*flags: object) -> Done:
+        words = ("--port", 0, "--listener_ip", "127.0.0.1", "--state-dir", tmp_path / "state")
+        return run(
+            *(BIN / "s2cs", *words, "--type", "Haproxy", *flags),
+            env=clean_environment(tmp_path),
+            limit=LIMIT,
+        )
+
+    engine = ("--container-engine", containers.address)
+    done = refused(*engine, "--container-image", "no-such-image:1")
+    assert (done.rc, done.out) == (7, "")
+    assert "no-such-image:1" in done.err
+    assert "--container-image" in done.err
+    # One that has no HAProxy.
+    done = refused(*engine, "--container-image", "debian:bookworm-slim")
+    assert (done.rc, done.out) == (5, "")
+    assert "haproxy" in done.err
+    done = refused("--container-engine", f"unix://{tmp_path}/nobody.sock")
+    assert (done.rc, done.out) == (5, "")
+    assert "docker.io" in done.err
+    done = refused("--container-engine", "tcp://192.0.2.1:2375")
+    assert (done.rc, done.out) == (2, "")
+    assert "unix:///PATH" in done.err
+
+
+def test_containers_have_no_more_than_they_need(tmp_path: Path, containers: Engine) -> None:
+    flags = ("--container-engine", containers.address, "--container-image", containers.image)
+    limits = ("--container-memory", 64, "--container-cpus", 0.5)
+    with (
+        Facility(tmp_path, "--type", "Nginx", *flags, *limits, ports=4) as facility,
+        application(echoes) as app,
+    ):
+        user = Client(tmp_path, facility, facility)
+        with user.session("--prod-app", app.endpoint) as document:
+            mine = f"label=org.scistream.facility={facility.state / 'proxies'}"
+            names = containers.docker("ps", "--format", "{{.Names}}", "--filter", mine).split()
+            assert len(names) == 2
+            assert len(set(names)) == 2
+            for container in json.loads(containers.docker("inspect", *names)):
+                labels = container["Config"]["Labels"]
+                assert labels["org.scistream.session"] == document["uid"]
+                assert labels["org.scistream.role"] in ("PROD", "CONS")
+                host = container["HostConfig"]
+                assert host["NetworkMode"] == "host"
+                assert host["ReadonlyRootfs"] is True
+                assert host["CapDrop"] == ["ALL"]
+                assert host["SecurityOpt"] == ["no-new-privileges"]
+                assert host["Memory"] == 64 << 20
+                assert host["NanoCpus"] == 500_000_000
+                assert [mount["Source"] for mount in container["Mounts"]] == [
+                    container["Config"]["WorkingDir"]
+                ]
+                assert not any("key" in entry.lower() for entry in container["Config"]["Env"])
+            # Their engine has what they said.
+            assert "start worker process" in containers.docker("logs", names[0])
+        eventually(
+            lambda: not containers.docker("ps", "--all", "--quiet", "--filter", mine),
+            "their containers go with the session",
+        )
+
+
+def test_containers_of_a_data_server_that_was_killed_are_removed_and_no_others(
+    tmp_path: Path, containers: Engine
+) -> None:
+    flags = ("--container-engine", containers.address, "--container-image", containers.image)
+    mine = f"org.scistream.facility={tmp_path / 'state' / 'proxies'}"
+    sleeper = ("run", "--detach", "--network", "none", "--entrypoint", "sleep")
+    left = containers.docker(*sleeper, "--label", mine, containers.image, "1000").strip()
+    other = containers.docker(
+        *sleeper, "--label", f"{mine}-of-another", containers.image, "1000"
+    ).strip()
+    try:
+        with Command(
+            *(BIN / "s2cs", "--port", 0, "--listener_ip", "127.0.0.1", "--type", "Stunnel"),
+            *("--state-dir", tmp_path / "state", *flags),
+            env=clean_environment(tmp_path),
+        ) as server:
+            server.line("s2cs ready")
+            there = containers.docker("ps", "--quiet", "--no-trunc").split()
+            assert left not in there
+            assert other in there
+            server.process.terminate()
+            server.wait()
+    finally:
+        containers.docker("rm", "--force", left, other)
