@@ -254,7 +254,7 @@ class UserClientHandle {
       std::optional<long long> rate, const std::vector<std::string>& prod_app,
       std::map<std::string, std::string> labels, const std::string& transport,
       const std::string& protocol, double lifetime, double timeout, const py::object& prod_key,
-      const py::object& cons_key, bool wait) const {
+      const py::object& cons_key, bool proxy_protocol, bool wait) const {
     const Endpoint producer = endpoint_argument("prod", prod);
     const Endpoint consumer = endpoint_argument("cons", cons);
     SessionRequest request;
@@ -266,6 +266,7 @@ class UserClientHandle {
     request.labels = std::move(labels);
     request.transport = transport;
     request.protocol = value_or_raise(protocol_argument(protocol));
+    request.proxy_protocol = proxy_protocol;
     request.lifetime = seconds_argument("lifetime", lifetime);
     request.timeout = seconds_argument("timeout", timeout);
     request.prod_app_key = key_argument("prod_key", prod_key);
@@ -344,7 +345,8 @@ void bind_user_client(py::module_& module) {
       .def("request", &UserClientHandle::request, py::arg("prod"), py::arg("cons"), py::kw_only(),
            py::arg("uid"), py::arg("num_conn"), py::arg("rate"), py::arg("prod_app"),
            py::arg("labels"), py::arg("transport"), py::arg("protocol"), py::arg("lifetime"),
-           py::arg("timeout"), py::arg("prod_key"), py::arg("cons_key"), py::arg("wait"))
+           py::arg("timeout"), py::arg("prod_key"), py::arg("cons_key"), py::arg("proxy_protocol"),
+           py::arg("wait"))
       .def("release", &UserClientHandle::release, py::arg("uid"), py::arg("servers"))
       .def("set_rate", &UserClientHandle::set_rate, py::arg("uid"), py::arg("rate"),
            py::arg("servers"))

@@ -100,6 +100,9 @@ void add_request_options(CLI::App& app, RequestSettings& settings) {
   app.add_option("--protocol", settings.request.protocol, protocol_help)
       ->check(CLI::IsMember({"tcp", "udp"}))
       ->capture_default_str();
+  app.add_flag("--proxy-protocol", settings.request.proxy_protocol,
+               "Tell the producer application who connects: each connection begins with a header "
+               "of the PROXY protocol, which it must know");
   app.add_option("--prod-app", settings.prod_app,
                  "Where the producer application listens, HOST:PORT,…; without it, wait for the "
                  "app controllers");

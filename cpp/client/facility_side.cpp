@@ -47,6 +47,11 @@ void FacilitySide::request(milliseconds timeout, Done done, Fail fail) {
           return fail(named({Cause::failed_precondition,
                              "this facility carries connections only, no datagrams"}));
         }
+        if (wanted_.proxy_protocol && !answer->proxy_protocol) {
+          return fail(named({Cause::failed_precondition,
+                             "this facility cannot tell applications who connects; leave "
+                             "--proxy-protocol out"}));
+        }
         answer_ = std::move(*answer);
         done();
       });

@@ -13,6 +13,7 @@ session::Request wanted(const HalfRequest& request) {
   wanted.rate = request.rate;
   wanted.protocol = request.protocol;
   wanted.transport = request.transport;
+  wanted.proxy_protocol = request.proxy_protocol;
   wanted.claim = Secret::random(16).hex();
   return wanted;
 }

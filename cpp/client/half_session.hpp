@@ -21,6 +21,7 @@ struct HalfRequest {
   std::string protocol = "tcp";
   std::string transport = "tcp";  ///< Of the bytes between the facilities: `tcp` or `tls`.
   Secret data_key;                ///< Of tls; the other half has the same.
+  bool proxy_protocol = false;    ///< Producer: its application is told who connects.
   /// What to say in the hello, on behalf of the application; absent: its controller says it.
   std::optional<std::vector<std::string>> hello;
   /// Consumer: the producer facility's listeners. A producer's targets are what its hello named.

@@ -121,6 +121,7 @@ session::Request SessionRun::wanted(Role role, const control::ControlClient& pro
   wanted.consumer = to_string(consumer.access().endpoint);
   wanted.labels = request_.labels;
   wanted.transport = request_.transport;
+  wanted.proxy_protocol = request_.proxy_protocol && role == Role::producer;
   wanted.lifetime = request_.lifetime;
   wanted.claim = claim_;
   wanted.app_key = role == Role::producer ? request_.prod_app_key : request_.cons_app_key;

@@ -25,6 +25,7 @@ struct SessionRequest {
   /// Of the bytes between the facilities: `tcp` (plain), `tls`, or `auto`, which is `tls` and fails
   /// where a facility cannot.
   std::string transport = "auto";
+  bool proxy_protocol = false;            ///< The producer application is told who connects.
   std::chrono::milliseconds lifetime{0};  ///< After set-up; 0: until released.
   Secret prod_app_key;                    ///< What the producer's hello must prove; empty: nothing.
   Secret cons_app_key;

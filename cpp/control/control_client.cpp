@@ -162,9 +162,12 @@ ControlClient::Handle ControlClient::request(const session::Request& request, mi
   const std::function<Request()> same = [message = to_wire(request)] { return message; };
   return start<Response>(link_, &Async::req, same, deadline, Repeat::at_ours, std::move(done),
                          [](const Response& answer) -> Result<session::RequestAnswer> {
-                           return session::RequestAnswer{
-                               strings(answer.listeners()), strings(answer.prod_listeners()),
-                               state_of(answer), answer.transport(), answer.protocol()};
+                           return session::RequestAnswer{strings(answer.listeners()),
+                                                         strings(answer.prod_listeners()),
+                                                         state_of(answer),
+                                                         answer.transport(),
+                                                         answer.protocol(),
+                                                         answer.proxy_protocol()};
                          });
 }
 

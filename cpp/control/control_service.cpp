@@ -69,6 +69,7 @@ grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* conte
           set_state(response, answer->state);
           response->set_transport(answer->transport);
           response->set_protocol(answer->protocol);
+          response->set_proxy_protocol(answer->proxy_protocol);
           call->finish(grpc::Status::OK);
         });
     cancel->set([this, ticket] { manager_.withdraw(ticket); });

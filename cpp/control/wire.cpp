@@ -124,6 +124,7 @@ Result<session::Request> from_wire(const Request& message) {
   if (!message.transport().empty()) request.transport = message.transport();
   request.lifetime = time(message.lifetime_ms());
   request.claim = message.claim();
+  request.proxy_protocol = message.proxy_protocol();
   return request;
 }
 
@@ -142,6 +143,7 @@ Request to_wire(const session::Request& request) {
   message.set_transport(request.transport);
   message.set_lifetime_ms(count(request.lifetime));
   message.set_claim(request.claim);
+  message.set_proxy_protocol(request.proxy_protocol);
   return message;
 }
 
@@ -268,6 +270,7 @@ Result<dataserver::ReserveRequest> from_wire(const ReserveListeners& message) {
                    static_cast<std::uint16_t>(message.last_port())};
   request.exact_ports = std::move(*exact);
   request.datagrams = message.datagrams();
+  request.proxy_protocol = message.proxy_protocol();
   return request;
 }
 
@@ -280,6 +283,7 @@ ReserveListeners to_wire(const dataserver::ReserveRequest& request) {
   message.set_last_port(request.ports.last);
   message.mutable_exact_ports()->Add(request.exact_ports.begin(), request.exact_ports.end());
   message.set_datagrams(request.datagrams);
+  message.set_proxy_protocol(request.proxy_protocol);
   return message;
 }
 

@@ -32,6 +32,8 @@ struct ReserveRequest {
   PortRange ports;  ///< Listeners take free ports of this range; those held by others are skipped.
   std::vector<std::uint16_t> exact_ports;  ///< When not empty: exactly these (a session restored).
   bool datagrams = false;                  ///< The listeners take datagrams as well.
+  /// Targets are told who connects: each connection begins with a header of the PROXY protocol.
+  bool proxy_protocol = false;
 };
 
 /// What a session holds at the data server.

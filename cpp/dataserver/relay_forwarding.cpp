@@ -106,12 +106,14 @@ Info RelayForwarding::info() const {
 Result<std::unique_ptr<Forwarder>> RelayForwarding::reserve(const ReserveRequest& request, News) {
   auto ports = ports_.take(request);
   if (!ports) return ports.error();
-  return over(std::move(*ports), request.session.role);
+  return over(std::move(*ports), request.session.role, request.proxy_protocol);
 }
 
-Result<std::unique_ptr<Forwarder>> RelayForwarding::over(net::BoundPorts ports, Role role) {
+Result<std::unique_ptr<Forwarder>> RelayForwarding::over(net::BoundPorts ports, Role role,
+                                                         bool proxy_protocol) {
   const bool producer = role == Role::producer;
   auto options = options_;
+  options.proxy_protocol = proxy_protocol && producer;
   options.datagrams = !ports.datagrams.empty();
   options.facility =
       producer ? relay::SharedRates{outbound_, inbound_} : relay::SharedRates{inbound_, outbound_};

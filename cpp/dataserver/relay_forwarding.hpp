@@ -24,8 +24,8 @@ class RelayForwarding final : public Forwarding {
 
   [[nodiscard]] Info info() const override;
   Result<std::unique_ptr<Forwarder>> reserve(const ReserveRequest& request, News news) override;
-  /// A forwarder at ports that are bound already.
-  Result<std::unique_ptr<Forwarder>> over(net::BoundPorts ports, Role role);
+  /// A forwarder at ports that are bound already; `proxy_protocol` as in a ReserveRequest.
+  Result<std::unique_ptr<Forwarder>> over(net::BoundPorts ports, Role role, bool proxy_protocol);
 
  private:
   class RelayForwarder;

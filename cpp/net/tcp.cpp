@@ -28,6 +28,17 @@ tcp::endpoint from_sockaddr(const sockaddr* address, socklen_t size) {
   return endpoint;
 }
 
+/// As getsockname(2) or getpeername(2) tells it.
+template <class Tell>
+Result<tcp::endpoint> address_by(Tell tell, int socket) {
+  tcp::endpoint address;
+  auto size = static_cast<socklen_t>(address.capacity());
+  if (tell(socket, address.data(), &size) != 0)
+    return errno_error("cannot read a socket's address", errno);
+  address.resize(size);
+  return address;
+}
+
 }  // namespace
 
 Result<tcp::endpoint> local_endpoint(const Endpoint& endpoint) {
@@ -82,15 +93,9 @@ Status listen_tcp(int socket, int backlog) {
   return {};
 }
 
-Result<tcp::endpoint> bound_address(int socket) {
-  tcp::endpoint address;
-  auto size = static_cast<socklen_t>(address.capacity());
-  if (::getsockname(socket, address.data(), &size) != 0) {
-    return errno_error("cannot read a socket's address", errno);
-  }
-  address.resize(size);
-  return address;
-}
+Result<tcp::endpoint> bound_address(int socket) { return address_by(::getsockname, socket); }
+
+Result<tcp::endpoint> peer_address(int socket) { return address_by(::getpeername, socket); }
 
 Endpoint to_endpoint(const tcp::endpoint& address) {
   return {address.address().to_string(), address.port()};

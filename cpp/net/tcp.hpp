@@ -29,6 +29,8 @@ Status listen_tcp(int socket, int backlog);
 
 /// The address and port a socket is bound to.
 Result<tcp::endpoint> bound_address(int socket);
+/// Those of whom a socket is connected with.
+Result<tcp::endpoint> peer_address(int socket);
 
 /// As the house writes endpoints: the numeric address and the port.
 Endpoint to_endpoint(const tcp::endpoint& address);

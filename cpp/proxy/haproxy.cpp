@@ -101,7 +101,8 @@ class HaproxySteering final : public Steering {
             "  timeout server 0\n";
     for (std::size_t i = 0; i < work.listeners.size(); ++i) {
       text << "listen " << i << "\n  bind fd@" << first_descriptor + static_cast<int>(i)
-           << "\n  server target " << to_string(work.targets[i]) << "\n";
+           << (work.is_announced ? " accept-proxy" : "") << "\n  server target "
+           << to_string(work.targets[i]) << (work.announces ? " send-proxy-v2" : "") << "\n";
     }
     if (Status written = write_private_file(work.folder / configuration, text.str()); !written)
       return written.error();

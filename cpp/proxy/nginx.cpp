@@ -111,9 +111,12 @@ class NginxSteering final : public Steering {
             "  proxy_connect_timeout 30s;\n"
             // As long as it takes: streams may be quiet.
             "  proxy_timeout 24d;\n";
+    if (work.is_announced) text << "  set_real_ip_from 127.0.0.1;\n";
     for (std::size_t i = 0; i < work.listeners.size(); ++i) {
-      text << "  server { listen " << to_string(work.listeners[i]) << " backlog=4096; proxy_pass "
-           << to_string(work.targets[i]) << "; }\n";
+      text << "  server { listen " << to_string(work.listeners[i])
+           << (work.is_announced ? " proxy_protocol" : "") << " backlog=4096; proxy_pass "
+           << to_string(work.targets[i]) << "; " << (work.announces ? "proxy_protocol on; " : "")
+           << "}\n";
       if (!work.datagrams) continue;
       text << "  server { listen " << to_string(work.listeners[i]) << " udp; proxy_timeout "
            << plan_.flow_idle.count() << "ms; proxy_pass " << to_string(work.targets[i]) << "; }\n";

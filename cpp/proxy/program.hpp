@@ -32,6 +32,8 @@ struct Work {
   /// Of its WAN side, which is that of the clients for a producer, of the targets for a consumer.
   std::string transport = dataserver::transport::tcp;
   std::shared_ptr<const net::KeyRing> keys;  ///< Of transport `tls`.
+  bool announces = false;     ///< Its targets are told who connects (PROXY protocol).
+  bool is_announced = false;  ///< It is told so itself, by a relay before it.
 };
 
 /// What one run has counted.

@@ -65,10 +65,12 @@ bool is_limited(const UpdateRequest& request) {
 /// proxy; at the consumer's the proxy has them and feeds the relay.
 class ProxyForwarding::ProxyForwarder final : public Forwarder {
  public:
-  ProxyForwarder(ProxyForwarding& parent, SessionKey key, net::BoundPorts leased,
-                 std::vector<Endpoint> bound, std::filesystem::path folder, News news)
+  ProxyForwarder(ProxyForwarding& parent, const dataserver::ReserveRequest& request,
+                 net::BoundPorts leased, std::vector<Endpoint> bound, std::filesystem::path folder,
+                 News news)
       : parent_(parent),
-        key_(std::move(key)),
+        key_(request.session),
+        announces_(request.proxy_protocol && key_.role == Role::producer),
         leased_(std::move(leased)),
         bound_(std::move(bound)),
         folder_(std::move(folder)),
@@ -105,6 +107,12 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
     }
     transport_ = request.transport;
     targets_ = request.targets;
+    if (relay_ && announces_ && speaks_tls()) {
+      return done(Error{Cause::failed_precondition,
+                        parent_.program_.kind +
+                            " cannot tell who connects in a session with a rate: leave the rate "
+                            "or the PROXY protocol out"});
+    }
     if (keys_ && speaks_tls()) keys_->replace(request.data_key);
     if (relay_ && key_.role == Role::consumer) {
       // The proxy's targets are the relay's listeners, which dials over the WAN.
@@ -185,7 +193,7 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
       if (Status listening = listen(inner->listeners); !listening) return listening;
       std::swap(*inner, leased_);
     }
-    auto relay = parent_.relays_->over(std::move(*inner), key_.role);
+    auto relay = parent_.relays_->over(std::move(*inner), key_.role, announces_);
     if (!relay) return relay.error();
     relay_ = std::move(*relay);
     return {};
@@ -238,6 +246,8 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
     Work work{key_,       folder_, std::move(*listeners), !leased_.datagrams.empty(), targets,
               transport_, keys_};
     if (relay_ && !speaks_tls()) work.transport = dataserver::transport::tcp;
+    work.announces = announces_;
+    work.is_announced = announces_ && relay_;
     supervisor_ = Supervisor::make(parent_.bookkeeping_, parent_.program_, std::move(work),
                                    std::move(descriptors), to_string(key_), parent_.log_, news_);
     supervisor_->start(std::move(done));
@@ -276,6 +286,7 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
 
   ProxyForwarding& parent_;
   const SessionKey key_;
+  const bool announces_;    ///< Targets are told who connects.
   net::BoundPorts leased_;  ///< What the proxy listens on.
   const std::vector<Endpoint> bound_;
   const std::filesystem::path folder_;
@@ -331,7 +342,7 @@ Result<std::unique_ptr<Forwarder>> ProxyForwarding::reserve(
     if (Status listening = listen(ports->listeners); !listening) return listening.error();
   }
   return std::unique_ptr<Forwarder>(
-      std::make_unique<ProxyForwarder>(*this, request.session, std::move(*ports), std::move(*bound),
+      std::make_unique<ProxyForwarder>(*this, request, std::move(*ports), std::move(*bound),
                                        folder_ / std::to_string(++last_folder_), std::move(news)));
 }
 

@@ -182,7 +182,7 @@ class StunnelSteering final : public Steering,
               // For a handshake.
               "TIMEOUTbusy = 10\n"
               "sessionResume = no\n"
-           << protection(work, client);
+           << (work.announces ? "protocol = proxy\n" : "") << protection(work, client);
     }
     if (Status kept = write_keys(work); !kept) return kept;
     return write_private_file(work.folder / configuration, text.str());

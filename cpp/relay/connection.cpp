@@ -1,5 +1,7 @@
 #include "relay/connection.hpp"
 
+#include <sys/socket.h>
+
 #include <boost/asio/post.hpp>
 #include <cassert>
 #include <utility>
@@ -7,11 +9,23 @@
 #include "net/tcp.hpp"
 #include "relay/datagram_flows.hpp"
 #include "relay/dial_order.hpp"
+#include "relay/proxy_header.hpp"
 #include "relay/socket_link.hpp"
 
 namespace scistream::relay {
 
 using boost::system::error_code;
+
+namespace {
+
+std::string announcement_of(int accepted) {
+  const auto client = net::peer_address(accepted);
+  const auto listener = net::bound_address(accepted);
+  // Of a client that has gone already nobody needs to hear.
+  return client && listener ? proxy_header(*client, *listener) : std::string();
+}
+
+}  // namespace
 
 Connection::Connection(boost::asio::io_context& context, net::Fd client, Endpoint target,
                        const TransportPtr& transport, const Options& options,
@@ -19,6 +33,7 @@ Connection::Connection(boost::asio::io_context& context, net::Fd client, Endpoin
                        Counters& relay, Logger log, Events events)
     : context_(context),
       accepted_(std::move(client)),
+      announcement_(options.proxy_protocol ? announcement_of(accepted_.get()) : std::string()),
       target_(std::move(target)),
       transport_(transport),
       shaping_(std::move(shaping)),
@@ -170,7 +185,16 @@ void Connection::carry_datagrams() {
 void Connection::near_dialled(const std::string& error, tcp::socket target) {
   if (!error.empty()) return unreachable(error);
   near_ = std::move(target);
+  if (!announce()) return unreachable("it does not take the header of the PROXY protocol");
   carry();
+}
+
+bool Connection::announce() {
+  if (announcement_.empty()) return true;
+  // Nothing was sent yet: it fits.
+  const ssize_t sent = ::send(near_.native_handle(), announcement_.data(), announcement_.size(),
+                              MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent == static_cast<ssize_t>(announcement_.size());
 }
 
 void Connection::retrying(const std::string& error) {

@@ -96,6 +96,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void dial_in_turn();
   void dial();
   void near_dialled(const std::string& error, tcp::socket target);
+  /// Tells a target that has just been dialled who has connected; whether it took that.
+  [[nodiscard]] bool announce();
   void retrying(const std::string& error);
   void unreachable(const std::string& error);
   void carry();
@@ -104,6 +106,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   boost::asio::io_context& context_;
   net::Fd accepted_;  ///< Until start().
+  /// What its target is told first; empty: nothing.
+  const std::string announcement_;
   const Endpoint target_;
   const TransportPtr transport_;
   const std::shared_ptr<Shaping> shaping_;

@@ -32,6 +32,8 @@ struct Options {
   /// Where connection ids come from; several relays that share it never give the same one twice.
   /// The relay makes its own if this is empty.
   std::shared_ptr<std::atomic<std::uint64_t>> ids;
+  /// Targets that are dialled on the near side, which are applications, are told who connects.
+  bool proxy_protocol = false;
   /// Listeners take datagrams as well as connections.
   bool datagrams = false;
   /// Flows at one time, of all relays that share `flows`: addresses of datagrams are easily made

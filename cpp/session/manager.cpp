@@ -131,7 +131,7 @@ void Manager::join(const SessionPtr& session, RequestWaiter waiter) {
   if (!session->waits_for_hello()) {
     return waiter.done(RequestAnswer{session->listeners, session->prod_listeners,
                                      session->machine.state(), session->request.transport,
-                                     session->request.protocol});
+                                     session->request.protocol, session->request.proxy_protocol});
   }
   session->client_timer.cancel();
   tickets_[waiter.ticket] = session->request.key;

@@ -50,7 +50,7 @@ void Manager::act(const SessionPtr& session, Action action) {
         tickets_.erase(waiter.ticket);
         waiter.done(RequestAnswer{session->listeners, session->prod_listeners,
                                   session->machine.state(), session->request.transport,
-                                  session->request.protocol});
+                                  session->request.protocol, session->request.proxy_protocol});
       }
       return;
     case Action::await_update: return await(session, "update");
@@ -97,6 +97,7 @@ dataserver::ReserveRequest Manager::reserve_request(const Session& session) cons
   request.bind_host = options_.addresses.side(request.session.role).bind_host;
   request.ports = options_.addresses.ports;
   request.datagrams = session.request.protocol == "udp";
+  request.proxy_protocol = session.request.proxy_protocol;
   return request;
 }
 

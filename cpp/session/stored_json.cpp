@@ -92,6 +92,7 @@ std::string to_json(const StoredSession& session) {
                 {"labels", request.labels},
                 {"app_key", request.app_key.hex()},
                 {"transport", request.transport},
+                {"proxy_protocol", request.proxy_protocol},
                 {"lifetime_ms", request.lifetime.count()},
                 {"claim", request.claim},
                 {"caller_host", request.caller_host},
@@ -142,6 +143,7 @@ Result<StoredSession> stored_session(std::string_view text) {
     request.labels = document.at("labels").get<std::map<std::string, std::string>>();
     request.app_key = secret(document.at("app_key"));
     request.transport = document.at("transport").get<std::string>();
+    request.proxy_protocol = document.value("proxy_protocol", false);
     request.lifetime = milliseconds(whole<std::int64_t>(document.at("lifetime_ms")));
     constexpr milliseconds century = std::chrono::hours(24) * 36525;
     if (request.lifetime.count() < 0 || request.lifetime > century)

@@ -31,6 +31,10 @@ Status validate(const Request& request) {
     return invalid("transport '" + request.transport.substr(0, 32) +
                    "' is not known; use tcp or tls");
   }
+  if (request.proxy_protocol && request.key.role == Role::consumer)
+    return invalid("the PROXY protocol is for a producer's application");
+  if (request.proxy_protocol && request.protocol == "udp")
+    return invalid("the PROXY protocol is for connections, not for protocol udp");
   if (!request.app_key.empty() && request.app_key.size() != key_size) {
     return invalid("an application key has " + std::to_string(key_size) + " bytes, not " +
                    std::to_string(request.app_key.size()));
@@ -53,7 +57,7 @@ bool same_values(const Request& a, const Request& b) {
   return a.key == b.key && a.num_conn == b.num_conn && a.rate == b.rate &&
          a.protocol == b.protocol && a.producer == b.producer && a.consumer == b.consumer &&
          a.labels == b.labels && a.app_key == b.app_key && a.transport == b.transport &&
-         a.lifetime == b.lifetime;
+         a.proxy_protocol == b.proxy_protocol && a.lifetime == b.lifetime;
 }
 
 std::string hello_proof(const Secret& app_key, const std::string& uid, std::string_view role,

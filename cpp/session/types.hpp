@@ -54,6 +54,7 @@ struct Request {
   std::map<std::string, std::string> labels;
   Secret app_key;                         ///< Empty, or what hello must prove to know.
   std::string transport = "tcp";          ///< Of the WAN leg.
+  bool proxy_protocol = false;            ///< Producer: the application is told who connects.
   std::chrono::milliseconds lifetime{0};  ///< After set-up; 0: unlimited.
   std::string claim;                      ///< Random, of this one request; not part of its values.
   std::string caller_host;  ///< Numeric address the request came from; not part of its values.
@@ -69,8 +70,9 @@ struct RequestAnswer {
   std::vector<std::string> listeners;
   std::vector<std::string> prod_listeners;  ///< The hello's addresses; empty for a consumer.
   State state = State::idle;
-  std::string transport;  ///< As agreed; empty: of a server that knows only tcp.
-  std::string protocol;   ///< As agreed; empty: of a server that knows only tcp.
+  std::string transport;        ///< As agreed; empty: of a server that knows only tcp.
+  std::string protocol;         ///< As agreed; empty: of a server that knows only tcp.
+  bool proxy_protocol = false;  ///< As agreed.
 };
 
 /// Hello, as the control server understands it.

@@ -73,6 +73,7 @@ class UserClient(Live):
         timeout: float = 190.0,
         prod_key: bytes | str | None = None,
         cons_key: bytes | str | None = None,
+        proxy_protocol: bool = False,
         wait: bool = True,
     ) -> Session:
         """Sets up a session. When that fails, or Ctrl-C ends the wait, nothing stays reserved.
@@ -95,6 +96,8 @@ class UserClient(Live):
             prod_key: What the producer's controller must prove to know, 32 bytes or 64 hexadecimal
                 digits; None makes one, which the session's `app_key` shows.
             cons_key: The same for the consumer's.
+            proxy_protocol: Tell the producer application who connects: each connection begins with
+                a header of the PROXY protocol, which it must know.
             wait: Wait until it is set up. Otherwise return at once; `Session.wait_ready` waits.
 
         Raises:
@@ -122,6 +125,7 @@ class UserClient(Live):
             timeout=timeout,
             prod_key=prod_key,
             cons_key=cons_key,
+            proxy_protocol=proxy_protocol,
             wait=wait,
         )
         return Session(core, self)

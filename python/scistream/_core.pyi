@@ -63,6 +63,7 @@ class UserClient:
         timeout: float,
         prod_key: bytes | str | None,
         cons_key: bytes | str | None,
+        proxy_protocol: bool,
         wait: bool,
     ) -> Session: ...
     def release(self, uid: str, servers: Sequence[str]) -> None: ...
