@@ -272,6 +272,8 @@ std::string error_document(const Error& error, const std::string& uid, bool comp
 
 void prepare_process() {
   std::signal(SIGPIPE, SIG_IGN);
+  // Who ignores it, which exec passes on, cannot wait for children.
+  std::signal(SIGCHLD, SIG_DFL);
   ::setenv("GRPC_VERBOSITY", "NONE", 0);
 }
 

@@ -26,7 +26,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds start_limit{5'000};
 constexpr milliseconds stop_limit{5'000};
 
 std::string find_executable(const std::filesystem::path& given) {
@@ -58,8 +57,8 @@ Error did_not_start(const char* how, const std::string& log_path) {
 }
 
 /// The line a data server prints when it serves, read from its stdout.
-Status wait_until_ready(int output, const std::string& log_path) {
-  const auto deadline = steady_clock::now() + start_limit;
+Status wait_until_ready(int output, const std::string& log_path, milliseconds limit) {
+  const auto deadline = steady_clock::now() + limit;
   std::string text;
   while (text.find('\n') == std::string::npos) {
     const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now()).count();
@@ -129,7 +128,7 @@ Result<std::shared_ptr<dataserver::DataServer>> DataServerProcess::connect() {
   }
   if (auto status = launch(); !status) return status.error();
   auto fresh = dial();
-  if (const auto info = ask_info(*fresh, start_limit); !info) return info.error();
+  if (const auto info = ask_info(*fresh, milliseconds(5'000)); !info) return info.error();
   return std::static_pointer_cast<dataserver::DataServer>(fresh);
 }
 
@@ -205,7 +204,8 @@ Status DataServerProcess::launch() {
   }
   process_ = std::move(*process);
   log_->info("data server started, pid {}", pid);
-  if (auto status = wait_until_ready(output.get(), log_path); !status) {
+  if (auto status = wait_until_ready(output.get(), log_path, proxy::start_limit_of(launch_.kind));
+      !status) {
     end();
     return status;
   }

@@ -14,6 +14,12 @@ namespace {
 
 /// A data server answers in milliseconds; binding 4096 listeners takes some tens of them.
 constexpr std::chrono::seconds call_deadline{5};
+/// An update may have to wait for a program that starts in a container.
+constexpr std::chrono::seconds update_deadline{40};
+/// A cut may have to wait for one that does not end when it is asked to.
+constexpr std::chrono::seconds release_deadline{10};
+/// However long it takes.
+constexpr std::optional<std::chrono::seconds> no_deadline;
 
 using Async = class DataServer::Stub::async;
 
@@ -30,12 +36,12 @@ template <class Answer, class Query, class T, class Convert>
 void call(const std::shared_ptr<OpenCalls>& open, scistream::DataServer::Stub& stub,
           void (Async::*method)(grpc::ClientContext*, const Query*, Answer*,
                                 std::function<void(grpc::Status)>),
-          Query request, bool with_deadline, dataserver::Callback<T> done, Convert convert) {
+          Query request, std::optional<std::chrono::seconds> deadline, dataserver::Callback<T> done,
+          Convert convert) {
   auto pending = std::make_shared<Pending<Query, Answer>>(open);
   if (!pending->context) return done(Error{Cause::cancelled, "the client is going away"});
   pending->request = std::move(request);
-  if (with_deadline)
-    pending->context->set_deadline(std::chrono::system_clock::now() + call_deadline);
+  if (deadline) pending->context->set_deadline(std::chrono::system_clock::now() + *deadline);
   (stub.async()->*method)(pending->context.get(), &pending->request, &pending->response,
                           [pending, done = std::move(done), convert](const grpc::Status& status) {
                             if (!status.ok()) return done(from_grpc(status));
@@ -122,8 +128,8 @@ RemoteDataServer::RemoteDataServer(const std::string& target, bool tls, const Tl
 RemoteDataServer::~RemoteDataServer() { open_->close(); }
 
 void RemoteDataServer::info(dataserver::Callback<dataserver::Info> done) {
-  call<DataServerInfo>(open_, *stub_, &Async::info, DataServerInfoRequest(), true, std::move(done),
-                       [](const DataServerInfo& info) -> Result<dataserver::Info> {
+  call<DataServerInfo>(open_, *stub_, &Async::info, DataServerInfoRequest(), call_deadline,
+                       std::move(done), [](const DataServerInfo& info) -> Result<dataserver::Info> {
                          return dataserver::Info{
                              info.kind(),
                              info.version(),
@@ -134,7 +140,8 @@ void RemoteDataServer::info(dataserver::Callback<dataserver::Info> done) {
 
 void RemoteDataServer::reserve(const dataserver::ReserveRequest& request,
                                dataserver::Callback<dataserver::Reservation> done) {
-  call<ReservedListeners>(open_, *stub_, &Async::reserve, to_wire(request), true, std::move(done),
+  call<ReservedListeners>(open_, *stub_, &Async::reserve, to_wire(request), call_deadline,
+                          std::move(done),
                           [](const ReservedListeners& answer) -> Result<dataserver::Reservation> {
                             dataserver::Reservation reservation;
                             reservation.id = answer.id();
@@ -147,7 +154,8 @@ void RemoteDataServer::reserve(const dataserver::ReserveRequest& request,
 
 void RemoteDataServer::update(const dataserver::UpdateRequest& request,
                               dataserver::Callback<void> done) {
-  call<Done>(open_, *stub_, &Async::update, to_wire(request), true, std::move(done), nothing);
+  call<Done>(open_, *stub_, &Async::update, to_wire(request), update_deadline, std::move(done),
+             nothing);
 }
 
 void RemoteDataServer::release(const SessionKey& session, dataserver::Ending ending,
@@ -156,7 +164,8 @@ void RemoteDataServer::release(const SessionKey& session, dataserver::Ending end
   to_wire(session, request.mutable_session());
   request.set_drain(ending == dataserver::Ending::drain);
   // A drain lasts as long as its connections do; the loss of the data server ends it all the same.
-  call<Done>(open_, *stub_, &Async::release, std::move(request), ending == dataserver::Ending::cut,
+  call<Done>(open_, *stub_, &Async::release, std::move(request),
+             ending == dataserver::Ending::cut ? std::optional(release_deadline) : no_deadline,
              std::move(done), nothing);
 }
 
@@ -165,7 +174,7 @@ void RemoteDataServer::status(const std::optional<SessionKey>& session,
   DataServerStatusRequest request;
   if (session) to_wire(*session, request.mutable_session());
   call<DataSessions>(
-      open_, *stub_, &Async::status, std::move(request), true, std::move(done),
+      open_, *stub_, &Async::status, std::move(request), call_deadline, std::move(done),
       [](const DataSessions& answer) -> Result<std::vector<dataserver::SessionStatus>> {
         std::vector<dataserver::SessionStatus> all;
         for (const DataSession& message : answer.sessions()) {

@@ -209,7 +209,8 @@ void Child::finish() {
   // What it started does not outlive it. Until it is waited for, the number is its own.
   kill();
   int status = 0;
-  if (::waitpid(pid(), &status, 0) != pid()) return;
+  // Where somebody else in this process waits for any child, it has ended all the same.
+  if (::waitpid(pid(), &status, 0) != pid()) status = 0;
   while (take_output()) {  // what it said last
   }
   has_ended_ = true;

@@ -54,6 +54,11 @@ Endpoint endpoint_of(int family, const __be32* address, __be16 port) {
   return {six.to_string(), ntohs(port)};
 }
 
+/// One less, if so and there is one.
+std::uint64_t less(std::uint64_t bytes, bool by_one) {
+  return bytes - (by_one && bytes > 0 ? 1 : 0);
+}
+
 SocketStatistics statistics_of(const inet_diag_msg& socket, const Info& info) {
   SocketStatistics found;
   found.id =
@@ -62,9 +67,8 @@ SocketStatistics statistics_of(const inet_diag_msg& socket, const Info& info) {
   found.peer = endpoint_of(socket.idiag_family, socket.id.idiag_dst, socket.id.idiag_dport);
   // The kernel counts an end of data as a byte, either way.
   const auto is = [&socket](auto... states) { return ((socket.idiag_state == states) || ...); };
-  found.bytes_received =
-      info.bytes_received - (is(TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING) ? 1 : 0);
-  found.bytes_acknowledged = info.bytes_acknowledged - (is(TCP_FIN_WAIT2) ? 1 : 0);
+  found.bytes_received = less(info.bytes_received, is(TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING));
+  found.bytes_acknowledged = less(info.bytes_acknowledged, is(TCP_FIN_WAIT2));
   found.idle = std::chrono::milliseconds(
       std::min(info.known.tcpi_last_data_recv, info.known.tcpi_last_data_sent));
   return found;
@@ -114,15 +118,18 @@ class Answer {
  private:
   void take(nlmsghdr* header) {
     const auto* socket = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
-    if (!wanted_(ntohs(socket->id.idiag_sport))) return;
+    // Without an inode, its program has closed it, and the kernel is left to finish.
+    if (socket->idiag_inode == 0 || !wanted_(ntohs(socket->id.idiag_sport))) return;
+    bool told = false;
     Info info{};
     auto left = static_cast<int>(header->nlmsg_len - NLMSG_LENGTH(sizeof *socket));
     for (const auto* part = reinterpret_cast<const rtattr*>(socket + 1); RTA_OK(part, left);
          part = RTA_NEXT(part, left)) {
-      if (part->rta_type == INET_DIAG_INFO)
-        std::memcpy(&info, RTA_DATA(part), std::min<std::size_t>(RTA_PAYLOAD(part), sizeof info));
+      if (part->rta_type != INET_DIAG_INFO) continue;
+      std::memcpy(&info, RTA_DATA(part), std::min<std::size_t>(RTA_PAYLOAD(part), sizeof info));
+      told = true;
     }
-    found_.push_back(statistics_of(*socket, info));
+    if (told) found_.push_back(statistics_of(*socket, info));
   }
 
   const std::function<bool(std::uint16_t)>& wanted_;

@@ -22,7 +22,8 @@ struct SocketStatistics {
 };
 
 /// Every TCP connection of this network namespace, of either family, whose local port `wanted` is
-/// true for: established, or with one direction ended. Reads them in one go; needs no privilege.
+/// true for, and that its program still has: established, or with one direction ended. Reads them
+/// in one go; needs no privilege.
 Result<std::vector<SocketStatistics>> tcp_connections(
     const std::function<bool(std::uint16_t local_port)>& wanted);
 

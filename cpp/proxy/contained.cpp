@@ -2,10 +2,14 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <functional>
 #include <memory>
+#include <span>
+#include <thread>
 #include <utility>
 
+#include "base/secret.hpp"
 #include "proxy/container.hpp"
 #include "proxy/haproxy.hpp"
 #include "proxy/nginx.hpp"
@@ -17,7 +21,7 @@ namespace {
 
 namespace transport = dataserver::transport;
 using dataserver::Callback;
-using Steer = std::function<std::shared_ptr<Steering>(boost::asio::io_context& context)>;
+using Steer = std::function<std::shared_ptr<Steering>(const Site& site)>;
 
 /// Where the image has them.
 constexpr const char* haproxy_path = "/usr/sbin/haproxy";
@@ -31,6 +35,14 @@ struct Surroundings {
   ContainerOptions options;
   std::string facility;
   std::vector<std::string> capabilities;
+  bool ids_are_secret = false;
+
+  /// What a container is told to be of.
+  [[nodiscard]] std::string session_label(const std::string& uid) const {
+    if (!ids_are_secret) return uid;
+    const auto name = hmac_sha256(Secret(std::string_view("session label")), std::array{uid});
+    return to_hex(std::span(name).first(16));
+  }
 };
 
 /// Steers a program in a container as it would be steered beside the data server: it has the same
@@ -60,7 +72,7 @@ class ContainedSteering final : public Steering {
     add("--sockets", std::to_string(sockets));
     for (const std::string& each : around_->capabilities) add("--capability", each);
     add_label(label::facility, around_->facility);
-    add_label(label::session, work.session.uid);
+    add_label(label::session, around_->session_label(work.session.uid));
     add_label(label::role, to_string(work.session.role));
     arguments.emplace_back("--");
     arguments.insert(arguments.end(), plan->arguments.begin(), plan->arguments.end());
@@ -72,8 +84,9 @@ class ContainedSteering final : public Steering {
   bool take(std::string_view line) override {
     return program_->take(line) || line.starts_with("[container]");
   }
-  void wait_ready(const std::shared_ptr<net::Child>& child, Callback<void> done) override {
-    program_->wait_ready(child, std::move(done));
+  void wait_ready(const std::shared_ptr<net::Child>& child, std::chrono::seconds limit,
+                  Callback<void> done) override {
+    program_->wait_ready(child, limit, std::move(done));
   }
   void retarget(const Work& work, const std::shared_ptr<net::Child>& child,
                 Callback<void> done) override {
@@ -96,10 +109,15 @@ void clear_away(const ContainerOptions& options, const std::string& facility, co
                            : Result<std::vector<std::string>>(engine.error());
   if (!left)
     return log->warn("cannot look for containers that were left: {}", left.error().message);
+  // Each takes an engine a while.
+  std::vector<std::thread> removals;
   for (const std::string& id : *left) {
     log->warn("removing container {}, which an earlier data server left", id.substr(0, 12));
-    if (const Status gone = engine->remove(id); !gone) log->warn("{}", gone.error().message);
+    removals.emplace_back([&engine, &log, &id] {
+      if (const Status gone = engine->remove(id); !gone) log->warn("{}", gone.error().message);
+    });
   }
+  for (std::thread& each : removals) each.join();
 }
 
 Result<Program> contained(const char* kind, const DataServerPlan& plan,
@@ -114,7 +132,9 @@ Result<Program> contained(const char* kind, const DataServerPlan& plan,
                                        "'; make it (./dev image), or name another one "
                                        "(--container-image)"};
   }
-  const auto said = said_in_container(options, asks_version);
+  std::error_code ignored;
+  const std::string facility = std::filesystem::absolute(plan.folder, ignored).string();
+  const auto said = said_in_container(options, asks_version, facility);
   if (!said) return said.error();
   const auto s2ds = own_program("s2ds");
   if (!s2ds) return s2ds.error();
@@ -126,13 +146,13 @@ Result<Program> contained(const char* kind, const DataServerPlan& plan,
                                          asks_version.front() + " that says its version: '" +
                                          said->substr(0, 80) + "'"};
   }
-  std::error_code ignored;
-  const std::string facility = std::filesystem::absolute(plan.folder, ignored).string();
-  const auto around = std::make_shared<const Surroundings>(
-      Surroundings{s2ds->string(), options, facility, std::move(capabilities)});
-  program.steer = [steer = std::move(steer), around](boost::asio::io_context& context) {
-    return std::make_shared<ContainedSteering>(steer(context), around);
+  const auto around = std::make_shared<const Surroundings>(Surroundings{
+      s2ds->string(), options, facility, std::move(capabilities), plan.compat_stunnel});
+  program.steer = [steer = std::move(steer), around](const Site& site) {
+    return std::make_shared<ContainedSteering>(steer(site), around);
   };
+  program.start_limit = container_start_limit;
+  program.end_limit = std::chrono::seconds(6);
   program.clear_away = [around](const Logger& log) {
     proxy::clear_away(around->options, around->facility, log);
   };
@@ -142,9 +162,8 @@ Result<Program> contained(const char* kind, const DataServerPlan& plan,
 }  // namespace
 
 Result<Program> contained_haproxy(const DataServerPlan& plan) {
-  return contained("Haproxy", plan, {haproxy_path, "-v"}, [](boost::asio::io_context& context) {
-    return steer_haproxy(context, haproxy_path);
-  });
+  return contained("Haproxy", plan, {haproxy_path, "-v"},
+                   [](const Site& site) { return steer_haproxy(site, haproxy_path); });
 }
 
 Result<Program> contained_nginx(const DataServerPlan& plan) {
@@ -153,8 +172,9 @@ Result<Program> contained_nginx(const DataServerPlan& plan) {
   if (::geteuid() == 0) capabilities = {"SETUID", "SETGID"};
   auto program = contained(
       "Nginx", plan, {nginx_path, "-v"},
-      [idle = plan.native.relay.flow_idle](boost::asio::io_context& context) {
-        return steer_nginx(context, {nginx_path, nginx_module, idle});
+      [idle = plan.native.relay.flow_idle,
+       workers = nginx_workers(plan.container.cpus)](const Site& site) {
+        return steer_nginx(site, {nginx_path, nginx_module, idle, workers});
       },
       std::move(capabilities));
   if (program) program->datagrams = true;
@@ -164,10 +184,9 @@ Result<Program> contained_nginx(const DataServerPlan& plan) {
 Result<Program> contained_stunnel(const DataServerPlan& plan) {
   auto mode = stunnel_mode(plan);
   if (!mode) return mode.error();
-  auto program = contained("Stunnel", plan, {stunnel_path, "-version"},
-                           [mode = *mode](boost::asio::io_context& context) {
-                             return steer_stunnel(context, stunnel_path, mode);
-                           });
+  auto program = contained(
+      "Stunnel", plan, {stunnel_path, "-version"},
+      [mode = *mode](const Site& site) { return steer_stunnel(site, stunnel_path, mode); });
   if (program) protect(*program, *mode);
   return program;
 }

@@ -19,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* first_process = "/usr/bin/s2ds";
-constexpr const char* scratch = "rw,noexec,nosuid,nodev,size=16m";
+constexpr const char* scratch = "rw,noexec,nosuid,nodev,size=16m,mode=1777";
 constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr rlim_t most_files = 65'536;
 constexpr int most_processes = 256;
@@ -92,27 +92,31 @@ std::string container_name(const ContainerPlan& plan) {
 }
 
 Result<std::string> said_in_container(const ContainerOptions& options,
-                                      const std::vector<std::string>& arguments) {
+                                      const std::vector<std::string>& arguments,
+                                      const std::string& facility) {
   const auto engine = engine_of(options);
   if (!engine) return engine.error();
   ContainerPlan plan;
   plan.options = options;
   plan.arguments = arguments;
   plan.keep = true;
+  plan.labels[label::facility] = facility;
   const auto id = engine->create(container_name(plan), describe(plan));
   if (!id) return id.error();
   boost::asio::io_context context;
-  Status ran;
+  Status ran = Error{Cause::timeout, "the container of '" + arguments.front() + "' does not end"};
   engine->async_wait(
       context, *id,
       [&] {
-        ran = engine->start(*id);
-        if (!ran) context.stop();
+        const Status started = engine->start(*id);
+        if (started) return;
+        ran = started;
+        context.stop();
       },
       [&](const Result<int>& ended) {
-        if (!ended) ran = ended.error();
+        if (!context.stopped()) ran = ended ? Status() : Status(ended.error());
       });
-  context.run();
+  context.run_for(container_start_limit);
   auto said = ran ? engine->logs(*id) : Result<std::string>(ran.error());
   (void)engine->remove(*id);
   return said;

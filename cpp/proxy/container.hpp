@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -40,9 +41,14 @@ nlohmann::json describe(const ContainerPlan& plan);
 /// Fit for a container of this program, and taken by no other.
 std::string container_name(const ContainerPlan& plan);
 
-/// What a program of the image says. Blocks for as long as it runs.
+/// How long a container may take to start what it is for: an engine may have much to do.
+inline constexpr std::chrono::seconds container_start_limit{30};
+
+/// What a program of the image says, in a container of this facility. Blocks until it ends;
+/// `timeout` if it takes longer than container_start_limit.
 Result<std::string> said_in_container(const ContainerOptions& options,
-                                      const std::vector<std::string>& arguments);
+                                      const std::vector<std::string>& arguments,
+                                      const std::string& facility);
 
 /// Beside the data server: runs a program in a container that has this process's descriptors from 3
 /// on, writes where this one does, and gets its signals; it ends when this process does, by

@@ -54,7 +54,7 @@ int run_as_first_process(const std::filesystem::path& folder,
   connection.connect(stream_protocol::endpoint(handover_path(place)), failed);
   if (failed)
     return fail({Cause::unavailable, "who started this container is gone: " + failed.message()});
-  const auto handed = take_over(connection.native_handle());
+  auto handed = take_over(connection.native_handle());
   if (!handed) return fail(handed.error());
 
   net::ChildPlan plan;
@@ -78,6 +78,7 @@ int run_as_first_process(const std::filesystem::path& folder,
         context.stop();
       });
   if (!child) return fail(child.error());
+  handed->descriptors.clear();  // the program's alone now
 
   std::uint8_t number = 0;
   const std::function<void()> listen = [&] {

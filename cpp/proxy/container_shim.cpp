@@ -52,19 +52,24 @@ class Shim {
     engine_.async_wait(
         context_, *id,
         [this, &id] {
+          // Nobody wants it any more.
+          if (!waiting_.empty()) return end(killed);
           if (const Status started = engine_.start(*id); !started) end(fail(started.error()));
         },
         [this](const Result<int>& ended) {
-          // It ends when its first process does, which tells by the end of its connection as well.
-          end(ended ? *ended : killed);
+          if (ended) return end(*ended);
+          std::fprintf(stderr, "[container] %s\n", ended.error().message.c_str());
+          // Where the engine goes and its containers stay, the end of the connection tells.
+          if (!is_there_) end(killed);
         });
     accept();
     pass_signals_on();
     context_.run();
     // Removes itself where all went well.
-    if (*ended_ == cannot_start || *ended_ == killed) (void)engine_.remove(*id);
+    const int code = ended_.value_or(killed);
+    if (code == cannot_start || code == killed) (void)engine_.remove(*id);
     ::unlink(handover_path(folder_).c_str());
-    return *ended_;
+    return code;
   }
 
  private:
@@ -94,6 +99,8 @@ class Shim {
       if (const Status sent = hand_over(connection_.native_handle(), STDOUT_FILENO, descriptors_);
           !sent)
         return end(fail(sent.error()));
+      // The program has them: where it closes one, nobody is to hold it open.
+      for (const int each : descriptors_) ::close(each);
       for (const int each : waiting_) send(each);
       is_there_ = true;
       watch();

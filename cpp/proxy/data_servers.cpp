@@ -8,6 +8,7 @@
 
 #include "base/text.hpp"
 #include "proxy/contained.hpp"
+#include "proxy/container.hpp"
 #include "proxy/installed.hpp"
 #include "proxy/proxy_forwarding.hpp"
 
@@ -29,6 +30,8 @@ constexpr std::array proxies{ProxyKind{"HaproxySubprocess", installed_haproxy},
                              ProxyKind{"Haproxy", contained_haproxy},
                              ProxyKind{"Nginx", contained_nginx},
                              ProxyKind{stunnel_in_container, contained_stunnel}};
+
+constexpr std::chrono::milliseconds process_start_limit{5'000};
 
 bool equal_without_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
@@ -79,6 +82,14 @@ Result<std::string> announced_kind(std::string_view kind, bool compat_stunnel) {
                                             " and " + stunnel_in_container + ", not for " + *known};
 }
 
+std::chrono::milliseconds start_limit_of(std::string_view kind) {
+  constexpr std::array contained{"Haproxy", "Nginx", stunnel_in_container};
+  // A container to see that the program is there, and those of the sessions that are restored.
+  const bool slow = std::any_of(contained.begin(), contained.end(),
+                                [kind](const char* each) { return kind == each; });
+  return slow ? 2 * container_start_limit : process_start_limit;
+}
+
 Status can_run(const DataServerPlan& plan) {
   const auto program = program_of(plan);
   return program ? Status() : Status(program.error());
@@ -87,6 +98,10 @@ Status can_run(const DataServerPlan& plan) {
 Result<std::unique_ptr<dataserver::DataServer>> make_data_server(DataServerPlan plan,
                                                                  const Logger& log) {
   using Made = std::unique_ptr<dataserver::DataServer>;
+  // The one name that a program which runs there, an engine and the kernel know it by.
+  std::error_code ignored;
+  plan.folder =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(plan.folder, ignored), ignored);
   auto program = program_of(plan);
   if (!program) return program.error();
   if (!*program)

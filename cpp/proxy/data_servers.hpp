@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -34,6 +35,9 @@ struct DataServerPlan {
 /// What the data server of a plan says it is (`dataserver::Info::kind`). Errors as those of
 /// data_server_kind(), and `invalid_argument` for what does not go together.
 Result<std::string> announced_kind(std::string_view kind, bool compat_stunnel);
+
+/// How long a data server of a kind may take to start, and its sessions to be restored.
+std::chrono::milliseconds start_limit_of(std::string_view kind);
 
 /// Whether what a plan needs is installed here; `not_found` names the package of a program that is
 /// not. Blocks while a program says its version.

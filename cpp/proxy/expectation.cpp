@@ -1,22 +1,16 @@
 #include "proxy/expectation.hpp"
 
-#include <chrono>
 #include <utility>
 
 namespace scistream::proxy {
 
-namespace {
-
-constexpr std::chrono::seconds patience{5};
-
-}  // namespace
-
 Expectation::Expectation(boost::asio::io_context& context)
     : state_(std::make_shared<State>(context)) {}
 
-void Expectation::await(std::string otherwise, dataserver::Callback<void> done) {
+void Expectation::await(std::chrono::seconds limit, std::string otherwise,
+                        dataserver::Callback<void> done) {
   state_->done = std::move(done);
-  state_->limit.expires_after(patience);
+  state_->limit.expires_after(limit);
   state_->limit.async_wait([weak = std::weak_ptr(state_),
                             otherwise = std::move(otherwise)](const boost::system::error_code& ec) {
     const auto state = weak.lock();

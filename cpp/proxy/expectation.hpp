@@ -2,6 +2,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -15,9 +16,9 @@ class Expectation {
  public:
   explicit Expectation(boost::asio::io_context& context);
 
-  /// `done` comes with what fulfil() is told, or after five seconds with a `timeout` that says
+  /// `done` comes with what fulfil() is told, or after `limit` with a `timeout` that says
   /// `otherwise`.
-  void await(std::string otherwise, dataserver::Callback<void> done);
+  void await(std::chrono::seconds limit, std::string otherwise, dataserver::Callback<void> done);
   /// Without effect if nothing is awaited.
   void fulfil(const Status& status);
 

@@ -20,6 +20,7 @@ using dataserver::Counters;
 
 constexpr const char* configuration = "haproxy.cfg";
 constexpr const char* socket_name = "runtime.sock";
+constexpr std::chrono::seconds patience{5};
 
 /// One line of HAProxy's table by the names of its columns.
 using Row = std::map<std::string, std::string>;
@@ -74,8 +75,8 @@ Counters counters_in(const std::string& text) {
 
 class HaproxySteering final : public Steering {
  public:
-  HaproxySteering(boost::asio::io_context& context, std::string program)
-      : context_(context), program_(std::move(program)) {}
+  HaproxySteering(const Site& site, std::string program)
+      : context_(site.context), sockets_(site.sockets), program_(std::move(program)) {}
 
   Result<net::ChildPlan> prepare(const Work& work) override {
     std::ostringstream text;
@@ -119,8 +120,9 @@ class HaproxySteering final : public Steering {
     return line.starts_with("[ALERT]") || line.starts_with("[EMERG]");
   }
 
-  void wait_ready(const std::shared_ptr<net::Child>& /*child*/, Callback<void> done) override {
-    ask("show version", [done = std::move(done)](const Result<std::string>& answer) {
+  void wait_ready(const std::shared_ptr<net::Child>& /*child*/, std::chrono::seconds limit,
+                  Callback<void> done) override {
+    ask("show version", limit, [done = std::move(done)](const Result<std::string>& answer) {
       done(answer ? Status() : Status(answer.error()));
     });
   }
@@ -132,8 +134,10 @@ class HaproxySteering final : public Steering {
       commands += (i == 0 ? "" : "; ") + ("set server " + std::to_string(i)) + "/target addr " +
                   work.targets[i].host + " port " + std::to_string(work.targets[i].port);
     }
-    ask(commands, [done = std::move(done)](const Result<std::string>& answer) {
+    ask(commands, patience, [done = std::move(done)](const Result<std::string>& answer) {
       if (!answer) return done(answer.error());
+      if (answer->empty())
+        return done(Error{Cause::unavailable, "HAProxy does not answer to its new targets"});
       // Only what goes wrong is not about an address that is, or need not be, changed.
       std::istringstream lines(*answer);
       for (std::string line; std::getline(lines, line);) {
@@ -145,10 +149,11 @@ class HaproxySteering final : public Steering {
   }
 
   void read(Callback<Reading> done) override {
-    ask("show stat",
-        [listeners = listeners_, done = std::move(done)](const Result<std::string>& answer) {
+    ask("show stat", patience,
+        [listeners = listeners_, sockets = sockets_,
+         done = std::move(done)](const Result<std::string>& answer) {
           if (!answer) return done(answer.error());
-          auto live = connections_at(listeners);
+          auto live = connections_at(listeners, *sockets);
           if (!live) return done(live.error());
           done(Reading{counters_in(*answer), std::move(*live)});
         });
@@ -159,16 +164,17 @@ class HaproxySteering final : public Steering {
   }
 
  private:
-  void ask(const std::string& command, Callback<std::string> done) {
+  void ask(const std::string& command, std::chrono::seconds limit, Callback<std::string> done) {
     // By way of the folder: its own path may be longer than a socket's may.
     const std::string path = "/proc/self/fd/" + std::to_string(folder_->get()) + "/" + socket_name;
-    ask_runtime(context_, path, command + "\n",
+    ask_runtime(context_, path, command + "\n", limit,
                 [keep = folder_, done = std::move(done)](Result<std::string> answer) {
                   done(std::move(answer));
                 });
   }
 
   boost::asio::io_context& context_;
+  const std::shared_ptr<SocketTable> sockets_;
   const std::string program_;
   std::vector<Endpoint> listeners_;
   std::shared_ptr<net::Fd> folder_;
@@ -176,8 +182,8 @@ class HaproxySteering final : public Steering {
 
 }  // namespace
 
-std::shared_ptr<Steering> steer_haproxy(boost::asio::io_context& context, std::string program) {
-  return std::make_shared<HaproxySteering>(context, std::move(program));
+std::shared_ptr<Steering> steer_haproxy(const Site& site, std::string program) {
+  return std::make_shared<HaproxySteering>(site, std::move(program));
 }
 
 }  // namespace scistream::proxy

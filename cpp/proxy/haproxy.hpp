@@ -9,6 +9,6 @@ namespace scistream::proxy {
 
 /// HAProxy: has its targets changed and its counters read over its runtime socket. `program` is
 /// where it is.
-std::shared_ptr<Steering> steer_haproxy(boost::asio::io_context& context, std::string program);
+std::shared_ptr<Steering> steer_haproxy(const Site& site, std::string program);
 
 }  // namespace scistream::proxy

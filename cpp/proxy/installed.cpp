@@ -33,8 +33,8 @@ Result<Found> look_up(const char* kind, const char* name, const char* package, c
 Result<Program> installed_haproxy(const DataServerPlan& /*plan*/) {
   auto found = look_up("HaproxySubprocess", "haproxy", "haproxy", "-v");
   if (!found) return found.error();
-  found->program.steer = [path = found->path](boost::asio::io_context& context) {
-    return steer_haproxy(context, path);
+  found->program.steer = [path = found->path](const Site& site) {
+    return steer_haproxy(site, path);
   };
   return std::move(found->program);
 }
@@ -46,8 +46,8 @@ Result<Program> installed_nginx(const DataServerPlan& plan) {
   if (!module) return module.error();
   found->program.datagrams = true;
   found->program.steer = [path = found->path, module = std::move(*module),
-                          idle = plan.native.relay.flow_idle](boost::asio::io_context& context) {
-    return steer_nginx(context, {path, module, idle});
+                          idle = plan.native.relay.flow_idle](const Site& site) {
+    return steer_nginx(site, {path, module, idle, nginx_workers(0)});
   };
   return std::move(found->program);
 }
@@ -58,8 +58,8 @@ Result<Program> installed_stunnel(const DataServerPlan& plan) {
   auto found = look_up("StunnelSubprocess", "stunnel", "stunnel4", "-version");
   if (!found) return found.error();
   protect(found->program, *mode);
-  found->program.steer = [path = found->path, mode = *mode](boost::asio::io_context& context) {
-    return steer_stunnel(context, path, mode);
+  found->program.steer = [path = found->path, mode = *mode](const Site& site) {
+    return steer_stunnel(site, path, mode);
   };
   return std::move(found->program);
 }

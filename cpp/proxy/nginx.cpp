@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <sstream>
 #include <thread>
@@ -18,6 +19,7 @@ using dataserver::Callback;
 using dataserver::Counters;
 
 constexpr const char* configuration = "nginx.conf";
+constexpr std::chrono::seconds patience{5};
 /// Before each line about a connection that has ended.
 constexpr std::string_view ended = "ended: ";
 
@@ -27,12 +29,12 @@ bool has(std::string_view line, std::string_view part) {
 
 class NginxSteering final : public Steering {
  public:
-  NginxSteering(boost::asio::io_context& context, NginxPlan plan)
-      : plan_(std::move(plan)), workers_changed_(context) {}
+  NginxSteering(const Site& site, NginxPlan plan)
+      : plan_(std::move(plan)), sockets_(site.sockets), workers_changed_(site.context) {}
 
   Result<net::ChildPlan> prepare(const Work& work) override {
     // What one flow sends must meet one worker.
-    workers_ = work.datagrams ? 1 : std::max(1U, std::thread::hardware_concurrency());
+    workers_ = work.datagrams ? 1 : plan_.workers;
     if (Status written = write(work); !written) return written.error();
     net::ChildPlan plan;
     // The log before there is one would go to a folder of the system.
@@ -63,20 +65,21 @@ class NginxSteering final : public Steering {
     return loud;
   }
 
-  void wait_ready(const std::shared_ptr<net::Child>& /*child*/, Callback<void> done) override {
-    wait(workers_, 0, std::move(done));
+  void wait_ready(const std::shared_ptr<net::Child>& /*child*/, std::chrono::seconds limit,
+                  Callback<void> done) override {
+    wait(workers_, 0, limit, std::move(done));
   }
 
   void retarget(const Work& work, const std::shared_ptr<net::Child>& child,
                 Callback<void> done) override {
     if (Status written = write(work); !written) return done(written);
     // Those before it take connections until they say that they do not.
-    wait(workers_, workers_, std::move(done));
+    wait(workers_, workers_, patience, std::move(done));
     child->signal(SIGHUP);
   }
 
   void read(Callback<Reading> done) override {
-    auto live = connections_at(listeners_);
+    auto live = connections_at(listeners_, *sockets_);
     if (!live) return done(live.error());
     Counters now = ended_;
     for (const dataserver::ConnectionStatus& each : *live) {
@@ -139,13 +142,14 @@ class NginxSteering final : public Steering {
   }
 
   /// Until so many workers have started, and so many of those before have stopped to listen.
-  void wait(unsigned started, unsigned left, Callback<void> done) {
+  void wait(unsigned started, unsigned left, std::chrono::seconds limit, Callback<void> done) {
     wanted_started_ = started_ + started;
     wanted_left_ = left_ + left;
-    workers_changed_.await("nginx does not say that it serves", std::move(done));
+    workers_changed_.await(limit, "nginx does not say that it serves", std::move(done));
   }
 
   const NginxPlan plan_;
+  const std::shared_ptr<SocketTable> sockets_;
   unsigned workers_ = 1;
   std::vector<Endpoint> listeners_;
   Counters ended_;  ///< What the connections that have ended moved.
@@ -158,8 +162,14 @@ class NginxSteering final : public Steering {
 
 }  // namespace
 
-std::shared_ptr<Steering> steer_nginx(boost::asio::io_context& context, NginxPlan plan) {
-  return std::make_shared<NginxSteering>(context, std::move(plan));
+std::shared_ptr<Steering> steer_nginx(const Site& site, NginxPlan plan) {
+  return std::make_shared<NginxSteering>(site, std::move(plan));
+}
+
+unsigned nginx_workers(double cpus) {
+  constexpr double most = 16;
+  const double cores = std::max(1U, std::thread::hardware_concurrency());
+  return static_cast<unsigned>(std::ceil(std::min({cores, most, cpus > 0 ? cpus : most})));
 }
 
 Result<std::string> nginx_stream_module(const std::filesystem::path& program) {

@@ -95,23 +95,26 @@ Result<std::string> version_of(const std::filesystem::path& program, const std::
 }
 
 Result<std::vector<dataserver::ConnectionStatus>> connections_at(
-    const std::vector<Endpoint>& listeners) {
-  const auto sockets = net::tcp_connections([&listeners](std::uint16_t port) {
-    return std::any_of(listeners.begin(), listeners.end(),
-                       [port](const Endpoint& each) { return each.port == port; });
-  });
-  if (!sockets) return sockets.error();
+    const std::vector<Endpoint>& listeners, SocketTable& sockets) {
+  const auto all = sockets.look();
+  if (!all) return all.error();
+  const auto came_in = [&listeners](const Endpoint& local) {
+    return std::any_of(listeners.begin(), listeners.end(), [&local](const Endpoint& each) {
+      return each.port == local.port && (each.host == local.host || is_wildcard(each.host));
+    });
+  };
   std::vector<dataserver::ConnectionStatus> found;
-  found.reserve(sockets->size());
   // Who connects is the consumer's side, in either role.
-  for (const net::SocketStatistics& each : *sockets)
-    found.push_back({each.id,
-                     each.local.port,
-                     to_string(each.peer),
-                     {},
-                     each.bytes_acknowledged,
-                     each.bytes_received,
-                     each.idle});
+  for (const net::SocketStatistics& each : **all) {
+    if (came_in(each.local))
+      found.push_back({each.id,
+                       each.local.port,
+                       to_string(each.peer),
+                       {},
+                       each.bytes_acknowledged,
+                       each.bytes_received,
+                       each.idle});
+  }
   return found;
 }
 

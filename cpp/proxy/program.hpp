@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -16,6 +17,7 @@
 #include "dataserver/data_server.hpp"
 #include "net/child.hpp"
 #include "net/tls_keys.hpp"
+#include "proxy/socket_table.hpp"
 
 namespace scistream::proxy {
 
@@ -54,8 +56,8 @@ class Steering {
   virtual Result<net::ChildPlan> prepare(const Work& work) = 0;
   /// Takes what it said; whether that is worth an operator's attention.
   virtual bool take(std::string_view line) = 0;
-  /// Once the program takes connections; `unavailable` or `timeout` if it does not.
-  virtual void wait_ready(const std::shared_ptr<net::Child>& child,
+  /// Once the program takes connections; `unavailable`, or `timeout` if it does not within `limit`.
+  virtual void wait_ready(const std::shared_ptr<net::Child>& child, std::chrono::seconds limit,
                           dataserver::Callback<void> done) = 0;
   /// New targets or keys for connections to come; live ones keep theirs.
   virtual void retarget(const Work& work, const std::shared_ptr<net::Child>& child,
@@ -63,6 +65,12 @@ class Steering {
   virtual void read(dataserver::Callback<Reading> done) = 0;
   /// From now on it takes no more connections, and ends with the last one.
   virtual void drain(const Work& work, const std::shared_ptr<net::Child>& child) = 0;
+};
+
+/// Where a proxy is steered.
+struct Site {
+  boost::asio::io_context& context;
+  std::shared_ptr<SocketTable> sockets;
 };
 
 /// A kind of proxy program, as it can be run here. Any thread.
@@ -76,7 +84,9 @@ struct Program {
   /// The suites whose keys it can use, where it does `tls` by itself.
   std::vector<net::Ciphersuite> ciphersuites;
   bool datagrams = false;  ///< It forwards them, too.
-  std::function<std::shared_ptr<Steering>(boost::asio::io_context& context)> steer;
+  std::function<std::shared_ptr<Steering>(const Site& site)> steer;
+  std::chrono::seconds start_limit{5};  ///< Until it takes connections.
+  std::chrono::seconds end_limit{3};    ///< That it may take to end before it is killed.
   /// Ends what an earlier data server has left, other than processes; may be empty. Blocks.
   std::function<void(const Logger& log)> clear_away;
 };
@@ -100,8 +110,8 @@ std::string version_in(std::string_view text);
 /// kind within a few seconds. Blocks.
 Result<std::string> version_of(const std::filesystem::path& program, const std::string& flag);
 
-/// The live connections that came in at these ports, as the kernel counts them.
+/// The live connections that came in at these, as the kernel counts them.
 Result<std::vector<dataserver::ConnectionStatus>> connections_at(
-    const std::vector<Endpoint>& listeners);
+    const std::vector<Endpoint>& listeners, SocketTable& sockets);
 
 }  // namespace scistream::proxy

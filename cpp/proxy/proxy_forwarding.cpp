@@ -128,6 +128,7 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
 
   void end(Ending how, std::function<void()> done) override {
     if (done) ended_ = std::move(done);
+    ends_ = true;
     resolver_.cancel();
     const bool cut = how == Ending::cut;
     // What clients reach ends first; once it has, nothing is left that the other one could do.
@@ -208,7 +209,7 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
                        [this, alive = std::weak_ptr(alive_), request, addresses, done, target](
                            boost::system::error_code failed,
                            const std::vector<boost::asio::ip::tcp::endpoint>& found) mutable {
-                         if (alive.expired()) return;
+                         if (alive.expired() || ends_) return;
                          if (failed || found.empty()) {
                            return done(Error{Cause::invalid_argument,
                                              "the target '" + to_string(target) +
@@ -248,8 +249,9 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
     if (relay_ && !speaks_tls()) work.transport = dataserver::transport::tcp;
     work.announces = announces_;
     work.is_announced = announces_ && relay_;
-    supervisor_ = Supervisor::make(parent_.bookkeeping_, parent_.program_, std::move(work),
-                                   std::move(descriptors), to_string(key_), parent_.log_, news_);
+    supervisor_ = Supervisor::make({parent_.bookkeeping_, parent_.sockets_}, parent_.program_,
+                                   std::move(work), std::move(descriptors), to_string(key_),
+                                   parent_.log_, news_, relay_ == nullptr || speaks_tls());
     supervisor_->start(std::move(done));
   }
 
@@ -303,6 +305,7 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
   bool proxy_ends_ = false;
   bool proxy_gone_ = false;
   std::function<void()> ended_;
+  bool ends_ = false;
   const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< What is late looks at it.
 };
 

@@ -39,6 +39,7 @@ class ProxyForwarding final : public dataserver::Forwarding {
   const std::unique_ptr<dataserver::RelayForwarding> relays_;
   const Logger log_;
   SteadyClock clock_;
+  const std::shared_ptr<SocketTable> sockets_ = std::make_shared<SocketTable>();
   dataserver::PortPool ports_;
   std::uint64_t last_folder_ = 0;
 };

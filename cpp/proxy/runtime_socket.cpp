@@ -17,7 +17,6 @@ namespace {
 using boost::system::error_code;
 using Protocol = boost::asio::local::stream_protocol;
 
-constexpr std::chrono::seconds patience{5};
 /// Between two looks whether it listens; nothing tells.
 constexpr std::chrono::milliseconds pause{10};
 
@@ -33,8 +32,8 @@ class Question : public std::enable_shared_from_this<Question> {
         command_(std::move(command)),
         done_(std::move(done)) {}
 
-  void start() {
-    limit_.expires_after(patience);
+  void start(std::chrono::seconds limit) {
+    limit_.expires_after(limit);
     limit_.async_wait([self = shared_from_this()](error_code ec) {
       if (!ec) self->finish(Error{Cause::timeout, "'" + self->path_ + "' does not answer"});
     });
@@ -96,10 +95,10 @@ class Question : public std::enable_shared_from_this<Question> {
 }  // namespace
 
 void ask_runtime(boost::asio::io_context& context, std::string path, std::string command,
-                 dataserver::Callback<std::string> done) {
+                 std::chrono::seconds limit, dataserver::Callback<std::string> done) {
   auto question =
       std::make_shared<Question>(context, std::move(path), std::move(command), std::move(done));
-  boost::asio::post(context, [question] { question->start(); });
+  boost::asio::post(context, [question, limit] { question->start(limit); });
 }
 
 }  // namespace scistream::proxy

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <string>
 
 #include "dataserver/data_server.hpp"
@@ -8,9 +9,9 @@
 namespace scistream::proxy {
 
 /// Sends one command to a program's Unix socket and reads all that it answers. Tries again until
-/// the program listens; `timeout` names the path if there is no whole answer within five seconds.
+/// the program listens; `timeout` names the path if there is no whole answer within `limit`.
 /// `done` comes once, on the context, never from within this call.
 void ask_runtime(boost::asio::io_context& context, std::string path, std::string command,
-                 dataserver::Callback<std::string> done);
+                 std::chrono::seconds limit, dataserver::Callback<std::string> done);
 
 }  // namespace scistream::proxy

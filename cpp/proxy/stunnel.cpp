@@ -28,6 +28,7 @@ constexpr const char* configuration = "stunnel.conf";
 constexpr const char* secrets = "keys";
 /// A target where nobody can be: a socket that nobody makes.
 constexpr const char* nowhere = "nowhere.sock";
+constexpr std::chrono::seconds patience{5};
 /// What deployed peers call each other.
 constexpr const char* compat_identity = "client1";
 /// Stunnel takes shorter ones for no key at all.
@@ -82,11 +83,12 @@ std::string compat_key(const std::string& uid) {
 class StunnelSteering final : public Steering,
                               public std::enable_shared_from_this<StunnelSteering> {
  public:
-  StunnelSteering(boost::asio::io_context& context, std::string program, StunnelMode mode)
-      : program_(std::move(program)),
+  StunnelSteering(const Site& site, std::string program, StunnelMode mode)
+      : sockets_(site.sockets),
+        program_(std::move(program)),
         mode_(std::move(mode)),
-        configured_(context),
-        key_expires_(context) {}
+        configured_(site.context),
+        key_expires_(site.context) {}
 
   Result<net::ChildPlan> prepare(const Work& work) override {
     if (Status written = write(work, {}); !written) return written.error();
@@ -112,8 +114,9 @@ class StunnelSteering final : public Steering,
     return said->level <= warning && !of_connection;
   }
 
-  void wait_ready(const std::shared_ptr<net::Child>& child, Callback<void> done) override {
-    configured_.await("stunnel does not say that it serves", std::move(done));
+  void wait_ready(const std::shared_ptr<net::Child>& child, std::chrono::seconds limit,
+                  Callback<void> done) override {
+    configured_.await(limit, "stunnel does not say that it serves", std::move(done));
     forget_old_key_later(child);
   }
 
@@ -121,21 +124,21 @@ class StunnelSteering final : public Steering,
                 Callback<void> done) override {
     work_ = work;
     if (Status written = write(work, {}); !written) return done(written);
-    configured_.await("stunnel does not take its new configuration", std::move(done));
+    configured_.await(patience, "stunnel does not take its new configuration", std::move(done));
     child->signal(SIGHUP);
     forget_old_key_later(child);
   }
 
   void read(Callback<Reading> done) override {
-    const auto sockets = plain_sockets();
+    const auto sockets = sockets_->look();
     if (!sockets) return done(sockets.error());
     Reading reading;
     reading.counters = ended_;
     for (auto& [who, live] : live_) {
       const auto found =
-          std::find_if(sockets->begin(), sockets->end(),
+          std::find_if((*sockets)->begin(), (*sockets)->end(),
                        [&, &one = live](const auto& socket) { return is_plain_side(socket, one); });
-      if (found != sockets->end()) take_socket(*found, live.status);
+      if (found != (*sockets)->end()) take_socket(*found, live.status);
       reading.counters.bytes_to_consumer += live.status.bytes_to_consumer;
       reading.counters.bytes_to_producer += live.status.bytes_to_producer;
       ++reading.counters.connections_active;
@@ -156,7 +159,7 @@ class StunnelSteering final : public Steering,
  private:
   struct Live {
     ConnectionStatus status;
-    std::uint16_t dialled_from = 0;  ///< The port of ours towards the target; 0: not yet.
+    Endpoint dialled_from;  ///< Towards the target; empty: not yet.
     bool failed = false;
   };
 
@@ -250,7 +253,7 @@ class StunnelSteering final : public Steering,
     Live& live = found->second;
     constexpr int error = 3;
     if (const auto from = after(line.text, "] connected remote server from "))
-      live.dialled_from = endpoint_in(*from).port;
+      live.dialled_from = endpoint_in(*from);
     if (line.level <= error) live.failed = true;
     if (after(line.text, "SSL_accept: ")) ++ended_.refused;
     const auto to_tls = after(line.text, "Connection closed: ");
@@ -284,24 +287,14 @@ class StunnelSteering final : public Steering,
     if (draining_ && live_.empty()) draining_->signal(SIGTERM);
   }
 
-  /// Those sides of its connections that speak in clear.
-  [[nodiscard]] Result<std::vector<net::SocketStatistics>> plain_sockets() const {
-    return net::tcp_connections([this](std::uint16_t port) {
-      if (faces_client()) {
-        return std::any_of(work_.listeners.begin(), work_.listeners.end(),
-                           [port](const Endpoint& each) { return each.port == port; });
-      }
-      return std::any_of(live_.begin(), live_.end(),
-                         [port](const auto& each) { return each.second.dialled_from == port; });
-    });
-  }
-
+  /// Whether it is the side of a connection that speaks in clear.
   [[nodiscard]] bool is_plain_side(const net::SocketStatistics& socket, const Live& live) const {
     if (faces_client())
       return socket.local.port == live.status.port && to_string(socket.peer) == live.status.peer;
-    return live.dialled_from != 0 && socket.local.port == live.dialled_from;
+    return socket.local == live.dialled_from;
   }
 
+  const std::shared_ptr<SocketTable> sockets_;
   const std::string program_;
   const StunnelMode mode_;
   Work work_;
@@ -314,9 +307,8 @@ class StunnelSteering final : public Steering,
 
 }  // namespace
 
-std::shared_ptr<Steering> steer_stunnel(boost::asio::io_context& context, std::string program,
-                                        StunnelMode mode) {
-  return std::make_shared<StunnelSteering>(context, std::move(program), std::move(mode));
+std::shared_ptr<Steering> steer_stunnel(const Site& site, std::string program, StunnelMode mode) {
+  return std::make_shared<StunnelSteering>(site, std::move(program), std::move(mode));
 }
 
 Result<StunnelMode> stunnel_mode(const DataServerPlan& plan) {

@@ -21,8 +21,7 @@ struct StunnelMode {
 
 /// Stunnel: has its targets and keys changed by a reload that leaves live connections alone, and is
 /// counted by its log and the kernel. `program` is where it is.
-std::shared_ptr<Steering> steer_stunnel(boost::asio::io_context& context, std::string program,
-                                        StunnelMode mode);
+std::shared_ptr<Steering> steer_stunnel(const Site& site, std::string program, StunnelMode mode);
 
 /// How it protects the sessions of a plan. A shared key belongs to SHA-256 there:
 /// `invalid_argument` if no suite is left.

@@ -26,33 +26,36 @@ constexpr milliseconds last_pause{5'000};
 /// Who has served so long starts again at once when it dies.
 constexpr std::chrono::seconds good_run{10};
 constexpr milliseconds sample_period{500};
+constexpr milliseconds time_to_die{200};
 /// That an ending proxy may take before it is killed.
 constexpr std::chrono::seconds end_limit{3};
 
 }  // namespace
 
-std::shared_ptr<Supervisor> Supervisor::make(boost::asio::io_context& context,
-                                             const Program& program, Work work,
+std::shared_ptr<Supervisor> Supervisor::make(const Site& site, const Program& program, Work work,
                                              std::vector<int> descriptors, std::string name,
-                                             Logger log, News news) {
-  return std::shared_ptr<Supervisor>(new Supervisor(context, program, std::move(work),
+                                             Logger log, News news, bool samples) {
+  return std::shared_ptr<Supervisor>(new Supervisor(site, program, std::move(work),
                                                     std::move(descriptors), std::move(name),
-                                                    std::move(log), std::move(news)));
+                                                    std::move(log), std::move(news), samples));
 }
 
-Supervisor::Supervisor(boost::asio::io_context& context, const Program& program, Work work,
-                       std::vector<int> descriptors, std::string name, Logger log, News news)
-    : context_(context),
+Supervisor::Supervisor(const Site& site, const Program& program, Work work,
+                       std::vector<int> descriptors, std::string name, Logger log, News news,
+                       bool samples)
+    : site_(site),
       program_(program),
       work_(std::move(work)),
       descriptors_(std::move(descriptors)),
       name_(std::move(name)),
       log_(std::move(log)),
       news_(std::move(news)),
+      samples_(samples),
       pause_(first_pause),
-      again_(context),
-      next_sample_(context),
-      patience_(context),
+      again_(site.context),
+      next_sample_(site.context),
+      patience_(site.context),
+      doubt_(site.context),
       moved_(steady_clock::now()) {}
 
 Supervisor::~Supervisor() {
@@ -63,20 +66,21 @@ Supervisor::~Supervisor() {
 
 void Supervisor::start(Callback<void> done) {
   starting_ = std::move(done);
-  if (Status made = make_private_directory(work_.folder); !made) return answer_start(made);
-  if (Status launched = launch(); !launched) return answer_start(launched);
-  sample();
+  if (Status made = make_private_directory(work_.folder); !made) return answer(starting_, made);
+  if (Status launched = launch(); !launched) return answer(starting_, launched);
+  if (samples_) sample();
 }
 
 Status Supervisor::launch() {
   serves_ = false;
   last_said_.clear();
-  steering_ = program_.steer(context_);
+  is_outdated_ = false;
+  steering_ = program_.steer(site_);
   auto plan = steering_->prepare(work_);
   if (!plan) return plan.error();
   plan->descriptors = descriptors_;
   auto child = net::Child::start(
-      context_, *plan,
+      site_.context, *plan,
       [this](std::string_view line) {
         const bool loud = steering_->take(line);
         if (loud) last_said_ = line;
@@ -90,39 +94,44 @@ Status Supervisor::launch() {
   if (Status kept = write_private_file(work_.folder / record, child_->identity()); !kept)
     log_->warn("session {}: {}", name_, kept.error().message);
   log_->debug("session {}: {} started, pid {}", name_, program_.kind, child_->pid());
-  steering_->wait_ready(child_,
+  steering_->wait_ready(child_, program_.start_limit,
                         [weak = weak_from_this(), pid = child_->pid()](const Status& status) {
                           const auto self = weak.lock();
                           if (!self || !self->child_ || self->child_->pid() != pid || self->stops_)
                             return;
                           if (status) return self->serves();
                           self->last_said_ = status.error().message;
-                          self->child_->kill();  // and its end says why
+                          self->end_child();  // and its end says why
                         });
   return {};
 }
 
 void Supervisor::serves() {
   serves_ = true;
-  if (starting_) return answer_start({});
+  if (starting_) return answer(starting_, {});
+  if (is_outdated_) steer_anew();
   log_->info("session {}: {} serves again", name_, program_.kind);
   news_(program_.kind + " serves again");
 }
 
-void Supervisor::answer_start(const Status& status) {
-  if (const auto done = std::exchange(starting_, nullptr)) done(status);
+void Supervisor::answer(Callback<void>& waiting, const Status& status) {
+  if (const auto done = std::exchange(waiting, nullptr)) done(status);
 }
 
 void Supervisor::ended(int status) {
   child_.reset();
+  patience_.cancel();
+  doubt_.cancel();
   before_ = before_ + std::exchange(now_, {});
   before_.connections_active = 0;
   connections_.clear();
   if (stops_) return stopped();
   std::string why = program_.kind + " " + net::how_it_ended(status);
   if (!last_said_.empty()) why += ": " + last_said_;
-  if (starting_) return answer_start(Error{Cause::unavailable, why});
+  if (starting_) return answer(starting_, Error{Cause::unavailable, why});
   if (steady_clock::now() - started_ >= good_run) pause_ = first_pause;
+  // The next one has the new targets.
+  answer(retargeting_, {});
   log_->error("session {}: {}; started again in {} ms", name_, why, pause_.count());
   news_(why);
   start_again();
@@ -142,27 +151,54 @@ void Supervisor::start_again() {
 }
 
 void Supervisor::retarget(std::vector<Endpoint> targets, Callback<void> done) {
+  // Keys may have changed where there are some.
+  if (targets == work_.targets && !work_.keys) return done({});
   work_.targets = std::move(targets);
-  // What starts again takes the new ones.
-  if (!child_ || !serves_) return done({});
+  // What starts again takes them.
+  if (!child_) return done({});
+  retargeting_ = std::move(done);
+  // What is starting was started with those before.
+  is_outdated_ = !serves_;
+  if (serves_) steer_anew();
+}
+
+void Supervisor::steer_anew() {
+  is_outdated_ = false;
   steering_->retarget(work_, child_,
-                      [weak = weak_from_this(), done = std::move(done)](Status status) {
+                      [weak = weak_from_this(), pid = child_->pid()](const Status& status) {
                         const auto self = weak.lock();
-                        // One that has died meanwhile is started with them.
-                        if (self && !status && (!self->child_ || !self->serves_)) status = {};
-                        done(std::move(status));
+                        // Of one that dies, its end answers: the next one is started with the new
+                        // targets.
+                        if (!self || !self->child_ || self->child_->pid() != pid) return;
+                        if (status) return answer(self->retargeting_, status);
+                        self->doubt(status);
                       });
+}
+
+void Supervisor::doubt(const Status& failure) {
+  // What cannot be reached may be dying, and its connections go before it does.
+  doubt_.expires_after(time_to_die);
+  doubt_.async_wait([weak = weak_from_this(), failure](const boost::system::error_code& ec) {
+    const auto self = weak.lock();
+    if (!ec && self && self->child_) answer(self->retargeting_, failure);
+  });
 }
 
 void Supervisor::stop(Ending how, std::function<void()> done) {
   if (done) stopping_ = std::move(done);
   stops_ = true;
   again_.cancel();
-  answer_start(Error{Cause::cancelled, "session " + name_ + " is being released"});
+  const Error released{Cause::cancelled, "session " + name_ + " is being released"};
+  answer(starting_, released);
+  answer(retargeting_, released);
   if (!child_) return stopped();
   if (how == Ending::drain) return steering_->drain(work_, child_);
+  end_child();
+}
+
+void Supervisor::end_child() {
   child_->signal(SIGTERM);
-  patience_.expires_after(end_limit);
+  patience_.expires_after(program_.end_limit);
   patience_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
     const auto self = weak.lock();
     if (!ec && self && self->child_) self->child_->kill();

@@ -17,7 +17,7 @@ namespace scistream::proxy {
 
 /// Keeps one session's proxy running: starts it, drains what it says into the log, starts it again
 /// when it dies, with growing pauses, and counts what all its runs have moved. Its listeners are
-/// its owner's, so clients wait meanwhile. Everything happens on the thread of `context`, which
+/// its owner's, so clients wait meanwhile. Everything happens on the thread of the context, which
 /// must live as long as the proxy may; callbacks come once, unless it is destroyed before, which
 /// kills the proxy.
 class Supervisor : public std::enable_shared_from_this<Supervisor> {
@@ -25,10 +25,11 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   using News = std::function<void(const std::string&)>;
 
   /// `descriptors` listen where `work` says; not owned, and needed until it has stopped. `name` is
-  /// the session's, for the log; `news` says when the proxy dies and when it serves again.
-  static std::shared_ptr<Supervisor> make(boost::asio::io_context& context, const Program& program,
-                                          Work work, std::vector<int> descriptors, std::string name,
-                                          Logger log, News news);
+  /// the session's, for the log; `news` says when the proxy dies and when it serves again. Where it
+  /// `samples`, counters() is nearly up to date at any time.
+  static std::shared_ptr<Supervisor> make(const Site& site, const Program& program, Work work,
+                                          std::vector<int> descriptors, std::string name,
+                                          Logger log, News news, bool samples);
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
   ~Supervisor();
@@ -51,8 +52,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   }
 
  private:
-  Supervisor(boost::asio::io_context& context, const Program& program, Work work,
-             std::vector<int> descriptors, std::string name, Logger log, News news);
+  Supervisor(const Site& site, const Program& program, Work work, std::vector<int> descriptors,
+             std::string name, Logger log, News news, bool samples);
 
   Status launch();
   void ended(int status);
@@ -61,20 +62,29 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   void count(Reading reading);
   void sample();
   void stopped();
-  void answer_start(const Status& status);
+  void steer_anew();
+  /// It may be dying rather than refusing; its end answers then.
+  void doubt(const Status& failure);
+  /// SIGTERM, and SIGKILL if that does not help.
+  void end_child();
+  /// Calls what waits, if it does.
+  static void answer(dataserver::Callback<void>& waiting, const Status& status);
 
-  boost::asio::io_context& context_;
+  const Site site_;
   const Program& program_;
   Work work_;
   const std::vector<int> descriptors_;
   const std::string name_;
   const Logger log_;
   const News news_;
+  const bool samples_;
 
   std::shared_ptr<Steering> steering_;  ///< Of the run that there is.
   std::shared_ptr<net::Child> child_;
   dataserver::Callback<void> starting_;
+  dataserver::Callback<void> retargeting_;
   bool serves_ = false;
+  bool is_outdated_ = false;  ///< The work has changed since this run was started.
   std::string last_said_;
   std::function<void()> stopping_;
   bool stops_ = false;
@@ -83,6 +93,7 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   boost::asio::steady_timer again_;
   boost::asio::steady_timer next_sample_;
   boost::asio::steady_timer patience_;
+  boost::asio::steady_timer doubt_;
   dataserver::Counters before_;  ///< Of the runs that have ended.
   dataserver::Counters now_;     ///< Of this run.
   std::vector<dataserver::ConnectionStatus> connections_;

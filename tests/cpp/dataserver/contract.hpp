@@ -92,6 +92,15 @@ inline void skip_or_fail(const std::string& lacks) {
 inline std::ostream& operator<<(std::ostream& out, const Kind& kind) { return out << kind.name; }
 inline std::string kind_name(const ::testing::TestParamInfo<Kind>& kind) { return kind.param.name; }
 
+/// Whether who connects there is refused, or let go at once.
+inline bool is_turned_away(const Endpoint& listener) {
+  const net::Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const auto address = address_of(listener);
+  if (::connect(client.get(), address.data(), static_cast<socklen_t>(address.size())) != 0)
+    return true;
+  return poll_for(client.get(), POLLIN, std::chrono::milliseconds(500)) == 1;
+}
+
 /// Asks one data server, on 127.0.0.1. Where its WAN side is encrypted, the clients and targets of
 /// a test are behind a relay that has the key.
 class Asking : public ::testing::Test {
@@ -380,6 +389,10 @@ TEST_P(Contract, DrainWaitsForTheLastConnection) {
   EXPECT_EQ(must(status()).at(0).state, State::releasing);
   EXPECT_EQ(reserve(request()).error().cause, Cause::failed_precondition);
   EXPECT_EQ(update(Role::producer, app.endpoint()).error().cause, Cause::failed_precondition);
+  EXPECT_TRUE(eventually([&] { return is_turned_away(reach(ports[0])); }));
+  // Who came before it had heard.
+  while (app.accept(std::chrono::milliseconds(0))) {
+  }
   send_all(accepted.get(), "rest");
   EXPECT_EQ(receive(client.get(), 4).bytes, "rest");
   auto future = drained.get_future();

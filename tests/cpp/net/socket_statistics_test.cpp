@@ -88,10 +88,21 @@ TEST(SocketStatistics, ManyConnectionsComeInSeveralAnswers) {
   const Fd listener = must(bind_tcp(address_of({"127.0.0.1", 0})));
   must(listen_tcp(listener.get(), 1024));
   const Endpoint place = to_endpoint(must(bound_address(listener.get())));
+  const auto here = [&] {
+    return must(tcp_connections([&](std::uint16_t port) { return port == place.port; })).size();
+  };
   std::vector<Fd> clients;
   for (int i = 0; i < 500; ++i) clients.push_back(connect_to(place));
-  const auto found = must(tcp_connections([&](std::uint16_t port) { return port == place.port; }));
-  EXPECT_EQ(found.size(), clients.size());
+  EXPECT_EQ(here(), 0U);  // nobody has taken them yet
+  std::vector<Fd> accepted;
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    ASSERT_EQ(poll_for(listener.get(), POLLIN), 1);
+    accepted.emplace_back(::accept(listener.get(), nullptr, nullptr));
+  }
+  EXPECT_EQ(here(), clients.size());
+  // Closed here, and not there: the kernel has them still.
+  accepted.clear();
+  EXPECT_EQ(here(), 0U);
 }
 
 }  // namespace

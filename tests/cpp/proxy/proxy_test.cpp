@@ -107,9 +107,10 @@ class ProxyTest : public Asking, public ::testing::WithParamInterface<Installed>
     return net::identified_process(all.at(0)).value_or(-1);
   }
   /// One connection through a listener, used both ways.
-  static bool echoes(const Endpoint& listener, const Target& app) {
+  static bool echoes(const Endpoint& listener, const Target& app,
+                     std::chrono::milliseconds limit = patience) {
     const net::Fd client = connect_to(listener);
-    const net::Fd accepted = app.accept();
+    const net::Fd accepted = app.accept(limit);
     if (!accepted) return false;
     send_all(client.get(), "question");
     send_all(accepted.get(), "answer");
@@ -159,6 +160,37 @@ TEST_P(ProxyTest, OneThatDiesIsReplacedWhileClientsWait) {
     const auto now = must(status(SessionKey{"session", Role::producer})).at(0).counters;
     return now.bytes_to_producer == 16 && now.bytes_to_consumer == 12 && now.connections_total == 2;
   }));
+}
+
+TEST_P(ProxyTest, OneThatDiesAmidAnUpdateIsReplacedByOneThatHasIt) {
+  const Target first;
+  const Target second;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, first.endpoint()));
+  ::kill(only_pid(), SIGSTOP);
+  std::promise<Status> updated;
+  server_->update(request(Role::producer, {second.endpoint()}),
+                  [&](Status result) { updated.set_value(std::move(result)); });
+  ::kill(only_pid(), SIGKILL);
+  auto answer = updated.get_future();
+  ASSERT_EQ(answer.wait_for(patience), std::future_status::ready);
+  must(answer.get());
+  EXPECT_TRUE(eventually([&] { return echoes(reach(port), second, 2s); }));
+}
+
+TEST_P(ProxyTest, OneThatIsReplacedHasTheTargetsThatCameMeanwhile) {
+  const std::vector<Target> targets(4);
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, targets[0].endpoint()));
+  for (std::size_t i = 1; i < targets.size(); ++i) {
+    const pid_t before = only_pid();
+    ::kill(before, SIGKILL);
+    // While it has ended, and while the next one starts.
+    EXPECT_TRUE(eventually([&] { return i == 1 || (only_pid() != before && only_pid() > 0); }));
+    must(update(Role::producer, targets[i].endpoint()));
+    // One that is about to go may take one more.
+    EXPECT_TRUE(eventually([&] { return echoes(reach(port), targets[i], 2s); }));
+  }
 }
 
 TEST_P(ProxyTest, ReleaseLeavesNeitherProcessNorFolder) {
