@@ -29,11 +29,13 @@ void Manager::on_data_event(const dataserver::Event& event) {
       if (event.kind == dataserver::Event::Kind::counters) {
         return notify(session, SessionEvent::Kind::counters);
       }
-      // An attempt to give it back that failed ends here as well, and is made again.
-      if (session->machine.state() != State::releasing &&
-          session->machine.state() != State::reserving && !session->restoring) {
+      const State state = session->machine.state();
+      // What is asked of it is answered with the reason. An attempt to give it back that failed
+      // ends here as well, and is made again.
+      const bool is_answered = state == State::releasing || state == State::reserving ||
+                               (state == State::updating && session->call_in_flight);
+      if (!is_answered && !session->restoring)
         expire(session, {Cause::unavailable, "the data server ended the session"});
-      }
       return;
     }
     case dataserver::Event::Kind::lost: return on_data_server_lost(event.detail);

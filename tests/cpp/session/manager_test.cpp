@@ -476,6 +476,25 @@ TEST_F(ManagerTest, AFailedUpdateEndsTheSession) {
   expect_nothing_reserved();
 }
 
+TEST_F(ManagerTest, TheReasonOfAFailedUpdateIsToldThoughItsEndIsKnownBefore) {
+  req(want("a"));
+  hello(greet("a"));
+  data_server->answer_at_once = false;
+  const auto updated = update(aim("a"));
+  dataserver::Event gone;
+  gone.kind = dataserver::Event::Kind::gone;
+  gone.status.session = {"a", Role::producer};
+  gone.status.reservation = data_server->reservations[gone.status.session];
+  data_server->observe(gone);
+  time.run();
+  EXPECT_TRUE(updated->pending());
+  data_server->answer_at_once = true;
+  data_server->answer_one(0, Error{Cause::invalid_argument, "no such target"});
+  time.run();
+  EXPECT_EQ(updated->cause(), "invalid_argument");
+  expect_nothing_reserved();
+}
+
 // Protocol: update-before-hello
 TEST_F(ManagerTest, UpdateBeforeHelloIsRefusedWithACause) {
   const auto requested = req(want("a"));
