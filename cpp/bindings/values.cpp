@@ -31,7 +31,7 @@ py::object to_python(const session::SessionView& view) {
       "bytes_to_producer"_a = counters.bytes_to_producer,
       "connections_active"_a = counters.connections_active,
       "connections_total"_a = counters.connections_total, "errors"_a = counters.errors,
-      "refused"_a = counters.refused, "idle"_a = seconds_of(counters.idle));
+      "refused"_a = counters.refused, "idle"_a = seconds_of(counters.idle), "note"_a = view.note);
 }
 
 py::object to_python(const control::ServerInfo& info) {

@@ -35,6 +35,10 @@ std::string joined(const std::vector<std::string>& texts) {
   return all.empty() ? "-" : all;
 }
 
+std::string state_and_note(const session::SessionView& view) {
+  return state_of(view) + (view.note.empty() ? "" : "; " + view.note);
+}
+
 double rate(std::uint64_t before, std::uint64_t after, double seconds) {
   return seconds > 0 && after >= before ? static_cast<double>(after - before) * 8e-9 / seconds : 0;
 }
@@ -62,7 +66,8 @@ nlohmann::json to_json(const session::SessionView& view) {
           {"connections_total", view.counters.connections_total},
           {"errors", view.counters.errors},
           {"refused", view.counters.refused},
-          {"idle_ms", view.counters.idle.count()}};
+          {"idle_ms", view.counters.idle.count()},
+          {"note", view.note}};
 }
 
 std::string session_table(const std::vector<session::SessionView>& views, int fd) {
@@ -79,7 +84,10 @@ std::string session_table(const std::vector<session::SessionView>& views, int fd
                     human_bytes(counters.bytes_to_producer), view.protection,
                     human_duration(static_cast<std::uint64_t>(view.age.count()))});
   }
-  return table(rows, fd);
+  std::string text = table(rows, fd);
+  for (const auto& view : views)
+    if (!view.note.empty()) text += to_string(view.key) + ": " + view.note + "\n";
+  return text;
 }
 
 void LiveTable::take(const session::SessionEvent& event,
@@ -108,7 +116,7 @@ void LiveTable::draw() {
     if (!terminal && key != latest_) continue;
     const auto& counters = row.view.counters;
     rows.push_back({std::string(to_string(key.role)),
-                    row.gone ? "ended: " + row.detail : state_of(row.view),
+                    row.gone ? "ended: " + row.detail : state_and_note(row.view),
                     std::to_string(counters.connections_active), gbit(row.gbit_to_consumer),
                     gbit(row.gbit_to_producer), human_bytes(counters.bytes_to_consumer),
                     human_bytes(counters.bytes_to_producer)});

@@ -211,6 +211,7 @@ void to_wire(const session::SessionView& view, Session* message) {
   for (const auto& [name, value] : view.labels) (*message->mutable_labels())[name] = value;
   message->set_age_ms(count(view.age));
   counters_to_wire(view.counters, message->mutable_counters());
+  message->set_note(view.note);
 }
 
 session::SessionView from_wire(const Session& message) {
@@ -232,6 +233,7 @@ session::SessionView from_wire(const Session& message) {
   view.labels = {message.labels().begin(), message.labels().end()};
   view.age = time(message.age_ms());
   view.counters = counters_from_wire(message.counters());
+  view.note = message.note();
   return view;
 }
 

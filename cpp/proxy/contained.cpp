@@ -19,7 +19,6 @@ namespace scistream::proxy {
 
 namespace {
 
-namespace transport = dataserver::transport;
 using dataserver::Callback;
 using Steer = std::function<std::shared_ptr<Steering>(const Site& site)>;
 

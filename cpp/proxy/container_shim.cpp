@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -53,7 +54,8 @@ class Shim {
         context_, *id,
         [this, &id] {
           // Nobody wants it any more.
-          if (!waiting_.empty()) return end(killed);
+          if (std::find(waiting_.begin(), waiting_.end(), SIGTERM) != waiting_.end())
+            return end(killed);
           if (const Status started = engine_.start(*id); !started) end(fail(started.error()));
         },
         [this](const Result<int>& ended) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
+#include <map>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -20,6 +21,8 @@ using dataserver::Counters;
 
 constexpr const char* configuration = "nginx.conf";
 constexpr std::chrono::seconds patience{5};
+/// Longer than a SocketTable may be old.
+constexpr std::chrono::seconds memory{1};
 /// Before each line about a connection that has ended.
 constexpr std::string_view ended = "ended: ";
 
@@ -82,6 +85,11 @@ class NginxSteering final : public Steering {
     auto live = connections_at(listeners_, *sockets_);
     if (!live) return done(live.error());
     Counters now = ended_;
+    std::erase_if(just_ended_, [](const auto& each) {
+      return each.second + memory < std::chrono::steady_clock::now();
+    });
+    // What the kernel was asked a moment ago may since have ended, and is counted then.
+    std::erase_if(*live, [this](const auto& each) { return just_ended_.contains(each.peer); });
     for (const dataserver::ConnectionStatus& each : *live) {
       now.bytes_to_producer += each.bytes_to_producer;
       now.bytes_to_consumer += each.bytes_to_consumer;
@@ -107,7 +115,7 @@ class NginxSteering final : public Steering {
             "stream {\n"
             "  log_format ended '"
          << ended
-         << "$bytes_received $bytes_sent $status';\n"
+         << "$remote_addr $remote_port $bytes_received $bytes_sent $status';\n"
             "  access_log /dev/stdout ended;\n"
             "  proxy_buffer_size 256k;\n"
             "  proxy_half_close on;\n"
@@ -133,7 +141,9 @@ class NginxSteering final : public Steering {
     std::uint64_t received = 0;
     std::uint64_t sent = 0;
     int status = 0;
-    if (!(numbers >> received >> sent >> status)) return;
+    Endpoint peer;
+    if (!(numbers >> peer.host >> peer.port >> received >> sent >> status)) return;
+    just_ended_[to_string(peer)] = std::chrono::steady_clock::now();
     ended_.bytes_to_producer += received;
     ended_.bytes_to_consumer += sent;
     ++ended_.connections_total;
@@ -153,6 +163,7 @@ class NginxSteering final : public Steering {
   unsigned workers_ = 1;
   std::vector<Endpoint> listeners_;
   Counters ended_;  ///< What the connections that have ended moved.
+  std::map<std::string, std::chrono::steady_clock::time_point> just_ended_;  ///< By their client.
   unsigned started_ = 0;
   unsigned left_ = 0;
   unsigned wanted_started_ = 0;

@@ -179,6 +179,8 @@ class Manager {
   // manager_restore.cpp: a data server that comes and goes
   void attach();
   void on_data_event(const dataserver::Event& event);
+  /// What happened to a session at its data server, and did not end it.
+  void take_note(const dataserver::Event& event);
   void on_data_server_lost(const std::string& detail);
   void try_revive();
   void restore(const SessionPtr& session);

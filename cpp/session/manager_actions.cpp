@@ -343,7 +343,7 @@ void Manager::notify(const SessionPtr& session, SessionEvent::Kind kind) {
   if (observers_.empty()) return;
   const bool ending =
       session->machine.state() == State::releasing || kind == SessionEvent::Kind::gone;
-  const SessionEvent event{kind, view(*session), ending ? session->reason.message : ""};
+  const SessionEvent event{kind, view(*session), ending ? session->reason.message : session->note};
   for (auto entry = observers_.begin(); entry != observers_.end();) {
     const auto observer = entry->lock();
     if (observer && observer->wants(key.uid)) observer->tell(event, scheduler_.now());

@@ -17,9 +17,19 @@ void Manager::attach() {
   attached_ = true;
 }
 
+void Manager::take_note(const dataserver::Event& event) {
+  // Of states and of why they end, answers say the same.
+  if (event.detail.empty() || event.status.state == dataserver::State::releasing) return;
+  const SessionPtr session = find(event.status.session);
+  if (!session || session->reservation != event.status.reservation) return;
+  session->note = event.detail;
+  log_->warn("session {}: {}", to_string(event.status.session), event.detail);
+  notify(session, SessionEvent::Kind::state);
+}
+
 void Manager::on_data_event(const dataserver::Event& event) {
   switch (event.kind) {
-    case dataserver::Event::Kind::state: return;  // answers say the same
+    case dataserver::Event::Kind::state: return take_note(event);
     case dataserver::Event::Kind::counters:
     case dataserver::Event::Kind::gone: {
       const SessionPtr session = find(event.status.session);

@@ -82,6 +82,7 @@ SessionView Manager::view(const Session& session) const {
   view.labels = session.request.labels;
   view.age = std::chrono::duration_cast<std::chrono::milliseconds>(scheduler_.now() - session.born);
   view.counters = session.counters;
+  view.note = session.note;
   return view;
 }
 

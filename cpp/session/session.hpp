@@ -88,6 +88,7 @@ struct Session {
   dataserver::Ending ending = dataserver::Ending::cut;
   bool drain_is_users = false;  ///< It drains because its user wants to, however long that takes.
   Error reason;                 ///< Why it ends.
+  std::string note;             ///< What its data server last told of it.
 
   Scheduler::Timer phase_timer;   ///< For hello, then for the first update.
   Scheduler::Timer client_timer;  ///< After the last waiting `req` was cut.

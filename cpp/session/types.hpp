@@ -130,6 +130,7 @@ struct SessionView {
   std::map<std::string, std::string> labels;
   std::chrono::milliseconds age{0};
   dataserver::Counters counters;
+  std::string note;  ///< What its data server last told of it; empty: nothing.
 };
 
 struct SessionEvent {

@@ -55,6 +55,8 @@ class SessionStatus:
     """Peers that had not the session's key; errors as well."""
     idle: float
     """Seconds since bytes last moved or a connection came or went."""
+    note: str = ""
+    """What its data server last told of it, such as a program that was started again."""
 
 
 @dataclass(frozen=True)

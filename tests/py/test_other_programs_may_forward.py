@@ -157,17 +157,24 @@ def test_info_says_which_program_it_is(pair: Pair) -> None:
     assert done.json["data_server_version"][0].isdigit()
 
 
+# Protocol: proxy-restart
 def test_one_that_is_killed_is_replaced(pair: Pair) -> None:
     with (
         application(echoes) as app,
         pair.user.session("--prod-app", app.endpoint) as document,
+        pair.user.start("s2uc", "watch", document["uid"], "--json", *pair.user.places) as watch,
     ):
+        watch.line('"counters"|"state"')
         for facility in (pair.prod, pair.cons):
             (before,) = proxies(facility)
             os.kill(before, signal.SIGKILL)
             # Of nginx, a worker that is about to go may take one more.
             eventually(partial(echoed, document["listeners"][0]), "the next one serves")
             assert proxies(facility) != [before]
+        watch.line("ended by signal 9")
+        watch.line("serves again")
+        for view in pair.user.sessions(document["uid"]):
+            assert "serves again" in view["note"]
 
 
 def test_none_outlives_a_data_server_that_is_killed(pair: Pair) -> None:

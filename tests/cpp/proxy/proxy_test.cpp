@@ -57,6 +57,8 @@ struct Installed {
   std::string lacks{};
 };
 
+std::ostream& operator<<(std::ostream& out, const Installed& which) { return out << which.name; }
+
 std::vector<Installed> installed() {
   std::vector<Installed> all{
       {"HaproxySubprocess", proxy::installed_haproxy},
