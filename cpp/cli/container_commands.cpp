@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <charconv>
+
 #include "cli/command_line.hpp"
 
 namespace scistream::cli {
@@ -11,6 +13,16 @@ namespace {
 constexpr double least_memory = 32;
 constexpr double most_memory = 1U << 24U;
 constexpr double most_cpus = 4096;
+
+/// Empty if it is; what an engine takes, or 0.
+std::string is_share_of_cores(const std::string& text) {
+  constexpr double least = 0.01;
+  double cores = -1;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), cores);
+  const bool whole = failed == std::errc() && end == text.data() + text.size();
+  if (whole && (cores == 0 || (cores >= least && cores <= most_cpus))) return {};
+  return "'" + text + "' is neither 0 nor a number from 0.01 to 4096";
+}
 
 CLI::App* hidden(CLI::App& app, const char* name, const char* description) {
   return app.add_subcommand(name, description)->group("");
@@ -30,7 +42,7 @@ void add_container_options(CLI::App& app, proxy::ContainerOptions& options) {
       ->envname("SCISTREAM_CONTAINER_MEMORY")
       ->capture_default_str();
   app.add_option("--container-cpus", options.cpus, "Cores that each of them may use; 0: all")
-      ->check(within(0, most_cpus))
+      ->check(is_share_of_cores)
       ->envname("SCISTREAM_CONTAINER_CPUS")
       ->capture_default_str();
 }

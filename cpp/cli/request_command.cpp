@@ -101,7 +101,8 @@ void add_request_options(CLI::App& app, RequestSettings& settings) {
       ->check(CLI::IsMember({"tcp", "udp"}))
       ->capture_default_str();
   app.add_flag("--proxy-protocol", settings.request.proxy_protocol,
-               "Tell the producer application who connects: each connection begins with a header "
+               "Tell the producer application who has connected to its gateway, most often the "
+               "consumer's: each connection begins with a header "
                "of the PROXY protocol, which it must know");
   app.add_option("--prod-app", settings.prod_app,
                  "Where the producer application listens, HOST:PORT,…; without it, wait for the "

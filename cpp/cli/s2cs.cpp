@@ -197,14 +197,14 @@ Status serve(Settings& settings) {
     std::fprintf(stderr, "%s%s\n", journal_priority(spdlog::level::warn).c_str(),
                  cli::styled(text, cli::Style::red, STDERR_FILENO).c_str());
   };
+  cli::block_signals({SIGINT, SIGTERM, SIGHUP});
+  control::ControlServer server(settings.options, log);
+  if (auto status = server.start(); !status) return status;
   if (settings.options.compat_stunnel) {
     warn(
         "NOT ENCRYPTED: --compat-stunnel, anyone on the path can read the data; who knows a "
         "session's id can join it");
   }
-  cli::block_signals({SIGINT, SIGTERM, SIGHUP});
-  control::ControlServer server(settings.options, log);
-  if (auto status = server.start(); !status) return status;
   if (settings.options.tls) {
     log->info("certificate SHA-256 fingerprint: {}", server.fingerprint());
     const auto own = server.state_directory() / "server.crt";

@@ -92,6 +92,7 @@ class ContainedSteering final : public Steering {
     program_->retarget(work, child, std::move(done));
   }
   void read(Callback<Reading> done) override { program_->read(std::move(done)); }
+  [[nodiscard]] bool counts_by_log() const override { return program_->counts_by_log(); }
   void drain(const Work& work, const std::shared_ptr<net::Child>& child) override {
     program_->drain(work, child);
   }
@@ -126,7 +127,10 @@ Result<Program> contained(const char* kind, const DataServerPlan& plan,
   const auto engine = engine_of(options);
   if (!engine) return engine.error();
   if (const Status there = engine->has_image(options.image_or_own()); !there) {
-    if (there.error().cause != Cause::not_found) return there.error();
+    const Error& why = there.error();
+    if (why.cause == Cause::invalid_argument)
+      return Error{why.cause, "--container-image '" + options.image_or_own() + "': " + why.message};
+    if (why.cause != Cause::not_found) return why;
     return Error{Cause::not_found, "there is no image '" + options.image_or_own() +
                                        "'; make it (./dev image), or name another one "
                                        "(--container-image)"};
@@ -134,7 +138,14 @@ Result<Program> contained(const char* kind, const DataServerPlan& plan,
   std::error_code ignored;
   const std::string facility = std::filesystem::absolute(plan.folder, ignored).string();
   const auto said = said_in_container(options, asks_version, facility);
-  if (!said) return said.error();
+  if (!said) {
+    const Error& why = said.error();
+    if (why.message.find("no such file or directory") == std::string::npos) return why;
+    return Error{Cause::not_found, "the image '" + options.image_or_own() + "' has no " +
+                                       asks_version.front() +
+                                       "; make one (./dev image), or name another one "
+                                       "(--container-image)"};
+  }
   const auto s2ds = own_program("s2ds");
   if (!s2ds) return s2ds.error();
   Program program;

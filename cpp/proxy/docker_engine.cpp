@@ -93,7 +93,8 @@ class Call : public std::enable_shared_from_this<Call> {
     const std::string why = said.is_object() && said.contains("message")
                                 ? said["message"].get<std::string>()
                                 : "HTTP " + std::to_string(status);
-    const Cause cause = status == 404   ? Cause::not_found
+    const Cause cause = status == 400   ? Cause::invalid_argument
+                        : status == 404 ? Cause::not_found
                         : status == 409 ? Cause::already_exists
                                         : Cause::unavailable;
     done_(Error{cause, "the container engine says: " + why});
@@ -168,7 +169,7 @@ Status without_answer(const Result<std::string>& answer) {
 }  // namespace
 
 Result<DockerEngine> DockerEngine::at(const std::string& address) {
-  if (!address.starts_with(scheme) || address.size() == scheme.size()) {
+  if (!address.starts_with(scheme) || address[scheme.size()] != '/') {
     return Error{Cause::invalid_argument,
                  "the container engine '" + address + "' is not of the form unix:///PATH"};
   }

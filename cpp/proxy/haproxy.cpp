@@ -99,7 +99,11 @@ class HaproxySteering final : public Steering {
             "  timeout connect 5s\n"
             // Streams may be quiet for as long as they like.
             "  timeout client 0\n"
-            "  timeout server 0\n";
+            "  timeout server 0\n"
+            // But for those of which a direction has ended: where both programs have gone with data
+            // under way, nothing else would end them.
+            "  timeout client-fin 1h\n"
+            "  timeout server-fin 1h\n";
     for (std::size_t i = 0; i < work.listeners.size(); ++i) {
       text << "listen " << i << "\n  bind fd@" << first_descriptor + static_cast<int>(i)
            << (work.is_announced ? " accept-proxy" : "") << "\n  server target "

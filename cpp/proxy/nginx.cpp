@@ -81,6 +81,8 @@ class NginxSteering final : public Steering {
     child->signal(SIGHUP);
   }
 
+  [[nodiscard]] bool counts_by_log() const override { return true; }
+
   void read(Callback<Reading> done) override {
     auto live = connections_at(listeners_, *sockets_);
     if (!live) return done(live.error());

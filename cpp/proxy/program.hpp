@@ -63,6 +63,8 @@ class Steering {
   virtual void retarget(const Work& work, const std::shared_ptr<net::Child>& child,
                         dataserver::Callback<void> done) = 0;
   virtual void read(dataserver::Callback<Reading> done) = 0;
+  /// Whether read() needs nobody else, and is of use when the program has ended.
+  [[nodiscard]] virtual bool counts_by_log() const { return false; }
   /// From now on it takes no more connections, and ends with the last one.
   virtual void drain(const Work& work, const std::shared_ptr<net::Child>& child) = 0;
 };

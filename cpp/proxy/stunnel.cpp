@@ -129,6 +129,8 @@ class StunnelSteering final : public Steering,
     forget_old_key_later(child);
   }
 
+  [[nodiscard]] bool counts_by_log() const override { return true; }
+
   void read(Callback<Reading> done) override {
     const auto sockets = sockets_->look();
     if (!sockets) return done(sockets.error());
@@ -179,9 +181,10 @@ class StunnelSteering final : public Steering,
            << (only_target.empty() ? to_string(work.targets[i]) : std::string(only_target))
            << "\nPSKsecrets = " << secrets
            << "\n"
-              // Streams may be quiet, and one direction may end long before the other.
+              // Streams may be quiet, and one direction may end long before the other; where both
+              // programs have gone with data under way, nothing but time ends the connection.
               "TIMEOUTidle = 2000000\n"
-              "TIMEOUTclose = 2000000\n"
+              "TIMEOUTclose = 3600\n"
               // For a handshake.
               "TIMEOUTbusy = 10\n"
               "sessionResume = no\n"

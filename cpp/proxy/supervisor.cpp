@@ -119,6 +119,7 @@ void Supervisor::answer(Callback<void>& waiting, const Status& status) {
 }
 
 void Supervisor::ended(int status) {
+  if (steering_->counts_by_log()) refresh([] {});  // by what it said last
   child_.reset();
   patience_.cancel();
   doubt_.cancel();
@@ -145,6 +146,7 @@ void Supervisor::start_again() {
     if (ec || !self || self->stops_) return;
     if (const Status launched = self->launch(); !launched) {
       self->log_->error("session {}: {}", self->name_, launched.error().message);
+      self->news_(self->program_.kind + " cannot be started again: " + launched.error().message);
       self->start_again();
     }
   });

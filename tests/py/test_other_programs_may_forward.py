@@ -237,8 +237,13 @@ def test_an_engine_or_an_image_that_is_missing_is_noticed_at_the_start(
     assert "--container-image" in done.err
     # One that has no HAProxy.
     done = refused(*engine, "--container-image", "debian:bookworm-slim")
-    assert (done.rc, done.out) == (5, "")
-    assert "haproxy" in done.err
+    assert (done.rc, done.out) == (7, "")
+    assert "has no /usr/sbin/haproxy" in done.err
+    done = refused(*engine, "--container-image", "not an image")
+    assert (done.rc, done.out) == (2, "")
+    assert "--container-image 'not an image'" in done.err
+    done = refused(*engine, "--container-cpus", "0.001")
+    assert (done.rc, done.out) == (2, "")
     done = refused("--container-engine", f"unix://{tmp_path}/nobody.sock")
     assert (done.rc, done.out) == (5, "")
     assert "docker.io" in done.err

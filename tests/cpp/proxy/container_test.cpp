@@ -53,8 +53,9 @@ TEST(Container, HasANameOfItsOwnThatAnEngineTakes) {
 TEST(DockerEngine, IsAtAUnixSocket) {
   EXPECT_TRUE(DockerEngine::at("unix:///var/run/docker.sock").ok());
   const std::string longer = "unix:///" + std::string(200, 'x');
-  for (const std::string& wrong : {std::string("tcp://192.0.2.1:2375"), std::string("unix://"),
-                                   std::string("/var/run/docker.sock"), longer}) {
+  for (const std::string& wrong :
+       {std::string("tcp://192.0.2.1:2375"), std::string("unix://"),
+        std::string("unix://docker.sock"), std::string("/var/run/docker.sock"), longer}) {
     const auto engine = DockerEngine::at(wrong);
     ASSERT_FALSE(engine.ok()) << wrong;
     EXPECT_EQ(engine.error().cause, Cause::invalid_argument);
