@@ -92,12 +92,13 @@ def test_a_malformed_address_is_named(pair: Pair, peer: Peer, address: str) -> N
 # Protocol: addresses-at-most-4096
 def test_too_many_addresses_are_refused(pair: Pair, peer: Peer) -> None:
     uid = new_uid()
-    peer.req(uid, "PROD")
+    request = peer.req(uid, "PROD")
     crowd = [f"10.0.0.9:{port}" for port in range(1, 5_001)]
     for call in (lambda: peer.hello(uid, "PROD", crowd), lambda: peer.update(uid, crowd)):
         status, message = refusal(call)
         assert status == "INVALID_ARGUMENT"
         assert "4096" in message
+    assert not request.done()
     peer.release(uid)
 
 
