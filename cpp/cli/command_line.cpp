@@ -115,7 +115,8 @@ std::string explained(const CLI::App& app, const CLI::ParseError& error,
   const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
   if (app.get_require_subcommand_min() > 0 && app.get_subcommands().empty()) {
     std::vector<std::string> names;
-    for (const CLI::App* each : commands) names.push_back(each->get_name());
+    for (const CLI::App* each : commands)
+      if (!each->get_group().empty()) names.push_back(each->get_name());  // users' own
     const std::string known = listed(names);
     for (std::size_t i = 0; i < arguments.size(); ++i) {
       // What follows an option may be its value.
