@@ -28,8 +28,14 @@ struct Info {
   std::uint64_t most_pacing_rate;
   std::uint64_t bytes_acknowledged;
   std::uint64_t bytes_received;
+  std::array<std::uint32_t, 6> segments;
+  std::array<std::uint64_t, 4> rates_and_times;
+  std::array<std::uint32_t, 2> delivered;
+  std::uint64_t bytes_sent;
+  std::uint64_t bytes_sent_again;
 };
 static_assert(offsetof(Info, bytes_acknowledged) == 120, "linux/tcp.h");
+static_assert(offsetof(Info, bytes_sent) == 200, "linux/tcp.h");
 
 constexpr std::uint32_t states() {
   std::uint32_t mask = 0;
@@ -54,21 +60,20 @@ Endpoint endpoint_of(int family, const __be32* address, __be16 port) {
   return {six.to_string(), ntohs(port)};
 }
 
-/// One less, if so and there is one.
-std::uint64_t less(std::uint64_t bytes, bool by_one) {
-  return bytes - (by_one && bytes > 0 ? 1 : 0);
-}
-
 SocketStatistics statistics_of(const inet_diag_msg& socket, const Info& info) {
   SocketStatistics found;
   found.id =
       static_cast<std::uint64_t>(socket.id.idiag_cookie[1]) << 32U | socket.id.idiag_cookie[0];
   found.local = endpoint_of(socket.idiag_family, socket.id.idiag_src, socket.id.idiag_sport);
   found.peer = endpoint_of(socket.idiag_family, socket.id.idiag_dst, socket.id.idiag_dport);
-  // The kernel counts an end of data as a byte, either way.
+  // The kernel counts a beginning and an end of data as a byte each where they are acknowledged,
+  // though not where they are sent.
+  found.bytes_acknowledged =
+      std::min(info.bytes_acknowledged, info.bytes_sent - info.bytes_sent_again);
+  // An end is counted where it is received, too.
   const auto is = [&socket](auto... states) { return ((socket.idiag_state == states) || ...); };
-  found.bytes_received = less(info.bytes_received, is(TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING));
-  found.bytes_acknowledged = less(info.bytes_acknowledged, is(TCP_FIN_WAIT2));
+  const bool has_end = is(TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING) && info.bytes_received > 0;
+  found.bytes_received = info.bytes_received - (has_end ? 1 : 0);
   found.idle = std::chrono::milliseconds(
       std::min(info.known.tcpi_last_data_recv, info.known.tcpi_last_data_sent));
   return found;

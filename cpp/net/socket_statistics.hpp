@@ -15,10 +15,10 @@ struct SocketStatistics {
   std::uint64_t id = 0;  ///< The kernel's cookie: no other socket gets it until the next boot.
   Endpoint local;
   Endpoint peer;
+  /// One more for a moment when the other end has ended its direction.
   std::uint64_t bytes_received = 0;
-  /// Of what was sent; one more where this end connected, since its SYN counts there.
-  std::uint64_t bytes_acknowledged = 0;
-  std::chrono::milliseconds idle{0};  ///< Since data last came or went.
+  std::uint64_t bytes_acknowledged = 0;  ///< Of what was sent.
+  std::chrono::milliseconds idle{0};     ///< Since data last came or went.
 };
 
 /// Every TCP connection of this network namespace, of either family, whose local port `wanted` is

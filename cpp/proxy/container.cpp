@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cctype>
 #include <cmath>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -89,6 +90,11 @@ std::string container_name(const ContainerPlan& plan) {
     name += '-';
   }
   return name + Secret::random(random).hex();
+}
+
+int cannot_contain(const Error& why) {
+  std::fprintf(stderr, "[container] %s\n", why.message.c_str());
+  return contained_exit::cannot_start;
 }
 
 Result<std::string> said_in_container(const ContainerOptions& options,

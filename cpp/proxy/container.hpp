@@ -44,6 +44,14 @@ std::string container_name(const ContainerPlan& plan);
 /// How long a container may take to start what it is for: an engine may have much to do.
 inline constexpr std::chrono::seconds container_start_limit{30};
 
+/// What the two processes around a contained program end with, where it is not its own exit code.
+namespace contained_exit {
+inline constexpr int cannot_start = 125;
+inline constexpr int killed = 137;  // 128 + SIGKILL
+}  // namespace contained_exit
+/// Says on stderr why a container cannot be started; the exit code for that.
+int cannot_contain(const Error& why);
+
 /// What a program of the image says, in a container of this facility. Blocks until it ends;
 /// `timeout` if it takes longer than container_start_limit.
 Result<std::string> said_in_container(const ContainerOptions& options,

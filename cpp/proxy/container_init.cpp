@@ -8,7 +8,6 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -23,14 +22,6 @@ namespace {
 
 using boost::asio::local::stream_protocol;
 using boost::system::error_code;
-
-constexpr int cannot_start = 125;
-constexpr int killed = 128 + SIGKILL;
-
-int fail(const Error& why) {
-  std::fprintf(stderr, "[container] %s\n", why.message.c_str());
-  return cannot_start;
-}
 
 void say(int to, std::string_view line) {
   const std::string whole = std::string(line) + "\n";
@@ -48,14 +39,15 @@ int run_as_first_process(const std::filesystem::path& folder,
                          const std::vector<std::string>& arguments) {
   boost::asio::io_context context;
   const net::Fd place(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!place) return fail(errno_error("cannot use '" + folder.string() + "'", errno));
+  if (!place) return cannot_contain(errno_error("cannot use '" + folder.string() + "'", errno));
   stream_protocol::socket connection(context);
   error_code failed;
   connection.connect(stream_protocol::endpoint(handover_path(place)), failed);
   if (failed)
-    return fail({Cause::unavailable, "who started this container is gone: " + failed.message()});
+    return cannot_contain(
+        {Cause::unavailable, "who started this container is gone: " + failed.message()});
   auto handed = take_over(connection.native_handle());
-  if (!handed) return fail(handed.error());
+  if (!handed) return cannot_contain(handed.error());
 
   net::ChildPlan plan;
   plan.arguments = arguments;
@@ -66,7 +58,7 @@ int run_as_first_process(const std::filesystem::path& folder,
     plan.environment.emplace_back(*entry);
     if (std::string_view(*entry).starts_with("LISTEN_FDS=")) plan.pid_variable = "LISTEN_PID";
   }
-  int code = killed;
+  int code = contained_exit::killed;
   const auto child = net::Child::start(
       context, plan,
       [&](std::string_view line) {
@@ -77,7 +69,7 @@ int run_as_first_process(const std::filesystem::path& folder,
         code = exit_code_of(status);
         context.stop();
       });
-  if (!child) return fail(child.error());
+  if (!child) return cannot_contain(child.error());
   handed->descriptors.clear();  // the program's alone now
 
   std::uint8_t number = 0;

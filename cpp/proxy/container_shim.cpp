@@ -28,8 +28,8 @@ namespace {
 using boost::asio::local::stream_protocol;
 using boost::system::error_code;
 
-constexpr int cannot_start = 125;
-constexpr int killed = 128 + SIGKILL;
+using contained_exit::cannot_start;
+using contained_exit::killed;
 /// That the engine may take to tell of an end that is known already.
 constexpr std::chrono::seconds afterwards{2};
 
@@ -47,16 +47,17 @@ class Shim {
   }
 
   int run() {
-    if (Status listening = listen(); !listening) return fail(listening.error());
+    if (Status listening = listen(); !listening) return cannot_contain(listening.error());
     const auto id = engine_.create(container_name(plan_), describe(plan_));
-    if (!id) return fail(id.error());
+    if (!id) return cannot_contain(id.error());
     engine_.async_wait(
         context_, *id,
         [this, &id] {
           // Nobody wants it any more.
           if (std::find(waiting_.begin(), waiting_.end(), SIGTERM) != waiting_.end())
             return end(killed);
-          if (const Status started = engine_.start(*id); !started) end(fail(started.error()));
+          if (const Status started = engine_.start(*id); !started)
+            end(cannot_contain(started.error()));
         },
         [this](const Result<int>& ended) {
           if (ended) return end(*ended);
@@ -75,11 +76,6 @@ class Shim {
   }
 
  private:
-  static int fail(const Error& why) {
-    std::fprintf(stderr, "[container] %s\n", why.message.c_str());
-    return cannot_start;
-  }
-
   Status listen() {
     folder_ = net::Fd(::open(plan_.folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!folder_) return errno_error("cannot use '" + plan_.folder.string() + "'", errno);
@@ -100,7 +96,7 @@ class Shim {
       connection_.native_non_blocking(false, ec);
       if (const Status sent = hand_over(connection_.native_handle(), STDOUT_FILENO, descriptors_);
           !sent)
-        return end(fail(sent.error()));
+        return end(cannot_contain(sent.error()));
       // The program has them: where it closes one, nobody is to hold it open.
       for (const int each : descriptors_) ::close(each);
       for (const int each : waiting_) send(each);
@@ -163,10 +159,7 @@ class Shim {
 
 int run_in_container(const ContainerPlan& plan, int descriptors) {
   auto engine = engine_of(plan.options);
-  if (!engine) {
-    std::fprintf(stderr, "[container] %s\n", engine.error().message.c_str());
-    return cannot_start;
-  }
+  if (!engine) return cannot_contain(engine.error());
   return Shim(std::move(*engine), plan, descriptors).run();
 }
 

@@ -23,13 +23,14 @@ constexpr const char* stunnel_in_container = "Stunnel";
 struct ProxyKind {
   const char* name;
   Result<Program> (*find)(const DataServerPlan& plan);
+  bool contained = false;
 };
 constexpr std::array proxies{ProxyKind{"HaproxySubprocess", installed_haproxy},
                              ProxyKind{"NginxSubprocess", installed_nginx},
                              ProxyKind{stunnel, installed_stunnel},
-                             ProxyKind{"Haproxy", contained_haproxy},
-                             ProxyKind{"Nginx", contained_nginx},
-                             ProxyKind{stunnel_in_container, contained_stunnel}};
+                             ProxyKind{"Haproxy", contained_haproxy, true},
+                             ProxyKind{"Nginx", contained_nginx, true},
+                             ProxyKind{stunnel_in_container, contained_stunnel, true}};
 
 constexpr std::chrono::milliseconds process_start_limit{5'000};
 
@@ -83,10 +84,10 @@ Result<std::string> announced_kind(std::string_view kind, bool compat_stunnel) {
 }
 
 std::chrono::milliseconds start_limit_of(std::string_view kind) {
-  constexpr std::array contained{"Haproxy", "Nginx", stunnel_in_container};
   // A container to see that the program is there, and those of the sessions that are restored.
-  const bool slow = std::any_of(contained.begin(), contained.end(),
-                                [kind](const char* each) { return kind == each; });
+  const bool slow = std::any_of(proxies.begin(), proxies.end(), [kind](const ProxyKind& each) {
+    return each.contained && each.name == kind;
+  });
   return slow ? 2 * container_start_limit : process_start_limit;
 }
 

@@ -115,6 +115,7 @@ class HaproxySteering final : public Steering {
         std::make_shared<net::Fd>(::open(work.folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     net::ChildPlan plan;
     listeners_ = work.listeners;
+    since_ = std::chrono::steady_clock::now();
     plan.arguments = {program_, "-db", "-f", configuration};
     plan.folder = work.folder;
     return plan;
@@ -154,10 +155,10 @@ class HaproxySteering final : public Steering {
 
   void read(Callback<Reading> done) override {
     ask("show stat", patience,
-        [listeners = listeners_, sockets = sockets_,
+        [listeners = listeners_, sockets = sockets_, since = since_,
          done = std::move(done)](const Result<std::string>& answer) {
           if (!answer) return done(answer.error());
-          auto live = connections_at(listeners, *sockets);
+          auto live = connections_at(listeners, *sockets, since);
           if (!live) return done(live.error());
           done(Reading{counters_in(*answer), std::move(*live)});
         });
@@ -181,6 +182,7 @@ class HaproxySteering final : public Steering {
   const std::shared_ptr<SocketTable> sockets_;
   const std::string program_;
   std::vector<Endpoint> listeners_;
+  SocketTable::Time since_;  ///< It runs.
   std::shared_ptr<net::Fd> folder_;
 };
 

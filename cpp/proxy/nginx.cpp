@@ -17,12 +17,15 @@ namespace scistream::proxy {
 namespace {
 
 using dataserver::Callback;
+using dataserver::ConnectionStatus;
 using dataserver::Counters;
 
 constexpr const char* configuration = "nginx.conf";
 constexpr std::chrono::seconds patience{5};
 /// Longer than a SocketTable may be old.
 constexpr std::chrono::seconds memory{1};
+/// That nginx may take to say of a connection that it has ended, once the kernel has it no more.
+constexpr std::chrono::seconds time_to_tell{5};
 /// Before each line about a connection that has ended.
 constexpr std::string_view ended = "ended: ";
 
@@ -50,6 +53,7 @@ class NginxSteering final : public Steering {
     plan.environment = {std::move(inherited)};
     plan.folder = work.folder;
     listeners_ = work.listeners;
+    since_ = std::chrono::steady_clock::now();
     return plan;
   }
 
@@ -84,21 +88,26 @@ class NginxSteering final : public Steering {
   [[nodiscard]] bool counts_by_log() const override { return true; }
 
   void read(Callback<Reading> done) override {
-    auto live = connections_at(listeners_, *sockets_);
-    if (!live) return done(live.error());
-    Counters now = ended_;
-    std::erase_if(just_ended_, [](const auto& each) {
-      return each.second + memory < std::chrono::steady_clock::now();
-    });
-    // What the kernel was asked a moment ago may since have ended, and is counted then.
-    std::erase_if(*live, [this](const auto& each) { return just_ended_.contains(each.peer); });
-    for (const dataserver::ConnectionStatus& each : *live) {
-      now.bytes_to_producer += each.bytes_to_producer;
-      now.bytes_to_consumer += each.bytes_to_consumer;
-      ++now.connections_active;
-      ++now.connections_total;
+    auto found = connections_at(listeners_, *sockets_, since_);
+    if (!found) return done(found.error());
+    const auto now = std::chrono::steady_clock::now();
+    std::erase_if(just_ended_, [now](const auto& each) { return each.second + memory < now; });
+    for (ConnectionStatus& each : *found) {
+      const std::string who = name_of(each.peer, each.port);
+      // What the kernel was asked a moment ago may since have ended, and is counted then.
+      if (!just_ended_.contains(who)) live_[who] = {std::move(each), now};
     }
-    done(Reading{now, std::move(*live)});
+    std::erase_if(live_, [now](const auto& each) { return each.second.seen + time_to_tell < now; });
+    Reading reading;
+    reading.counters = ended_;
+    for (const auto& [who, live] : live_) {
+      reading.counters.bytes_to_producer += live.status.bytes_to_producer;
+      reading.counters.bytes_to_consumer += live.status.bytes_to_consumer;
+      ++reading.counters.connections_active;
+      ++reading.counters.connections_total;
+      reading.connections.push_back(live.status);
+    }
+    done(std::move(reading));
   }
 
   void drain(const Work& /*work*/, const std::shared_ptr<net::Child>& child) override {
@@ -106,6 +115,16 @@ class NginxSteering final : public Steering {
   }
 
  private:
+  struct Live {
+    ConnectionStatus status;
+    std::chrono::steady_clock::time_point seen;
+  };
+
+  /// What tells a connection from any other that lives.
+  static std::string name_of(const std::string& peer, std::uint16_t listener) {
+    return peer + " " + std::to_string(listener);
+  }
+
   Status write(const Work& work) const {
     std::ostringstream text;
     text << "daemon off;\n"
@@ -117,7 +136,7 @@ class NginxSteering final : public Steering {
             "stream {\n"
             "  log_format ended '"
          << ended
-         << "$remote_addr $remote_port $bytes_received $bytes_sent $status';\n"
+         << "$remote_addr $remote_port $server_port $bytes_received $bytes_sent $status';\n"
             "  access_log /dev/stdout ended;\n"
             "  proxy_buffer_size 256k;\n"
             "  proxy_half_close on;\n"
@@ -144,8 +163,11 @@ class NginxSteering final : public Steering {
     std::uint64_t sent = 0;
     int status = 0;
     Endpoint peer;
-    if (!(numbers >> peer.host >> peer.port >> received >> sent >> status)) return;
-    just_ended_[to_string(peer)] = std::chrono::steady_clock::now();
+    std::uint16_t listener = 0;
+    if (!(numbers >> peer.host >> peer.port >> listener >> received >> sent >> status)) return;
+    const std::string who = name_of(to_string(peer), listener);
+    live_.erase(who);
+    just_ended_[who] = std::chrono::steady_clock::now();
     ended_.bytes_to_producer += received;
     ended_.bytes_to_consumer += sent;
     ++ended_.connections_total;
@@ -164,8 +186,11 @@ class NginxSteering final : public Steering {
   const std::shared_ptr<SocketTable> sockets_;
   unsigned workers_ = 1;
   std::vector<Endpoint> listeners_;
+  SocketTable::Time since_;  ///< It runs.
+  /// By name, until nginx says that they have ended: so each is always counted once.
+  std::map<std::string, Live> live_;
+  std::map<std::string, std::chrono::steady_clock::time_point> just_ended_;  ///< By name.
   Counters ended_;  ///< What the connections that have ended moved.
-  std::map<std::string, std::chrono::steady_clock::time_point> just_ended_;  ///< By their client.
   unsigned started_ = 0;
   unsigned left_ = 0;
   unsigned wanted_started_ = 0;

@@ -95,8 +95,8 @@ Result<std::string> version_of(const std::filesystem::path& program, const std::
 }
 
 Result<std::vector<dataserver::ConnectionStatus>> connections_at(
-    const std::vector<Endpoint>& listeners, SocketTable& sockets) {
-  const auto all = sockets.look();
+    const std::vector<Endpoint>& listeners, SocketTable& sockets, SocketTable::Time since) {
+  const auto all = sockets.look(since);
   if (!all) return all.error();
   const auto came_in = [&listeners](const Endpoint& local) {
     return std::any_of(listeners.begin(), listeners.end(), [&local](const Endpoint& each) {

@@ -112,8 +112,9 @@ std::string version_in(std::string_view text);
 /// kind within a few seconds. Blocks.
 Result<std::string> version_of(const std::filesystem::path& program, const std::string& flag);
 
-/// The live connections that came in at these, as the kernel counts them.
+/// The live connections that came in at these, as the kernel counted them a moment ago, but not
+/// before `since`.
 Result<std::vector<dataserver::ConnectionStatus>> connections_at(
-    const std::vector<Endpoint>& listeners, SocketTable& sockets);
+    const std::vector<Endpoint>& listeners, SocketTable& sockets, SocketTable::Time since);
 
 }  // namespace scistream::proxy

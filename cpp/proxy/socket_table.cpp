@@ -10,9 +10,9 @@ constexpr std::chrono::milliseconds good_for{200};
 
 }  // namespace
 
-Result<const std::vector<net::SocketStatistics>*> SocketTable::look() {
+Result<const std::vector<net::SocketStatistics>*> SocketTable::look(Time since) {
   const auto now = std::chrono::steady_clock::now();
-  if (now - read_at_ >= good_for) {
+  if (now - read_at_ >= good_for || read_at_ < since) {
     auto all = net::tcp_connections([](std::uint16_t) { return true; });
     if (!all) return all.error();
     sockets_ = std::move(*all);

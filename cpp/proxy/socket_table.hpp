@@ -13,12 +13,15 @@ namespace scistream::proxy {
 /// milliseconds. Not thread-safe.
 class SocketTable {
  public:
-  /// As they are, or were a moment ago.
-  Result<const std::vector<net::SocketStatistics>*> look();
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// As they are, or were a moment ago, but not before `since`: who counts for a program that has
+  /// just started must not meet those of the one before it.
+  Result<const std::vector<net::SocketStatistics>*> look(Time since = {});
 
  private:
   std::vector<net::SocketStatistics> sockets_;
-  std::chrono::steady_clock::time_point read_at_;
+  Time read_at_;
 };
 
 }  // namespace scistream::proxy

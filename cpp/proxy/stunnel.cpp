@@ -280,8 +280,7 @@ class StunnelSteering final : public Steering,
     status.id = socket.id;
     status.idle = socket.idle;
     const bool client = faces_client();
-    // Of a target that was connected to, a SYN is counted as well.
-    const std::uint64_t sent = socket.bytes_acknowledged - (client ? 0 : 1);
+    const std::uint64_t sent = socket.bytes_acknowledged;
     status.bytes_to_producer = client ? socket.bytes_received : sent;
     status.bytes_to_consumer = client ? sent : socket.bytes_received;
   }

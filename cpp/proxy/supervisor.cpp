@@ -238,11 +238,7 @@ void Supervisor::refresh(std::function<void()> done) {
 }
 
 void Supervisor::count(Reading reading) {
-  Counters& now = reading.counters;
-  // A connection that has just ended may be counted by nobody for a moment.
-  now.bytes_to_consumer = std::max(now.bytes_to_consumer, now_.bytes_to_consumer);
-  now.bytes_to_producer = std::max(now.bytes_to_producer, now_.bytes_to_producer);
-  now.connections_total = std::max(now.connections_total, now_.connections_total);
+  const Counters& now = reading.counters;
   connections_ = std::move(reading.connections);
   const auto all = [](const Counters& c) {
     return std::tuple(c.bytes_to_consumer, c.bytes_to_producer, c.connections_active,
