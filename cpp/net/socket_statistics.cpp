@@ -70,6 +70,7 @@ SocketStatistics statistics_of(const inet_diag_msg& socket, const Info& info) {
   // though not where they are sent.
   found.bytes_acknowledged =
       std::min(info.bytes_acknowledged, info.bytes_sent - info.bytes_sent_again);
+  found.bytes_unread = socket.idiag_rqueue;
   // An end is counted where it is received, too.
   const auto is = [&socket](auto... states) { return ((socket.idiag_state == states) || ...); };
   const bool has_end = is(TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING) && info.bytes_received > 0;

@@ -18,6 +18,7 @@ struct SocketStatistics {
   /// One more for a moment when the other end has ended its direction.
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_acknowledged = 0;  ///< Of what was sent.
+  std::uint32_t bytes_unread = 0;        ///< Received, and not yet read by its program.
   std::chrono::milliseconds idle{0};     ///< Since data last came or went.
 };
 

@@ -92,7 +92,7 @@ class ContainedSteering final : public Steering {
     program_->retarget(work, child, std::move(done));
   }
   void read(Callback<Reading> done) override { program_->read(std::move(done)); }
-  [[nodiscard]] bool counts_by_log() const override { return program_->counts_by_log(); }
+  [[nodiscard]] bool reads_afterwards() const override { return program_->reads_afterwards(); }
   void drain(const Work& work, const std::shared_ptr<net::Child>& child) override {
     program_->drain(work, child);
   }
@@ -172,8 +172,10 @@ Result<Program> contained(const char* kind, const DataServerPlan& plan,
 }  // namespace
 
 Result<Program> contained_haproxy(const DataServerPlan& plan) {
-  return contained("Haproxy", plan, {haproxy_path, "-v"},
-                   [](const Site& site) { return steer_haproxy(site, haproxy_path); });
+  auto program = contained("Haproxy", plan, {haproxy_path, "-v"},
+                           [](const Site& site) { return steer_haproxy(site, haproxy_path); });
+  if (program) program->survives_shutdown = true;
+  return program;
 }
 
 Result<Program> contained_nginx(const DataServerPlan& plan) {

@@ -2,6 +2,9 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <csignal>
 #include <map>
 #include <sstream>
@@ -9,6 +12,7 @@
 
 #include "base/file.hpp"
 #include "net/fd.hpp"
+#include "proxy/haproxy_answers.hpp"
 #include "proxy/runtime_socket.hpp"
 
 namespace scistream::proxy {
@@ -17,66 +21,32 @@ namespace {
 
 using dataserver::Callback;
 using dataserver::Counters;
+using std::chrono::steady_clock;
 
 constexpr const char* configuration = "haproxy.cfg";
 constexpr const char* socket_name = "runtime.sock";
 constexpr std::chrono::seconds patience{5};
+constexpr std::chrono::milliseconds look_period{100};
+constexpr std::chrono::seconds search_period{1};
+/// Most that a connection costs of such a search.
+constexpr std::chrono::milliseconds time_to_tell_one{1};
+/// After which what has not moved never will.
+constexpr std::chrono::seconds time_to_move{5};
 
-/// One line of HAProxy's table by the names of its columns.
-using Row = std::map<std::string, std::string>;
+/// What a connection is stuck with.
+struct Stuck {
+  std::string moved;  ///< Through it, so far.
+  steady_clock::time_point since;
+};
 
-std::vector<std::string> fields(const std::string& line) {
-  std::vector<std::string> found;
-  std::istringstream parts(line);
-  for (std::string part; std::getline(parts, part, ',');) found.push_back(part);
-  return found;
-}
-
-/// What `show stat` answers.
-std::vector<Row> rows(const std::string& text) {
-  std::vector<Row> found;
-  std::vector<std::string> names;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("# ")) {
-      names = fields(line.substr(2));
-      continue;
-    }
-    const auto values = fields(line);
-    Row row;
-    for (std::size_t i = 0; i < std::min(names.size(), values.size()); ++i)
-      row[names[i]] = values[i];
-    if (row.contains("svname")) found.push_back(std::move(row));
-  }
-  return found;
-}
-
-std::uint64_t number(const Row& row, const char* column) {
-  const auto found = row.find(column);
-  return found == row.end() ? 0 : std::strtoull(found->second.c_str(), nullptr, 10);
-}
-
-Counters counters_in(const std::string& text) {
-  Counters counters;
-  for (const Row& row : rows(text)) {
-    const std::string& kind = row.at("svname");
-    if (kind == "FRONTEND") {
-      counters.bytes_to_producer += number(row, "bin");
-      counters.bytes_to_consumer += number(row, "bout");
-      counters.connections_active += number(row, "scur");
-      counters.connections_total += number(row, "stot");
-    } else if (kind == "BACKEND") {
-      for (const char* column : {"econ", "cli_abrt", "srv_abrt"})
-        counters.errors += number(row, column);
-    }
-  }
-  return counters;
-}
-
-class HaproxySteering final : public Steering {
+class HaproxySteering final : public Steering,
+                              public std::enable_shared_from_this<HaproxySteering> {
  public:
   HaproxySteering(const Site& site, std::string program)
-      : context_(site.context), sockets_(site.sockets), program_(std::move(program)) {}
+      : context_(site.context),
+        sockets_(site.sockets),
+        program_(std::move(program)),
+        next_look_(site.context) {}
 
   Result<net::ChildPlan> prepare(const Work& work) override {
     std::ostringstream text;
@@ -99,11 +69,7 @@ class HaproxySteering final : public Steering {
             "  timeout connect 5s\n"
             // Streams may be quiet for as long as they like.
             "  timeout client 0\n"
-            "  timeout server 0\n"
-            // But for those of which a direction has ended: where both programs have gone with data
-            // under way, nothing else would end them.
-            "  timeout client-fin 1h\n"
-            "  timeout server-fin 1h\n";
+            "  timeout server 0\n";
     for (std::size_t i = 0; i < work.listeners.size(); ++i) {
       text << "listen " << i << "\n  bind fd@" << first_descriptor + static_cast<int>(i)
            << (work.is_announced ? " accept-proxy" : "") << "\n  server target "
@@ -153,7 +119,10 @@ class HaproxySteering final : public Steering {
     });
   }
 
+  [[nodiscard]] bool reads_afterwards() const override { return is_over_; }
+
   void read(Callback<Reading> done) override {
+    if (is_over_) return done(Reading{last_, {}});
     ask("show stat", patience,
         [listeners = listeners_, sockets = sockets_, since = since_,
          done = std::move(done)](const Result<std::string>& answer) {
@@ -165,10 +134,66 @@ class HaproxySteering final : public Steering {
   }
 
   void drain(const Work& /*work*/, const std::shared_ptr<net::Child>& child) override {
-    child->signal(SIGUSR1);
+    // Told to end, it would count no more.
+    draining_ = child;
+    look_later();
   }
 
  private:
+  void look_later() {
+    next_look_.expires_after(look_period);
+    next_look_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
+      const auto self = weak.lock();
+      if (!ec && self) self->look();
+    });
+  }
+
+  /// Whether its last connection has ended, while it drains.
+  void look() {
+    ask("show stat", patience, [weak = weak_from_this()](const Result<std::string>& answer) {
+      const auto self = weak.lock();
+      if (!self) return;
+      self->look_later();
+      if (!answer) return;
+      self->last_ = counters_in(*answer);
+      if (self->last_.connections_active == 0) return self->finish();
+      self->look_for_stuck();
+    });
+  }
+
+  /// Where an application goes with data under way both ways, HAProxy keeps what came from it until
+  /// the other side has taken it, and reads no more of what that side sends. If the program there
+  /// does the same, as one like it does, neither ever ends; nor does a drain, but for this.
+  void look_for_stuck() {
+    const auto now = steady_clock::now();
+    if (now < next_search_) return;
+    next_search_ = now + std::max<steady_clock::duration>(
+                             search_period, last_.connections_active * time_to_tell_one);
+    ask("show sess all", patience, [weak = weak_from_this()](const Result<std::string>& answer) {
+      if (const auto self = weak.lock(); self && answer) self->take_stuck(stuck_in(*answer));
+    });
+  }
+
+  void take_stuck(const std::map<std::string, std::string>& found) {
+    const auto now = steady_clock::now();
+    std::map<std::string, Stuck> still;
+    std::uint64_t lost = 0;
+    for (const auto& [name, moved] : found) {
+      const auto before = stuck_.find(name);
+      const bool moves = before == stuck_.end() || before->second.moved != moved;
+      const auto since = moves ? now : before->second.since;
+      still[name] = {moved, since};
+      if (now - since >= time_to_move) ++lost;
+    }
+    stuck_ = std::move(still);
+    if (lost >= last_.connections_active) finish();
+  }
+
+  void finish() {
+    is_over_ = true;
+    draining_->signal(SIGTERM);
+  }
+
   void ask(const std::string& command, std::chrono::seconds limit, Callback<std::string> done) {
     // By way of the folder: its own path may be longer than a socket's may.
     const std::string path = "/proc/self/fd/" + std::to_string(folder_->get()) + "/" + socket_name;
@@ -184,6 +209,12 @@ class HaproxySteering final : public Steering {
   std::vector<Endpoint> listeners_;
   SocketTable::Time since_;  ///< It runs.
   std::shared_ptr<net::Fd> folder_;
+  boost::asio::steady_timer next_look_;
+  steady_clock::time_point next_search_;
+  std::map<std::string, Stuck> stuck_;
+  std::shared_ptr<net::Child> draining_;
+  Counters last_;  ///< Of a moment ago, while it drains.
+  bool is_over_ = false;
 };
 
 }  // namespace

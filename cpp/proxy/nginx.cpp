@@ -85,7 +85,7 @@ class NginxSteering final : public Steering {
     child->signal(SIGHUP);
   }
 
-  [[nodiscard]] bool counts_by_log() const override { return true; }
+  [[nodiscard]] bool reads_afterwards() const override { return true; }
 
   void read(Callback<Reading> done) override {
     auto found = connections_at(listeners_, *sockets_, since_);
@@ -119,11 +119,6 @@ class NginxSteering final : public Steering {
     ConnectionStatus status;
     std::chrono::steady_clock::time_point seen;
   };
-
-  /// What tells a connection from any other that lives.
-  static std::string name_of(const std::string& peer, std::uint16_t listener) {
-    return peer + " " + std::to_string(listener);
-  }
 
   Status write(const Work& work) const {
     std::ostringstream text;

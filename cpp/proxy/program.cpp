@@ -94,6 +94,10 @@ Result<std::string> version_of(const std::filesystem::path& program, const std::
                "'" + program.string() + " " + flag + "' does not say its version"};
 }
 
+std::string name_of(const std::string& peer, std::uint16_t listener) {
+  return peer + " " + std::to_string(listener);
+}
+
 Result<std::vector<dataserver::ConnectionStatus>> connections_at(
     const std::vector<Endpoint>& listeners, SocketTable& sockets, SocketTable::Time since) {
   const auto all = sockets.look(since);

@@ -63,8 +63,8 @@ class Steering {
   virtual void retarget(const Work& work, const std::shared_ptr<net::Child>& child,
                         dataserver::Callback<void> done) = 0;
   virtual void read(dataserver::Callback<Reading> done) = 0;
-  /// Whether read() needs nobody else, and is of use when the program has ended.
-  [[nodiscard]] virtual bool counts_by_log() const { return false; }
+  /// Whether read() needs nobody else, so that it has the last of a program that has ended.
+  [[nodiscard]] virtual bool reads_afterwards() const { return false; }
   /// From now on it takes no more connections, and ends with the last one.
   virtual void drain(const Work& work, const std::shared_ptr<net::Child>& child) = 0;
 };
@@ -86,6 +86,8 @@ struct Program {
   /// The suites whose keys it can use, where it does `tls` by itself.
   std::vector<net::Ciphersuite> ciphersuites;
   bool datagrams = false;  ///< It forwards them, too.
+  /// It listens for as long as it runs, and goes on where others shut its listeners down.
+  bool survives_shutdown = false;
   std::function<std::shared_ptr<Steering>(const Site& site)> steer;
   std::chrono::seconds start_limit{5};  ///< Until it takes connections.
   std::chrono::seconds end_limit{3};    ///< That it may take to end before it is killed.
@@ -111,6 +113,9 @@ std::string version_in(std::string_view text);
 /// That of what a program says when asked for its version; `unavailable` if it says nothing of the
 /// kind within a few seconds. Blocks.
 Result<std::string> version_of(const std::filesystem::path& program, const std::string& flag);
+
+/// What tells one who connected to a listener of this host from any other who lives.
+std::string name_of(const std::string& peer, std::uint16_t listener);
 
 /// The live connections that came in at these, as the kernel counted them a moment ago, but not
 /// before `since`.

@@ -1,5 +1,7 @@
 #include "proxy/proxy_forwarding.hpp"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <system_error>
@@ -270,7 +272,7 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
   }
 
   void end_proxy(Ending how) {
-    if (how == Ending::drain) leased_ = {};  // nobody takes what comes to them now
+    if (how == Ending::drain) close_listeners();
     if (!supervisor_ || proxy_gone_) return;
     const auto gone = [this] {
       proxy_gone_ = true;
@@ -278,6 +280,13 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
       finish_if_gone();
     };
     supervisor_->stop(how, std::exchange(proxy_ends_, true) ? std::function<void()>() : gone);
+  }
+
+  /// Nobody takes what comes to them now.
+  void close_listeners() {
+    if (parent_.program_.survives_shutdown)
+      for (const net::Fd& each : leased_.listeners) ::shutdown(each.get(), SHUT_RDWR);
+    leased_ = {};
   }
 
   void finish_if_gone() {

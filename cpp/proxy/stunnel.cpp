@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <map>
 #include <optional>
 #include <sstream>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/file.hpp"
 #include "net/socket_statistics.hpp"
@@ -23,12 +25,15 @@ namespace {
 using dataserver::Callback;
 using dataserver::ConnectionStatus;
 using dataserver::Counters;
+using std::chrono::steady_clock;
 
 constexpr const char* configuration = "stunnel.conf";
 constexpr const char* secrets = "keys";
 /// A target where nobody can be: a socket that nobody makes.
 constexpr const char* nowhere = "nowhere.sock";
 constexpr std::chrono::seconds patience{5};
+/// After which what has not moved never will.
+constexpr std::chrono::seconds time_to_move{5};
 /// What deployed peers call each other.
 constexpr const char* compat_identity = "client1";
 /// Stunnel takes shorter ones for no key at all.
@@ -129,24 +134,22 @@ class StunnelSteering final : public Steering,
     forget_old_key_later(child);
   }
 
-  [[nodiscard]] bool counts_by_log() const override { return true; }
+  [[nodiscard]] bool reads_afterwards() const override { return true; }
 
   void read(Callback<Reading> done) override {
     const auto sockets = sockets_->look();
     if (!sockets) return done(sockets.error());
+    take_sockets(**sockets);
     Reading reading;
     reading.counters = ended_;
-    for (auto& [who, live] : live_) {
-      const auto found =
-          std::find_if((*sockets)->begin(), (*sockets)->end(),
-                       [&, &one = live](const auto& socket) { return is_plain_side(socket, one); });
-      if (found != (*sockets)->end()) take_socket(*found, live.status);
+    for (const auto& [who, live] : live_) {
       reading.counters.bytes_to_consumer += live.status.bytes_to_consumer;
       reading.counters.bytes_to_producer += live.status.bytes_to_producer;
       ++reading.counters.connections_active;
       ++reading.counters.connections_total;
       reading.connections.push_back(live.status);
     }
+    end_if_idle();
     done(std::move(reading));
   }
 
@@ -163,6 +166,7 @@ class StunnelSteering final : public Steering,
     ConnectionStatus status;
     Endpoint dialled_from;  ///< Towards the target; empty: not yet.
     bool failed = false;
+    std::optional<steady_clock::time_point> lost_since;
   };
 
   /// Whether clients speak in clear, and targets TLS.
@@ -181,10 +185,9 @@ class StunnelSteering final : public Steering,
            << (only_target.empty() ? to_string(work.targets[i]) : std::string(only_target))
            << "\nPSKsecrets = " << secrets
            << "\n"
-              // Streams may be quiet, and one direction may end long before the other; where both
-              // programs have gone with data under way, nothing but time ends the connection.
+              // Streams may be quiet, and one direction may end long before the other.
               "TIMEOUTidle = 2000000\n"
-              "TIMEOUTclose = 3600\n"
+              "TIMEOUTclose = 2000000\n"
               // For a handshake.
               "TIMEOUTbusy = 10\n"
               "sessionResume = no\n"
@@ -276,6 +279,38 @@ class StunnelSteering final : public Steering,
     end_if_idle();
   }
 
+  /// What the kernel knows of both sides of each connection.
+  void take_sockets(const std::vector<net::SocketStatistics>& sockets) {
+    struct Sides {
+      Live* live;
+      const net::SocketStatistics* plain = nullptr;
+      const net::SocketStatistics* tls = nullptr;
+    };
+    std::vector<Sides> all;
+    all.reserve(live_.size());
+    std::map<std::string, Sides*> by_client;
+    std::map<std::string, Sides*> by_dial;
+    for (auto& [who, live] : live_) {
+      Sides& sides = all.emplace_back(&live);
+      by_client[name_of(live.status.peer, live.status.port)] = &sides;
+      if (live.dialled_from.port != 0) by_dial[to_string(live.dialled_from)] = &sides;
+    }
+    const bool client = faces_client();
+    for (const net::SocketStatistics& each : sockets) {
+      const auto came = by_client.find(name_of(to_string(each.peer), each.local.port));
+      if (came != by_client.end()) (client ? came->second->plain : came->second->tls) = &each;
+      const auto dialled = by_dial.find(to_string(each.local));
+      if (dialled != by_dial.end())
+        (client ? dialled->second->tls : dialled->second->plain) = &each;
+    }
+    for (const Sides& each : all) {
+      if (each.plain != nullptr) take_socket(*each.plain, each.live->status);
+      const bool was_there = each.live->status.id != 0;
+      take_loss(*each.live, was_there && each.plain == nullptr && each.tls != nullptr &&
+                                each.tls->bytes_unread > 0);
+    }
+  }
+
   void take_socket(const net::SocketStatistics& socket, ConnectionStatus& status) const {
     status.id = socket.id;
     status.idle = socket.idle;
@@ -285,15 +320,21 @@ class StunnelSteering final : public Steering,
     status.bytes_to_consumer = client ? sent : socket.bytes_received;
   }
 
-  void end_if_idle() {
-    if (draining_ && live_.empty()) draining_->signal(SIGTERM);
+  /// Where an application goes with data under way both ways, stunnel keeps what came from it until
+  /// the other end takes it, and reads no more of what that sends. If that does the same, as
+  /// another stunnel does, neither ever ends.
+  static void take_loss(Live& live, bool is_lost) {
+    if (!is_lost) live.lost_since.reset();
+    if (is_lost && !live.lost_since) live.lost_since = steady_clock::now();
   }
 
-  /// Whether it is the side of a connection that speaks in clear.
-  [[nodiscard]] bool is_plain_side(const net::SocketStatistics& socket, const Live& live) const {
-    if (faces_client())
-      return socket.local.port == live.status.port && to_string(socket.peer) == live.status.peer;
-    return socket.local == live.dialled_from;
+  [[nodiscard]] static bool is_lost(const Live& live) {
+    return live.lost_since && steady_clock::now() - *live.lost_since >= time_to_move;
+  }
+
+  void end_if_idle() {
+    const auto lost = [](const auto& each) { return is_lost(each.second); };
+    if (draining_ && std::all_of(live_.begin(), live_.end(), lost)) draining_->signal(SIGTERM);
   }
 
   const std::shared_ptr<SocketTable> sockets_;

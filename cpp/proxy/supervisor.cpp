@@ -119,7 +119,7 @@ void Supervisor::answer(Callback<void>& waiting, const Status& status) {
 }
 
 void Supervisor::ended(int status) {
-  if (steering_->counts_by_log()) refresh([] {});  // by what it said last
+  if (steering_->reads_afterwards()) refresh([] {});  // by what it said last
   child_.reset();
   patience_.cancel();
   doubt_.cancel();

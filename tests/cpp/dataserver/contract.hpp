@@ -403,6 +403,20 @@ TEST_P(Contract, DrainWaitsForTheLastConnection) {
   EXPECT_TRUE(future.get().ok());
 }
 
+TEST_P(Contract, ADrainDoesNotWaitForWhatNobodyCanTake) {
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, app.endpoint()));
+  const net::Fd client = connect_to(reach(port));
+  net::Fd accepted = app.accept();
+  ASSERT_TRUE(accepted);
+  // One application goes amid it all, and the other side neither reads nor ends.
+  send_until_full(client.get());
+  send_until_full(accepted.get());
+  accepted.reset();
+  EXPECT_TRUE(release(Role::producer, Ending::drain).ok());
+}
+
 TEST_P(Contract, CutEndsADrainAndAnswersBoth) {
   const Target app;
   const auto ports = must(reserve(request())).ports;

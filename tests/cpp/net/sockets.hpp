@@ -131,6 +131,13 @@ inline Received receive(int socket, std::size_t size = SIZE_MAX) {
   return received;
 }
 
+/// Sends until nobody takes any more, for a while.
+inline void send_until_full(int socket) {
+  const std::string chunk(65536, 'x');
+  while (poll_for(socket, POLLOUT, std::chrono::milliseconds(300)) == 1)
+    if (::send(socket, chunk.data(), chunk.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
+}
+
 inline void half_close(int socket) { ::shutdown(socket, SHUT_WR); }
 
 /// Closes with a reset.
