@@ -256,6 +256,10 @@ def recorded() -> Engine | None:
         return Engine(**json.loads(record().read_text()))
     except FileNotFoundError:
         return None
+    except (TypeError, ValueError) as error:
+        raise NoEngineError(
+            f"{record()} does not name an engine ({error}): end its processes and remove it"
+        ) from None
 
 
 def end(engine: Engine) -> None:

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <iomanip>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
@@ -247,7 +249,7 @@ CLI::Option* add_duration(CLI::App& app, const std::string& names, std::chrono::
 CLI::Validator within(double least, double most) {
   const auto range = [](double bound) {
     std::ostringstream text;
-    text << bound;
+    text << std::setprecision(std::numeric_limits<double>::digits10) << bound;
     return text.str();
   };
   const std::string bounds = range(least) + " to " + range(most);

@@ -314,7 +314,7 @@ class ControlServer::Impl {
     session::ManagerOptions options;
     options.addresses = served_.sessions;
     options.transports = facts_.transports;
-    options.restore_window = std::max(options.restore_window, proxy::start_limit_of(options_.type));
+    options.restore_window = std::max(options.restore_window, proxy::start_limit_of(facts_.kind));
     options.require_encryption = options_.require_encryption;
     options.capacity_mbps = options_.capacity_mbps;
     options.timeout = options_.timeout;

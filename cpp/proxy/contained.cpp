@@ -55,7 +55,6 @@ class ContainedSteering final : public Steering {
     auto plan = program_->prepare(work);
     if (!plan) return plan.error();
     const ContainerOptions& options = around_->options;
-    const std::size_t sockets = work.listeners.size() * (work.datagrams ? 2 : 1);
     std::vector<std::string> arguments{around_->s2ds, "container-run"};
     const auto add = [&arguments](const char* option, std::string value) {
       arguments.insert(arguments.end(), {option, std::move(value)});
@@ -68,7 +67,7 @@ class ContainedSteering final : public Steering {
     add("--memory", std::to_string(options.memory_mib));
     add("--cpus", std::to_string(options.cpus));
     add("--folder", work.folder.string());
-    add("--sockets", std::to_string(sockets));
+    add("--sockets", std::to_string(work.sockets()));
     for (const std::string& each : around_->capabilities) add("--capability", each);
     add_label(label::facility, around_->facility);
     add_label(label::session, around_->session_label(work.session.uid));
@@ -93,8 +92,9 @@ class ContainedSteering final : public Steering {
   }
   void read(Callback<Reading> done) override { program_->read(std::move(done)); }
   [[nodiscard]] bool reads_afterwards() const override { return program_->reads_afterwards(); }
-  void drain(const Work& work, const std::shared_ptr<net::Child>& child) override {
-    program_->drain(work, child);
+  void drain(const Work& work, const std::shared_ptr<net::Child>& child,
+             const std::vector<int>& listeners, std::function<void()> idle) override {
+    program_->drain(work, child, listeners, std::move(idle));
   }
 
  private:
@@ -172,10 +172,8 @@ Result<Program> contained(const char* kind, const DataServerPlan& plan,
 }  // namespace
 
 Result<Program> contained_haproxy(const DataServerPlan& plan) {
-  auto program = contained("Haproxy", plan, {haproxy_path, "-v"},
-                           [](const Site& site) { return steer_haproxy(site, haproxy_path); });
-  if (program) program->survives_shutdown = true;
-  return program;
+  return contained("Haproxy", plan, {haproxy_path, "-v"},
+                   [](const Site& site) { return steer_haproxy(site, haproxy_path); });
 }
 
 Result<Program> contained_nginx(const DataServerPlan& plan) {

@@ -6,6 +6,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/write.hpp>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
@@ -89,6 +90,9 @@ int run_as_first_process(const std::filesystem::path& folder,
     if (!ec) (*child)->signal(which);
   });
   context.run();
+  const auto byte = static_cast<std::uint8_t>(code);
+  error_code ignored;  // nobody may be left to hear it
+  boost::asio::write(connection, boost::asio::buffer(&byte, 1), ignored);
   // As a first process it inherits whoever loses its parent.
   while (::waitpid(-1, nullptr, WNOHANG) > 0) {
   }

@@ -68,11 +68,10 @@ class Shim {
     accept();
     pass_signals_on();
     context_.run();
-    // Removes itself where all went well.
-    const int code = ended_.value_or(killed);
-    if (code == cannot_start || code == killed) (void)engine_.remove(*id);
+    // One that has run goes by itself.
+    if (!is_there_) (void)engine_.remove(*id);
     ::unlink(handover_path(folder_).c_str());
-    return code;
+    return ended_.value_or(killed);
   }
 
  private:
@@ -105,13 +104,17 @@ class Shim {
     });
   }
 
-  /// The first process in the container says nothing; it goes when the container does.
+  /// The first process in the container says what the program has ended with, long before the
+  /// engine knows. One that was killed says nothing, and is gone when the container is.
   void watch() {
-    boost::asio::async_read(connection_, boost::asio::buffer(&unused_, 1),
-                            [this](error_code, std::size_t) {
+    boost::asio::async_read(connection_, boost::asio::buffer(&code_, 1),
+                            [this](error_code gone, std::size_t) {
+                              const int code = gone ? killed : code_;
+                              if (!gone && !is_told_to_end_) return end(code);
+                              // Who ordered an end wants the container gone, too.
                               too_late_.expires_after(afterwards);
-                              too_late_.async_wait([this](error_code ec) {
-                                if (!ec) end(killed);
+                              too_late_.async_wait([this, code](error_code ec) {
+                                if (!ec) end(code);
                               });
                             });
   }
@@ -119,6 +122,7 @@ class Shim {
   void pass_signals_on() {
     signals_.async_wait([this](error_code ec, int number) {
       if (ec) return;
+      is_told_to_end_ = is_told_to_end_ || number != SIGHUP;
       if (is_there_) {
         send(number);
       } else {
@@ -150,8 +154,9 @@ class Shim {
   boost::asio::signal_set signals_;
   boost::asio::steady_timer too_late_;
   bool is_there_ = false;
+  bool is_told_to_end_ = false;
   std::vector<int> waiting_;  ///< Signals for who is not there yet.
-  std::uint8_t unused_ = 0;
+  std::uint8_t code_ = 0;
   std::optional<int> ended_;
 };
 

@@ -86,7 +86,7 @@ Result<std::string> announced_kind(std::string_view kind, bool compat_stunnel) {
 std::chrono::milliseconds start_limit_of(std::string_view kind) {
   // A container to see that the program is there, and those of the sessions that are restored.
   const bool slow = std::any_of(proxies.begin(), proxies.end(), [kind](const ProxyKind& each) {
-    return each.contained && each.name == kind;
+    return each.contained && each.name == kind.substr(0, kind.find(' '));
   });
   return slow ? 2 * container_start_limit : process_start_limit;
 }

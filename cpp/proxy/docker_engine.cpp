@@ -14,6 +14,8 @@
 #include <string_view>
 #include <utility>
 
+#include "net/url.hpp"
+
 namespace scistream::proxy {
 
 namespace {
@@ -132,18 +134,6 @@ Result<std::string> call(const std::string& socket, http::verb verb, const std::
   return answer;
 }
 
-std::string escaped(std::string_view text) {
-  static constexpr std::string_view digits = "0123456789ABCDEF";
-  std::string all;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    all += '%';
-    all += digits[byte >> 4U];
-    all += digits[byte & 15U];
-  }
-  return all;
-}
-
 Error strange(const std::string& answer) {
   return {Cause::unavailable,
           "the container engine gives a strange answer: '" + answer.substr(0, 80) + "'"};
@@ -186,12 +176,14 @@ std::string DockerEngine::default_address() {
 }
 
 Status DockerEngine::has_image(const std::string& image) const {
-  return without_answer(call(socket_, http::verb::get, "/images/" + escaped(image) + "/json"));
+  return without_answer(
+      call(socket_, http::verb::get, "/images/" + net::percent_encoded(image) + "/json"));
 }
 
 Result<std::string> DockerEngine::create(const std::string& name, const json& container) const {
   const auto answer =
-      call(socket_, http::verb::post, "/containers/create?name=" + escaped(name), container.dump());
+      call(socket_, http::verb::post, "/containers/create?name=" + net::percent_encoded(name),
+           container.dump());
   if (!answer) return answer.error();
   const json made = json::parse(*answer, nullptr, false);
   if (!made.is_object() || !made.contains("Id")) return strange(*answer);
@@ -222,8 +214,9 @@ Result<std::string> DockerEngine::logs(const std::string& id) const {
 Result<std::vector<std::string>> DockerEngine::labelled(const std::string& name,
                                                         const std::string& value) const {
   const json filters{{"label", {name + "=" + value}}};
-  const auto answer = call(socket_, http::verb::get,
-                           "/containers/json?all=true&filters=" + escaped(filters.dump()));
+  const auto answer =
+      call(socket_, http::verb::get,
+           "/containers/json?all=true&filters=" + net::percent_encoded(filters.dump()));
   if (!answer) return answer.error();
   const json found = json::parse(*answer, nullptr, false);
   if (!found.is_array()) return strange(*answer);

@@ -1,11 +1,11 @@
 #include "proxy/haproxy.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <csignal>
+#include <functional>
 #include <map>
 #include <sstream>
 #include <utility>
@@ -26,27 +26,23 @@ using std::chrono::steady_clock;
 constexpr const char* configuration = "haproxy.cfg";
 constexpr const char* socket_name = "runtime.sock";
 constexpr std::chrono::seconds patience{5};
-constexpr std::chrono::milliseconds look_period{100};
-constexpr std::chrono::seconds search_period{1};
-/// Most that a connection costs of such a search.
-constexpr std::chrono::milliseconds time_to_tell_one{1};
-/// After which what has not moved never will.
+constexpr std::chrono::seconds search_pause{1};
+constexpr std::chrono::milliseconds search_pause_for_each{1};
+/// A connection that nobody can take the rest of, and that has not moved for so long, is taken for
+/// lost: whoever pauses for longer on one whose other application has gone loses that rest.
 constexpr std::chrono::seconds time_to_move{5};
 
-/// What a connection is stuck with.
+/// A connection that has bytes for a side that has gone.
 struct Stuck {
-  std::string moved;  ///< Through it, so far.
-  steady_clock::time_point since;
+  Moved moved;
+  steady_clock::time_point since;  ///< It has moved no more.
 };
 
 class HaproxySteering final : public Steering,
                               public std::enable_shared_from_this<HaproxySteering> {
  public:
   HaproxySteering(const Site& site, std::string program)
-      : context_(site.context),
-        sockets_(site.sockets),
-        program_(std::move(program)),
-        next_look_(site.context) {}
+      : context_(site.context), sockets_(site.sockets), program_(std::move(program)) {}
 
   Result<net::ChildPlan> prepare(const Work& work) override {
     std::ostringstream text;
@@ -69,7 +65,12 @@ class HaproxySteering final : public Steering,
             "  timeout connect 5s\n"
             // Streams may be quiet for as long as they like.
             "  timeout client 0\n"
-            "  timeout server 0\n";
+            "  timeout server 0\n"
+            // Whose host has vanished is gone after two minutes.
+            "  option srvtcpka\n"
+            "  srvtcpka-idle 60s\n"
+            "  srvtcpka-intvl 10s\n"
+            "  srvtcpka-cnt 6\n";
     for (std::size_t i = 0; i < work.listeners.size(); ++i) {
       text << "listen " << i << "\n  bind fd@" << first_descriptor + static_cast<int>(i)
            << (work.is_announced ? " accept-proxy" : "") << "\n  server target "
@@ -119,66 +120,59 @@ class HaproxySteering final : public Steering,
     });
   }
 
-  [[nodiscard]] bool reads_afterwards() const override { return is_over_; }
-
   void read(Callback<Reading> done) override {
-    if (is_over_) return done(Reading{last_, {}});
-    ask("show stat", patience,
-        [listeners = listeners_, sockets = sockets_, since = since_,
-         done = std::move(done)](const Result<std::string>& answer) {
-          if (!answer) return done(answer.error());
-          auto live = connections_at(listeners, *sockets, since);
+    // Without the lines of each target.
+    ask("show stat -1 3 -1", patience,
+        [weak = weak_from_this(), done = std::move(done)](const Result<std::string>& answer) {
+          const auto counters = answer ? counters_in(*answer) : Result<Counters>(answer.error());
+          const auto self = weak.lock();
+          if (!counters || !self) {
+            return done(counters ? Error{Cause::cancelled, "it has been replaced"}
+                                 : counters.error());
+          }
+          auto live = connections_at(self->listeners_, *self->sockets_, self->since_);
           if (!live) return done(live.error());
-          done(Reading{counters_in(*answer), std::move(*live)});
+          const auto active = counters->connections_active;
+          done(Reading{*counters, std::move(*live)});
+          if (!self->idle_) return;
+          if (active == 0) return self->idle_();
+          self->look_for_stuck(active);
         });
   }
 
-  void drain(const Work& /*work*/, const std::shared_ptr<net::Child>& child) override {
-    // Told to end, it would count no more.
-    draining_ = child;
-    look_later();
+  void drain(const Work& /*work*/, const std::shared_ptr<net::Child>& /*child*/,
+             const std::vector<int>& listeners, std::function<void()> idle) override {
+    // Told to end, it would neither count nor answer any more. Without listeners it goes on as it
+    // is: it takes them for paused.
+    for (const int each : listeners) ::shutdown(each, SHUT_RDWR);
+    idle_ = std::move(idle);
   }
 
  private:
-  void look_later() {
-    next_look_.expires_after(look_period);
-    next_look_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
-      const auto self = weak.lock();
-      if (!ec && self) self->look();
-    });
-  }
-
-  /// Whether its last connection has ended, while it drains.
-  void look() {
-    ask("show stat", patience, [weak = weak_from_this()](const Result<std::string>& answer) {
-      const auto self = weak.lock();
-      if (!self) return;
-      self->look_later();
-      if (!answer) return;
-      self->last_ = counters_in(*answer);
-      if (self->last_.connections_active == 0) return self->finish();
-      self->look_for_stuck();
-    });
-  }
-
   /// Where an application goes with data under way both ways, HAProxy keeps what came from it until
   /// the other side has taken it, and reads no more of what that side sends. If the program there
   /// does the same, as one like it does, neither ever ends; nor does a drain, but for this.
-  void look_for_stuck() {
-    const auto now = steady_clock::now();
-    if (now < next_search_) return;
-    next_search_ = now + std::max<steady_clock::duration>(
-                             search_period, last_.connections_active * time_to_tell_one);
-    ask("show sess all", patience, [weak = weak_from_this()](const Result<std::string>& answer) {
-      if (const auto self = weak.lock(); self && answer) self->take_stuck(stuck_in(*answer));
-    });
+  void look_for_stuck(std::uint64_t connections) {
+    if (searches_ || steady_clock::now() < next_search_) return;
+    searches_ = true;
+    ask("show sess all", patience,
+        [weak = weak_from_this(), connections](const Result<std::string>& answer) {
+          const auto self = weak.lock();
+          if (!self) return;
+          self->searches_ = false;
+          // The more there are, the longer it takes to tell them.
+          self->next_search_ =
+              steady_clock::now() + search_pause + connections * search_pause_for_each;
+          const auto sessions = answer ? sessions_in(*answer) : Result<Sessions>(answer.error());
+          if (sessions) self->take_stuck(*sessions);
+        });
   }
 
-  void take_stuck(const std::map<std::string, std::string>& found) {
+  void take_stuck(const Sessions& sessions) {
     const auto now = steady_clock::now();
     std::map<std::string, Stuck> still;
-    std::uint64_t lost = 0;
-    for (const auto& [name, moved] : found) {
+    std::size_t lost = 0;
+    for (const auto& [name, moved] : sessions.stuck) {
       const auto before = stuck_.find(name);
       const bool moves = before == stuck_.end() || before->second.moved != moved;
       const auto since = moves ? now : before->second.since;
@@ -186,12 +180,7 @@ class HaproxySteering final : public Steering,
       if (now - since >= time_to_move) ++lost;
     }
     stuck_ = std::move(still);
-    if (lost >= last_.connections_active) finish();
-  }
-
-  void finish() {
-    is_over_ = true;
-    draining_->signal(SIGTERM);
+    if (lost == sessions.count) idle_();
   }
 
   void ask(const std::string& command, std::chrono::seconds limit, Callback<std::string> done) {
@@ -209,12 +198,10 @@ class HaproxySteering final : public Steering,
   std::vector<Endpoint> listeners_;
   SocketTable::Time since_;  ///< It runs.
   std::shared_ptr<net::Fd> folder_;
-  boost::asio::steady_timer next_look_;
+  std::function<void()> idle_;  ///< While it drains.
+  bool searches_ = false;
   steady_clock::time_point next_search_;
   std::map<std::string, Stuck> stuck_;
-  std::shared_ptr<net::Child> draining_;
-  Counters last_;  ///< Of a moment ago, while it drains.
-  bool is_over_ = false;
 };
 
 }  // namespace

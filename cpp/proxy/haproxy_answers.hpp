@@ -1,17 +1,33 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 
+#include "base/error.hpp"
 #include "dataserver/data_server.hpp"
 
 namespace scistream::proxy {
 
-/// Of `show stat`; what is not there counts as none.
-dataserver::Counters counters_in(const std::string& answer);
+/// Of `show stat`; `unavailable` if that is no whole answer.
+Result<dataserver::Counters> counters_in(const std::string& answer);
 
-/// Of `show sess all`, the connections that have bytes for a side that has gone, by HAProxy's name
-/// for them, each with what it has moved.
-std::map<std::string, std::string> stuck_in(const std::string& answer);
+/// What has come to either side of a connection.
+struct Moved {
+  std::uint64_t to_target = 0;
+  std::uint64_t to_client = 0;
+  friend bool operator==(const Moved&, const Moved&) = default;
+};
+
+/// The connections that an HAProxy has.
+struct Sessions {
+  std::size_t count = 0;
+  /// Those that have bytes for a side that has gone, by HAProxy's name for them.
+  std::map<std::string, Moved> stuck;
+};
+
+/// Of `show sess all`; `unavailable` if that is no whole answer.
+Result<Sessions> sessions_in(const std::string& answer);
 
 }  // namespace scistream::proxy

@@ -33,7 +33,6 @@ Result<Found> look_up(const char* kind, const char* name, const char* package, c
 Result<Program> installed_haproxy(const DataServerPlan& /*plan*/) {
   auto found = look_up("HaproxySubprocess", "haproxy", "haproxy", "-v");
   if (!found) return found.error();
-  found->program.survives_shutdown = true;
   found->program.steer = [path = found->path](const Site& site) {
     return steer_haproxy(site, path);
   };

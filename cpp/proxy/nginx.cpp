@@ -5,6 +5,7 @@
 #include <cmath>
 #include <csignal>
 #include <map>
+#include <set>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -19,6 +20,7 @@ namespace {
 using dataserver::Callback;
 using dataserver::ConnectionStatus;
 using dataserver::Counters;
+using std::chrono::steady_clock;
 
 constexpr const char* configuration = "nginx.conf";
 constexpr std::chrono::seconds patience{5};
@@ -26,6 +28,7 @@ constexpr std::chrono::seconds patience{5};
 constexpr std::chrono::seconds memory{1};
 /// That nginx may take to say of a connection that it has ended, once the kernel has it no more.
 constexpr std::chrono::seconds time_to_tell{5};
+constexpr std::size_t most_remembered = 10'000;
 /// Before each line about a connection that has ended.
 constexpr std::string_view ended = "ended: ";
 
@@ -47,13 +50,12 @@ class NginxSteering final : public Steering {
     plan.arguments = {plan_.program, "-p",    work.folder.string(), "-c", configuration,
                       "-e",          "stderr"};
     std::string inherited = "NGINX=";
-    const std::size_t sockets = work.listeners.size() * (work.datagrams ? 2 : 1);
-    for (std::size_t i = 0; i < sockets; ++i)
+    for (std::size_t i = 0; i < work.sockets(); ++i)
       inherited += std::to_string(first_descriptor + static_cast<int>(i)) + ";";
     plan.environment = {std::move(inherited)};
     plan.folder = work.folder;
     listeners_ = work.listeners;
-    since_ = std::chrono::steady_clock::now();
+    since_ = steady_clock::now();
     return plan;
   }
 
@@ -90,14 +92,14 @@ class NginxSteering final : public Steering {
   void read(Callback<Reading> done) override {
     auto found = connections_at(listeners_, *sockets_, since_);
     if (!found) return done(found.error());
-    const auto now = std::chrono::steady_clock::now();
-    std::erase_if(just_ended_, [now](const auto& each) { return each.second + memory < now; });
+    const auto now = steady_clock::now();
+    forget_ended(now);
     for (ConnectionStatus& each : *found) {
       const std::string who = name_of(each.peer, each.port);
       // What the kernel was asked a moment ago may since have ended, and is counted then.
       if (!just_ended_.contains(who)) live_[who] = {std::move(each), now};
     }
-    std::erase_if(live_, [now](const auto& each) { return each.second.seen + time_to_tell < now; });
+    give_up_silent(now);
     Reading reading;
     reading.counters = ended_;
     for (const auto& [who, live] : live_) {
@@ -110,14 +112,15 @@ class NginxSteering final : public Steering {
     done(std::move(reading));
   }
 
-  void drain(const Work& /*work*/, const std::shared_ptr<net::Child>& child) override {
+  void drain(const Work& /*work*/, const std::shared_ptr<net::Child>& child,
+             const std::vector<int>& /*listeners*/, std::function<void()> /*idle*/) override {
     child->signal(SIGQUIT);
   }
 
  private:
   struct Live {
     ConnectionStatus status;
-    std::chrono::steady_clock::time_point seen;
+    steady_clock::time_point seen;
   };
 
   Status write(const Work& work) const {
@@ -135,6 +138,7 @@ class NginxSteering final : public Steering {
             "  access_log /dev/stdout ended;\n"
             "  proxy_buffer_size 256k;\n"
             "  proxy_half_close on;\n"
+            "  proxy_socket_keepalive on;\n"
             "  proxy_connect_timeout 30s;\n"
             // As long as it takes: streams may be quiet.
             "  proxy_timeout 24d;\n";
@@ -160,14 +164,36 @@ class NginxSteering final : public Steering {
     Endpoint peer;
     std::uint16_t listener = 0;
     if (!(numbers >> peer.host >> peer.port >> listener >> received >> sent >> status)) return;
+    peer.host = unmapped(std::move(peer.host));
     const std::string who = name_of(to_string(peer), listener);
+    const auto now = steady_clock::now();
+    if (just_ended_.size() >= most_remembered) forget_ended(now);
+    just_ended_[who] = now;
+    if (given_up_.erase(who) > 0) return;  // counted as it was seen
     live_.erase(who);
-    just_ended_[who] = std::chrono::steady_clock::now();
     ended_.bytes_to_producer += received;
     ended_.bytes_to_consumer += sent;
     ++ended_.connections_total;
     constexpr int good = 200;
     if (status != good) ++ended_.errors;
+  }
+
+  void forget_ended(steady_clock::time_point now) {
+    std::erase_if(just_ended_, [now](const auto& each) { return each.second + memory < now; });
+  }
+
+  /// A worker that dies says nothing of its connections.
+  void give_up_silent(steady_clock::time_point now) {
+    std::erase_if(live_, [&](const auto& each) {
+      const Live& live = each.second;
+      if (live.seen + time_to_tell >= now) return false;
+      ended_.bytes_to_producer += live.status.bytes_to_producer;
+      ended_.bytes_to_consumer += live.status.bytes_to_consumer;
+      ++ended_.connections_total;
+      ++ended_.errors;
+      given_up_.insert(each.first);
+      return true;
+    });
   }
 
   /// Until so many workers have started, and so many of those before have stopped to listen.
@@ -184,7 +210,8 @@ class NginxSteering final : public Steering {
   SocketTable::Time since_;  ///< It runs.
   /// By name, until nginx says that they have ended: so each is always counted once.
   std::map<std::string, Live> live_;
-  std::map<std::string, std::chrono::steady_clock::time_point> just_ended_;  ///< By name.
+  std::map<std::string, steady_clock::time_point> just_ended_;  ///< By name.
+  std::set<std::string> given_up_;                              ///< By name.
   Counters ended_;  ///< What the connections that have ended moved.
   unsigned started_ = 0;
   unsigned left_ = 0;

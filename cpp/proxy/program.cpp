@@ -94,6 +94,12 @@ Result<std::string> version_of(const std::filesystem::path& program, const std::
                "'" + program.string() + " " + flag + "' does not say its version"};
 }
 
+std::string unmapped(std::string host) {
+  constexpr std::string_view mapped = "::ffff:";
+  const bool is_mapped = host.starts_with(mapped) && host.find('.') != std::string::npos;
+  return is_mapped ? host.substr(mapped.size()) : host;
+}
+
 std::string name_of(const std::string& peer, std::uint16_t listener) {
   return peer + " " + std::to_string(listener);
 }

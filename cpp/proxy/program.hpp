@@ -36,6 +36,9 @@ struct Work {
   std::shared_ptr<const net::KeyRing> keys;  ///< Of transport `tls`.
   bool announces = false;     ///< Its targets are told who connects (PROXY protocol).
   bool is_announced = false;  ///< It is told so itself, by a relay before it.
+
+  /// How many it inherits.
+  [[nodiscard]] std::size_t sockets() const { return listeners.size() * (datagrams ? 2 : 1); }
 };
 
 /// What one run has counted.
@@ -65,8 +68,11 @@ class Steering {
   virtual void read(dataserver::Callback<Reading> done) = 0;
   /// Whether read() needs nobody else, so that it has the last of a program that has ended.
   [[nodiscard]] virtual bool reads_afterwards() const { return false; }
-  /// From now on it takes no more connections, and ends with the last one.
-  virtual void drain(const Work& work, const std::shared_ptr<net::Child>& child) = 0;
+  /// From now on it takes no more connections, and ends with the last one: by itself, or once
+  /// `idle`, which may come more than once and from within read(), has had it ended. `listeners`
+  /// are the descriptors that its own are copies of, and are closed afterwards.
+  virtual void drain(const Work& work, const std::shared_ptr<net::Child>& child,
+                     const std::vector<int>& listeners, std::function<void()> idle) = 0;
 };
 
 /// Where a proxy is steered.
@@ -86,8 +92,6 @@ struct Program {
   /// The suites whose keys it can use, where it does `tls` by itself.
   std::vector<net::Ciphersuite> ciphersuites;
   bool datagrams = false;  ///< It forwards them, too.
-  /// It listens for as long as it runs, and goes on where others shut its listeners down.
-  bool survives_shutdown = false;
   std::function<std::shared_ptr<Steering>(const Site& site)> steer;
   std::chrono::seconds start_limit{5};  ///< Until it takes connections.
   std::chrono::seconds end_limit{3};    ///< That it may take to end before it is killed.
@@ -113,6 +117,10 @@ std::string version_in(std::string_view text);
 /// That of what a program says when asked for its version; `unavailable` if it says nothing of the
 /// kind within a few seconds. Blocks.
 Result<std::string> version_of(const std::filesystem::path& program, const std::string& flag);
+
+/// An address as it is written: `192.0.2.1` of `::ffff:192.0.2.1`, which is what a socket for both
+/// families calls it.
+std::string unmapped(std::string host);
 
 /// What tells one who connected to a listener of this host from any other who lives.
 std::string name_of(const std::string& peer, std::uint16_t listener);

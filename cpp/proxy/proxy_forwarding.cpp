@@ -1,7 +1,5 @@
 #include "proxy/proxy_forwarding.hpp"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <system_error>
@@ -37,8 +35,11 @@ Result<std::vector<Endpoint>> endpoints_of(const std::vector<net::Fd>& sockets) 
 }
 
 Status listen(const std::vector<net::Fd>& sockets) {
-  for (const net::Fd& socket : sockets)
+  for (const net::Fd& socket : sockets) {
+    // Whoever is accepted has them, too.
+    net::set_stream_options(socket.get());
     if (Status listening = net::listen_tcp(socket.get(), backlog); !listening) return listening;
+  }
   return {};
 }
 
@@ -272,7 +273,9 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
   }
 
   void end_proxy(Ending how) {
-    if (how == Ending::drain) close_listeners();
+    // After a drain has begun, nobody takes what comes to them.
+    const net::BoundPorts closing =
+        how == Ending::drain ? std::exchange(leased_, {}) : net::BoundPorts();
     if (!supervisor_ || proxy_gone_) return;
     const auto gone = [this] {
       proxy_gone_ = true;
@@ -280,13 +283,6 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
       finish_if_gone();
     };
     supervisor_->stop(how, std::exchange(proxy_ends_, true) ? std::function<void()>() : gone);
-  }
-
-  /// Nobody takes what comes to them now.
-  void close_listeners() {
-    if (parent_.program_.survives_shutdown)
-      for (const net::Fd& each : leased_.listeners) ::shutdown(each.get(), SHUT_RDWR);
-    leased_ = {};
   }
 
   void finish_if_gone() {

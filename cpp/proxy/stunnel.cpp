@@ -11,6 +11,7 @@
 #include <optional>
 #include <sstream>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -32,7 +33,8 @@ constexpr const char* secrets = "keys";
 /// A target where nobody can be: a socket that nobody makes.
 constexpr const char* nowhere = "nowhere.sock";
 constexpr std::chrono::seconds patience{5};
-/// After which what has not moved never will.
+/// A connection that nobody can take the rest of is taken for lost after that: whoever pauses for
+/// longer on one whose other application has gone loses that rest.
 constexpr std::chrono::seconds time_to_move{5};
 /// What deployed peers call each other.
 constexpr const char* compat_identity = "client1";
@@ -68,7 +70,7 @@ Endpoint endpoint_in(std::string_view text) {
   const auto colon = text.rfind(':');
   Endpoint found;
   if (colon == std::string_view::npos) return found;
-  found.host = text.substr(0, colon);
+  found.host = unmapped(std::string(text.substr(0, colon)));
   std::from_chars(text.data() + colon + 1, text.data() + text.size(), found.port);
   return found;
 }
@@ -149,14 +151,15 @@ class StunnelSteering final : public Steering,
       ++reading.counters.connections_total;
       reading.connections.push_back(live.status);
     }
-    end_if_idle();
     done(std::move(reading));
+    end_if_idle();
   }
 
-  void drain(const Work& work, const std::shared_ptr<net::Child>& child) override {
+  void drain(const Work& work, const std::shared_ptr<net::Child>& child,
+             const std::vector<int>& /*listeners*/, std::function<void()> idle) override {
     // It listens for as long as it runs: who comes now is let go again at once.
-    draining_ = child;
-    if (!write(work, nowhere)) return child->signal(SIGTERM);
+    idle_ = std::move(idle);
+    if (!write(work, nowhere)) return idle_();
     child->signal(SIGHUP);
     end_if_idle();
   }
@@ -178,7 +181,12 @@ class StunnelSteering final : public Steering,
     text << "foreground = yes\n"
             "pid =\n"
             "syslog = no\n"
-            "debug = notice\n";
+            "debug = notice\n"
+            // Targets whose host has vanished are gone after two minutes.
+            "socket = r:SO_KEEPALIVE=1\n"
+            "socket = r:TCP_KEEPIDLE=60\n"
+            "socket = r:TCP_KEEPINTVL=10\n"
+            "socket = r:TCP_KEEPCNT=6\n";
     for (std::size_t i = 0; i < work.listeners.size(); ++i) {
       text << "[" << i << "]\nclient = " << (client ? "yes" : "no")
            << "\naccept = " << to_string(work.listeners[i]) << "\nconnect = "
@@ -238,7 +246,7 @@ class StunnelSteering final : public Steering,
                                 const boost::system::error_code& ec) {
       const auto self = weak.lock();
       const auto still = weak_child.lock();
-      if (!ec && self && still && !self->draining_ && self->write(self->work_, {}))
+      if (!ec && self && still && !self->idle_ && self->write(self->work_, {}))
         still->signal(SIGHUP);
     });
   }
@@ -290,13 +298,17 @@ class StunnelSteering final : public Steering,
     all.reserve(live_.size());
     std::map<std::string, Sides*> by_client;
     std::map<std::string, Sides*> by_dial;
+    std::unordered_set<std::uint16_t> ports;
     for (auto& [who, live] : live_) {
       Sides& sides = all.emplace_back(&live);
       by_client[name_of(live.status.peer, live.status.port)] = &sides;
+      ports.insert({live.status.port, live.dialled_from.port});
       if (live.dialled_from.port != 0) by_dial[to_string(live.dialled_from)] = &sides;
     }
     const bool client = faces_client();
     for (const net::SocketStatistics& each : sockets) {
+      // Names take time, and most of a gateway's sockets are others'.
+      if (!ports.contains(each.local.port)) continue;
       const auto came = by_client.find(name_of(to_string(each.peer), each.local.port));
       if (came != by_client.end()) (client ? came->second->plain : came->second->tls) = &each;
       const auto dialled = by_dial.find(to_string(each.local));
@@ -334,7 +346,7 @@ class StunnelSteering final : public Steering,
 
   void end_if_idle() {
     const auto lost = [](const auto& each) { return is_lost(each.second); };
-    if (draining_ && std::all_of(live_.begin(), live_.end(), lost)) draining_->signal(SIGTERM);
+    if (idle_ && std::all_of(live_.begin(), live_.end(), lost)) idle_();
   }
 
   const std::shared_ptr<SocketTable> sockets_;
@@ -345,7 +357,7 @@ class StunnelSteering final : public Steering,
   boost::asio::steady_timer key_expires_;
   std::map<std::string, Live> live_;  ///< By its number in the log.
   Counters ended_;                    ///< What the connections that have ended moved.
-  std::shared_ptr<net::Child> draining_;
+  std::function<void()> idle_;        ///< While it drains.
 };
 
 }  // namespace

@@ -26,6 +26,9 @@ constexpr milliseconds last_pause{5'000};
 /// Who has served so long starts again at once when it dies.
 constexpr std::chrono::seconds good_run{10};
 constexpr milliseconds sample_period{500};
+constexpr milliseconds drain_period{100};
+/// For which a program that drains may tell nothing of its connections.
+constexpr std::chrono::seconds silence_limit{10};
 constexpr milliseconds time_to_die{200};
 /// That an ending proxy may take before it is killed.
 constexpr std::chrono::seconds end_limit{3};
@@ -73,6 +76,7 @@ void Supervisor::start(Callback<void> done) {
 
 Status Supervisor::launch() {
   serves_ = false;
+  ends_child_ = false;
   last_said_.clear();
   is_outdated_ = false;
   steering_ = program_.steer(site_);
@@ -124,6 +128,7 @@ void Supervisor::ended(int status) {
   patience_.cancel();
   doubt_.cancel();
   before_ = before_ + std::exchange(now_, {});
+  if (!stops_) before_.errors += before_.connections_active;  // which went with it
   before_.connections_active = 0;
   connections_.clear();
   if (stops_) return stopped();
@@ -194,11 +199,32 @@ void Supervisor::stop(Ending how, std::function<void()> done) {
   answer(starting_, released);
   answer(retargeting_, released);
   if (!child_) return stopped();
-  if (how == Ending::drain) return steering_->drain(work_, child_);
+  // What has never served has no connection.
+  if (how == Ending::drain && serves_) return drain();
   end_child();
 }
 
+void Supervisor::drain() {
+  drains_ = true;
+  busy_ = steady_clock::now();
+  steering_->drain(work_, child_, descriptors_, [weak = weak_from_this(), pid = child_->pid()] {
+    const auto self = weak.lock();
+    if (self && self->child_ && self->child_->pid() == pid) self->end_child();
+  });
+  sample();
+}
+
+void Supervisor::end_what_is_deaf() {
+  // Nobody counts flows of datagrams that live.
+  if (work_.datagrams) return;
+  // By itself it would have ended by now; or it does not tell what it is at.
+  const auto quiet = steady_clock::now() - busy_;
+  const bool tells = steady_clock::now() - read_ < program_.end_limit;
+  if (child_ && quiet >= (tells ? program_.end_limit : silence_limit)) end_child();
+}
+
 void Supervisor::end_child() {
+  if (std::exchange(ends_child_, true)) return;
   child_->signal(SIGTERM);
   patience_.expires_after(program_.end_limit);
   patience_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
@@ -216,13 +242,15 @@ void Supervisor::stopped() {
 }
 
 void Supervisor::sample() {
-  next_sample_.expires_after(sample_period);
+  next_sample_.expires_after(drains_ ? drain_period : sample_period);
   next_sample_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
     const auto self = weak.lock();
     if (ec || !self) return;
     self->refresh([weak] {
-      if (const auto still = weak.lock(); still && (!still->stops_ || still->child_))
-        still->sample();
+      const auto still = weak.lock();
+      if (!still || (still->stops_ && !still->child_)) return;
+      if (still->drains_) still->end_what_is_deaf();
+      still->sample();
     });
   });
 }
@@ -244,7 +272,9 @@ void Supervisor::count(Reading reading) {
     return std::tuple(c.bytes_to_consumer, c.bytes_to_producer, c.connections_active,
                       c.connections_total);
   };
-  if (all(now) != all(now_)) moved_ = steady_clock::now();
+  read_ = steady_clock::now();
+  if (now.connections_active > 0) busy_ = read_;
+  if (all(now) != all(now_)) moved_ = read_;
   now_ = now;
 }
 

@@ -24,9 +24,9 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
  public:
   using News = std::function<void(const std::string&)>;
 
-  /// `descriptors` listen where `work` says; not owned, and needed until it has stopped. `name` is
-  /// the session's, for the log; `news` says when the proxy dies and when it serves again. Where it
-  /// `samples`, counters() is nearly up to date at any time.
+  /// `descriptors` listen where `work` says; not owned, and needed until a stop() returns. `name`
+  /// is the session's, for the log; `news` says when the proxy dies and when it serves again. Where
+  /// it `samples`, counters() is nearly up to date at any time.
   static std::shared_ptr<Supervisor> make(const Site& site, const Program& program, Work work,
                                           std::vector<int> descriptors, std::string name,
                                           Logger log, News news, bool samples);
@@ -65,6 +65,9 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   void steer_anew();
   /// It may be dying rather than refusing; its end answers then.
   void doubt(const Status& failure);
+  void drain();
+  /// Ends a program that drains, where it has nothing left to wait for or does not tell.
+  void end_what_is_deaf();
   /// SIGTERM, and SIGKILL if that does not help.
   void end_child();
   /// Calls what waits, if it does.
@@ -88,6 +91,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   std::string last_said_;
   std::function<void()> stopping_;
   bool stops_ = false;
+  bool drains_ = false;
+  bool ends_child_ = false;
   std::chrono::milliseconds pause_;  ///< Before the next start.
   std::chrono::steady_clock::time_point started_;
   boost::asio::steady_timer again_;
@@ -98,6 +103,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   dataserver::Counters now_;     ///< Of this run.
   std::vector<dataserver::ConnectionStatus> connections_;
   std::chrono::steady_clock::time_point moved_;
+  std::chrono::steady_clock::time_point read_;  ///< When it told last what it has.
+  std::chrono::steady_clock::time_point busy_;  ///< When it had connections last, while it drains.
 };
 
 /// Ends what a supervisor that was killed left running in this folder, and removes it. Of nobody

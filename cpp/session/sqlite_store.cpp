@@ -31,6 +31,8 @@ constexpr const char* settings =
     "PRAGMA journal_mode = WAL;"
     "PRAGMA synchronous = NORMAL;"
     "PRAGMA secure_delete = ON;";
+/// SQLite's own limit, of what it is compiled with most often.
+constexpr std::size_t longest_path = 500;
 constexpr std::size_t clear_every = 256;
 constexpr const char* shorten_log = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Room for what is in the log and not in the file yet, and for the log of the next transactions.
@@ -94,6 +96,8 @@ class SqliteStore::Database {
 
   [[nodiscard]] Error error(int code) const {
     const std::string what = "the session store '" + path_.string() + "': ";
+    if (code == SQLITE_CANTOPEN && path_.string().size() > longest_path)
+      return {Cause::failure, what + "its path is too long, move it (--state-dir)"};
     if (opening_ != 0) return errno_error(what + "cannot be opened", opening_);
     const char* why = connection_ != nullptr && sqlite3_extended_errcode(connection_) == code
                           ? sqlite3_errmsg(connection_)

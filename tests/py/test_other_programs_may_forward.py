@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -173,8 +174,73 @@ def test_one_that_is_killed_is_replaced(pair: Pair) -> None:
             assert proxies(facility) != [before]
         watch.line("ended by signal 9")
         watch.line("serves again")
-        for view in pair.user.sessions(document["uid"]):
-            assert "serves again" in view["note"]
+        # What was killed of a container is what stands for it: it serves for a moment still.
+        eventually(partial(both_serve_again, pair.user, document["uid"]), "both say so")
+
+
+def both_serve_again(user: Client, uid: str) -> bool:
+    return all("serves again" in view["note"] for view in user.sessions(uid))
+
+
+# Protocol: proxy-restart
+def test_a_container_that_dies_is_replaced(tmp_path: Path, containers: Engine) -> None:
+    flags = ("--container-engine", containers.address, "--container-image", containers.image)
+
+    def running() -> list[str]:
+        mine = f"label=org.scistream.facility={facility.state / 'proxies'}"
+        return containers.docker("ps", "--quiet", "--no-trunc", "--filter", mine).split()
+
+    with (
+        Facility(tmp_path, "--type", "Haproxy", *flags, ports=4) as facility,
+        application(echoes) as app,
+    ):
+        user = Client(tmp_path, facility, facility)
+        with user.session("--prod-app", app.endpoint, "--transport", "tcp") as document:
+            for kill in (containers_are_killed, their_programs_are_killed):
+                before = running()
+                assert len(before) == 2
+                with user.start("s2uc", "watch", document["uid"], "--json", *user.places) as watch:
+                    watch.line('"counters"|"state"')
+                    kill(containers, before)
+                    for _ in before:
+                        watch.line("ended with 137")
+                    for _ in before:
+                        watch.line("serves again")
+                eventually(partial(echoed, document["listeners"][0]), "the next ones serve")
+                eventually(lambda gone=before: not set(gone) & set(running()), "they have gone")
+                assert len(running()) == 2
+
+
+def containers_are_killed(engine: Engine, which: list[str]) -> None:
+    engine.docker("kill", *which)
+
+
+def their_programs_are_killed(engine: Engine, which: list[str]) -> None:
+    for each in which:
+        engine.docker("exec", each, "sh", "-c", "kill -KILL $(pidof haproxy)")
+
+
+def test_hosts_that_vanish_are_noticed(pair: Pair, transports: tuple[str, ...]) -> None:
+    """The kernel probes each connection of theirs that is quiet."""
+    with (
+        application(echoes) as app,
+        pair.user.session("--prod-app", app.endpoint, "--transport", transports[-1]) as document,
+        connect(document["listeners"][0]) as connection,
+    ):
+        connection.sendall(b"there?")
+        assert receive(connection, 6) == b"there?"
+        # Once the last byte has been acknowledged, of which there is a timer, too.
+        eventually(every_side_is_probed, "probes towards each side, at both facilities")
+
+
+def every_side_is_probed() -> bool:
+    done = run("ss", "--tcp", "--numeric", "--options", "--processes", "--no-header")
+    theirs = [
+        line
+        for line in done.out.splitlines()
+        if re.search(r'users:\(\("(haproxy|nginx|stunnel)', line) and line.startswith("ESTAB")
+    ]
+    return len(theirs) == 4 and all("timer:(keepalive," in line for line in theirs)
 
 
 def test_none_outlives_a_data_server_that_is_killed(pair: Pair) -> None:

@@ -231,6 +231,84 @@ TEST_P(ProxyTest, OneThatIsDeafIsKilled) {
   EXPECT_FALSE(net::identified_process(identity));
 }
 
+TEST_P(ProxyTest, OneThatIsDeafIsKilledAfterADrainToo) {
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, app.endpoint()));
+  EXPECT_TRUE(echoes(reach(port), app));
+  EXPECT_TRUE(comes_to_count(8, 6, 1));
+  const std::string identity = recorded().at(0);
+  // It hears neither that it is to end nor anything else.
+  ::kill(only_pid(), SIGSTOP);
+  std::promise<Status> drained;
+  server_->release({"session", Role::producer}, Ending::drain,
+                   [&](Status result) { drained.set_value(std::move(result)); });
+  auto answer = drained.get_future();
+  ASSERT_EQ(answer.wait_for(2 * patience), std::future_status::ready);
+  EXPECT_TRUE(answer.get().ok());
+  EXPECT_FALSE(net::identified_process(identity));
+}
+
+TEST_P(ProxyTest, ADrainAmidAStartEndsAtOnce) {
+  const Target app;
+  must(reserve(request()));
+  must(update(Role::producer, app.endpoint()));
+  const pid_t before = only_pid();
+  ::kill(before, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return only_pid() != before && only_pid() > 0; }));
+  EXPECT_TRUE(release(Role::producer, Ending::drain).ok());
+  EXPECT_TRUE(must(status()).empty());
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_P(ProxyTest, ConnectionsThatGoWithTheProgramAreErrors) {
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, app.endpoint()));
+  const net::Fd client = connect_to(reach(port));
+  const net::Fd accepted = app.accept();
+  ASSERT_TRUE(accepted);
+  send_all(client.get(), "question");
+  EXPECT_EQ(receive(accepted.get(), 8).bytes, "question");
+  const auto counters = [&] {
+    return must(status(SessionKey{"session", Role::producer})).at(0).counters;
+  };
+  EXPECT_TRUE(eventually(
+      [&] { return counters().connections_active == 1 && counters().bytes_to_producer == 8; }));
+  ::kill(only_pid(), SIGKILL);
+  EXPECT_TRUE(eventually([&] { return counters().connections_active == 0; }));
+  EXPECT_GE(counters().errors, 1U);
+  EXPECT_EQ(counters().bytes_to_producer, 8U);
+  EXPECT_EQ(counters().connections_total, 1U);
+}
+
+TEST_P(ProxyTest, WhatAWorkerOfNginxTookWithItIsCountedStill) {
+  if (std::string_view(GetParam().name) != "NginxSubprocess") GTEST_SKIP() << "has no workers";
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, app.endpoint()));
+  const net::Fd client = connect_to(reach(port));
+  const net::Fd accepted = app.accept();
+  ASSERT_TRUE(accepted);
+  send_all(client.get(), "question");
+  EXPECT_EQ(receive(accepted.get(), 8).bytes, "question");
+  const auto counters = [&] {
+    return must(status(SessionKey{"session", Role::producer})).at(0).counters;
+  };
+  EXPECT_TRUE(eventually([&] { return counters().bytes_to_producer == 8; }));
+  const pid_t master = only_pid();
+  const auto folder = std::filesystem::directory_iterator(folder_)->path();
+  for (const pid_t each : net::session_members(master, folder))
+    if (each != master) ::kill(each, SIGKILL);
+  EXPECT_TRUE(eventually([&] {
+    const auto now = counters();
+    EXPECT_EQ(now.bytes_to_producer, 8U);  // at any moment
+    return now.errors == 1 && now.connections_active == 0 && now.connections_total == 1;
+  }));
+  EXPECT_EQ(only_pid(), master);
+  EXPECT_TRUE(eventually([&] { return echoes(reach(port), app, 2s); }));
+}
+
 TEST_P(ProxyTest, DestructionEndsEveryProxy) {
   const Target app;
   for (const Role role : {Role::producer, Role::consumer}) {

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "auth/authenticator.hpp"
+#include "base/clock.hpp"
+
+namespace scistream::auth {
+
+/// Remembers for a while what another authenticator has found out, and asks it once for all who ask
+/// at the same time. Keeps the hashes of tokens, never tokens. What could not be found out is not
+/// remembered. Lives on one thread, as the other one does.
+class TokenCache final : public Authenticator {
+ public:
+  /// Time of the day, which tokens expire by.
+  using Now = std::function<std::chrono::system_clock::time_point()>;
+
+  TokenCache(std::unique_ptr<Authenticator> source, const Clock& clock,
+             Now now = &std::chrono::system_clock::now);
+  ~TokenCache() override;
+
+  void identify(const std::string& token, Done done) override;
+
+  /// A good token is asked for again after that, or once it has expired.
+  static constexpr std::chrono::seconds lasts{30};
+  /// And a bad one after that.
+  static constexpr std::chrono::seconds bad_lasts{5};
+  /// So many are remembered; the oldest makes room.
+  static constexpr std::size_t most = 10'000;
+
+ private:
+  using Hash = std::array<std::uint8_t, 32>;
+  struct Known {
+    Result<Identity> who;
+    Clock::time_point until;
+    std::uint64_t number;
+  };
+
+  void found(const Hash& hash, const Result<Identity>& who);
+  void remember(const Hash& hash, const Result<Identity>& who);
+
+  const std::unique_ptr<Authenticator> source_;
+  const Clock& clock_;
+  const Now now_;
+  std::map<Hash, Known> known_;
+  std::map<std::uint64_t, Hash> by_age_;
+  std::uint64_t last_number_ = 0;
+  std::map<Hash, std::vector<Done>> waiting_;
+  const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< What is late looks at it.
+};
+
+}  // namespace scistream::auth

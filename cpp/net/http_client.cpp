@@ -1,0 +1,230 @@
+#include "net/http_client.hpp"
+
+#include <openssl/crypto.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
+#include <optional>
+
+#include "base/version.hpp"
+
+namespace scistream::net {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr std::uint32_t most_header = 16'384;
+constexpr unsigned version_1_1 = 11;
+
+bool is_address(const std::string& host) {
+  error_code none;
+  asio::ip::make_address(host, none);
+  return !none;
+}
+
+std::chrono::seconds max_age_in(std::string_view cache_control) {
+  constexpr std::string_view name = "max-age=";
+  const auto found = cache_control.find(name);
+  if (found == std::string_view::npos || cache_control.find("no-store") != std::string_view::npos)
+    return std::chrono::seconds(0);
+  constexpr long most = 86'400;
+  long seconds = 0;
+  for (const char c : cache_control.substr(found + name.size())) {
+    if (c < '0' || c > '9') break;
+    seconds = std::min(most, seconds * 10 + (c - '0'));
+  }
+  return std::chrono::seconds(seconds);
+}
+
+/// One request and its answer, over one connection of its own. Lives until it has told them.
+class Exchange : public std::enable_shared_from_this<Exchange> {
+ public:
+  Exchange(asio::io_context& context, std::shared_ptr<asio::ssl::context> trust,
+           const HttpOptions& options, HttpRequest request, HttpClient::Done done)
+      : trust_(std::move(trust)),
+        url_(std::move(request.url)),
+        done_(std::move(done)),
+        resolver_(context),
+        time_(context),
+        stream_(context, *trust_) {
+    const auto verb = http::string_to_verb(request.method);
+    request_.method(verb);
+    request_.target(url_.target);
+    request_.version(version_1_1);
+    request_.set(http::field::host, server_of(url_).substr(url_.encrypted ? 8 : 7));
+    request_.set(http::field::user_agent, "scistream/" + std::string(version()));
+    request_.set(http::field::connection, "close");
+    request_.set(http::field::accept_encoding, "identity");
+    for (auto& [name, value] : request.headers) {
+      request_.set(name, value);
+      OPENSSL_cleanse(value.data(), value.size());
+    }
+    request_.body() = std::move(request.body);
+    request_.prepare_payload();
+    parser_.body_limit(options.most_body);
+    parser_.header_limit(most_header);
+  }
+
+  ~Exchange() {
+    // Tokens and passwords of clients travel in both.
+    OPENSSL_cleanse(request_.body().data(), request_.body().size());
+    for (const auto& field : request_)
+      OPENSSL_cleanse(const_cast<char*>(field.value().data()), field.value().size());
+  }
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  void start(std::chrono::milliseconds limit) {
+    time_.expires_after(limit);
+    time_.async_wait([self = shared_from_this()](const error_code& ec) {
+      if (!ec) self->fail(Cause::timeout, "does not answer in time");
+    });
+    resolver_.async_resolve(url_.server.host, std::to_string(url_.server.port),
+                            [self = shared_from_this()](const error_code& ec,
+                                                        const tcp::resolver::results_type& found) {
+                              if (ec)
+                                return self->fail(Cause::unavailable,
+                                                  "has no address: " + ec.message());
+                              self->connect(found);
+                            });
+  }
+
+ private:
+  void connect(const tcp::resolver::results_type& where) {
+    asio::async_connect(stream_.next_layer(), where,
+                        [self = shared_from_this()](const error_code& ec, const tcp::endpoint&) {
+                          if (ec)
+                            return self->fail(Cause::unavailable,
+                                              "cannot be reached: " + ec.message());
+                          self->url_.encrypted ? self->shake_hands() : self->write();
+                        });
+  }
+
+  void shake_hands() {
+    const std::string& host = url_.server.host;
+    stream_.set_verify_mode(asio::ssl::verify_peer);
+    stream_.set_verify_callback(asio::ssl::host_name_verification(host));
+    if (!is_address(host)) SSL_set_tlsext_host_name(stream_.native_handle(), host.c_str());
+    stream_.async_handshake(asio::ssl::stream_base::client,
+                            [self = shared_from_this()](const error_code& ec) {
+                              if (ec) return self->distrust(ec);
+                              self->write();
+                            });
+  }
+
+  void distrust(const error_code& ec) {
+    const long why = SSL_get_verify_result(stream_.native_handle());
+    if (why == X509_V_OK) return fail(Cause::unavailable, "makes no TLS: " + ec.message());
+    fail(Cause::unauthenticated, std::string("has a certificate that is not trusted: ") +
+                                     X509_verify_cert_error_string(why));
+  }
+
+  void write() {
+    const auto wrote = [self = shared_from_this()](const error_code& ec, std::size_t) {
+      if (ec) return self->fail(Cause::unavailable, "takes no request: " + ec.message());
+      self->read();
+    };
+    if (url_.encrypted) return http::async_write(stream_, request_, wrote);
+    http::async_write(stream_.next_layer(), request_, wrote);
+  }
+
+  void read() {
+    const auto read = [self = shared_from_this()](const error_code& ec, std::size_t) {
+      // Of a body whose length is known, what a server leaves out of its farewell is no loss.
+      if (ec && !self->parser_.is_done())
+        return self->fail(Cause::unavailable, "gives no whole answer: " + ec.message());
+      self->answer();
+    };
+    if (url_.encrypted) return http::async_read(stream_, buffer_, parser_, read);
+    http::async_read(stream_.next_layer(), buffer_, parser_, read);
+  }
+
+  void answer() {
+    auto& response = parser_.get();
+    const auto encoding = response[http::field::content_encoding];
+    if (!encoding.empty() && encoding != "identity")
+      return fail(Cause::unavailable, "answers compressed, which it was not asked for");
+    HttpResponse found;
+    found.status = response.result_int();
+    const auto kept = response[http::field::cache_control];
+    found.max_age = max_age_in({kept.data(), kept.size()});
+    found.body = std::move(response.body());
+    finish(std::move(found));
+  }
+
+  void fail(Cause cause, const std::string& why) {
+    finish(Error{cause, "'" + server_of(url_) + "' " + why});
+  }
+
+  void finish(Result<HttpResponse> result) {
+    if (const auto done = std::exchange(done_, nullptr)) {
+      time_.cancel();
+      resolver_.cancel();
+      error_code ignored;
+      stream_.next_layer().close(ignored);
+      done(std::move(result));
+    }
+  }
+
+  const std::shared_ptr<asio::ssl::context> trust_;
+  const Url url_;
+  HttpClient::Done done_;
+  tcp::resolver resolver_;
+  asio::steady_timer time_;
+  asio::ssl::stream<tcp::socket> stream_;
+  http::request<http::string_body> request_;
+  boost::beast::flat_buffer buffer_;
+  http::response_parser<http::string_body> parser_;
+};
+
+}  // namespace
+
+HttpClient::HttpClient(asio::io_context& context, HttpOptions options,
+                       std::shared_ptr<asio::ssl::context> trust)
+    : context_(&context), options_(std::move(options)), trust_(std::move(trust)) {}
+
+Result<HttpClient> HttpClient::make(asio::io_context& context, HttpOptions options) {
+  auto trust = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
+  SSL_CTX_set_min_proto_version(trust->native_handle(), TLS1_2_VERSION);
+  error_code failed;
+  if (options.ca_file.empty()) {
+    trust->set_default_verify_paths(failed);
+  } else {
+    trust->load_verify_file(options.ca_file, failed);
+  }
+  if (failed) {
+    return Error{Cause::not_found, "no certificates of authorities in '" +
+                                       (options.ca_file.empty() ? "the system" : options.ca_file) +
+                                       "': " + failed.message()};
+  }
+  return HttpClient(context, std::move(options), std::move(trust));
+}
+
+void HttpClient::send(HttpRequest request, Done done) const {
+  if (!request.url.encrypted && !is_loopback(request.url.server.host)) {
+    asio::post(*context_, [done = std::move(done), where = server_of(request.url)] {
+      done(Error{Cause::invalid_argument,
+                 "'" + where + "' is not encrypted: name an https address"});
+    });
+    return;
+  }
+  // Not before this call has returned, should a name be known at once.
+  const auto exchange =
+      std::make_shared<Exchange>(*context_, trust_, options_, std::move(request), std::move(done));
+  asio::post(*context_, [exchange, limit = options_.limit] { exchange->start(limit); });
+}
+
+}  // namespace scistream::net
