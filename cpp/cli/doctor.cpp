@@ -329,7 +329,9 @@ class Examination {
               sysctl("net.netfilter.nf_conntrack_max", std::to_string(purpose_.connections * 8)));
     }
     if (tables || !tracked.empty())
-      return good("firewall", "there is one: the control port and the leased ports must be open");
+      return good("firewall", "there is one: the control port and " +
+                                  (purpose_.ports.empty() ? "the leased ports" : purpose_.ports) +
+                                  " must be open");
     unknown("firewall", "none seen, which says little: nftables shows nothing here");
   }
 

@@ -19,6 +19,7 @@
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
 #include "client/trust.hpp"
+#include "control/control_server.hpp"
 #include "control/data_server_host.hpp"
 #include "net/io_threads.hpp"
 #include "net/tcp.hpp"
@@ -372,7 +373,8 @@ int main(int argc, char** argv) {
   examining->add_option("--connections", settings.purpose.connections, "Connections at one time")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  examining->add_option("--port-range", settings.purpose.ports, "What s2cs leases, FIRST-LAST");
+  examining->add_option("--port-range", settings.purpose.ports, "What s2cs leases, FIRST-LAST")
+      ->default_val(to_string(control::ControlServerOptions().port_range));
   examining->add_flag("--json", settings.json, "One JSON document");
   examining->add_flag("--strict", settings.strict, "Exit code 10 if something should be changed");
 

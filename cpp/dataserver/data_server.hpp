@@ -65,7 +65,9 @@ enum class Ending {
   drain,  ///< Listeners close now, the session ends with its last live connection.
 };
 
-/// What went through one session since it was reserved. Bytes are payload bytes.
+/// What went through one session since it was reserved. Bytes are payload bytes. Of connections
+/// that live through another program the kernel counts, which may be a few ahead of what the
+/// program says in the end.
 struct Counters {
   std::uint64_t bytes_to_consumer = 0;  ///< From the producer's side to the consumer's.
   std::uint64_t bytes_to_producer = 0;  ///< The other way.

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -207,8 +207,13 @@ def test_a_container_that_dies_is_replaced(tmp_path: Path, containers: Engine) -
                     for _ in before:
                         watch.line("serves again")
                 eventually(partial(echoed, document["listeners"][0]), "the next ones serve")
-                eventually(lambda gone=before: not set(gone) & set(running()), "they have gone")
-                assert len(running()) == 2
+                # Those that were there are gone, the next ones there.
+                eventually(partial(are_others, running, before), "one each")
+
+
+def are_others(running: Callable[[], list[str]], before: list[str]) -> bool:
+    now = running()
+    return len(now) == len(before) and not set(now) & set(before)
 
 
 def containers_are_killed(engine: Engine, which: list[str]) -> None:
@@ -352,6 +357,25 @@ def test_containers_have_no_more_than_they_need(tmp_path: Path, containers: Engi
             lambda: not containers.docker("ps", "--all", "--quiet", "--filter", mine),
             "their containers go with the session",
         )
+
+
+def test_the_id_of_a_compatible_session_is_its_key_and_no_engine_is_told(
+    tmp_path: Path, containers: Engine
+) -> None:
+    flags = ("--container-engine", containers.address, "--container-image", containers.image)
+    with (
+        Facility(tmp_path, "--type", "Stunnel", "--compat-stunnel", *flags, ports=4) as facility,
+        application(echoes) as app,
+    ):
+        user = Client(tmp_path, facility, facility)
+        with user.session("--prod-app", app.endpoint, "--transport", "tcp") as document:
+            eventually(partial(echoed, document["listeners"][0]), "it streams")
+            mine = f"label=org.scistream.facility={facility.state / 'proxies'}"
+            names = containers.docker("ps", "--format", "{{.Names}}", "--filter", mine).split()
+            assert len(names) == 2
+            told = containers.docker("inspect", *names)
+            assert document["uid"] not in told
+            assert document["uid"].replace("-", "") not in told
 
 
 def test_containers_of_a_data_server_that_was_killed_are_removed_and_no_others(

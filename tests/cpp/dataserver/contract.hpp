@@ -539,6 +539,25 @@ TEST_P(Contract, NewTargetsAreForNewConnections) {
   EXPECT_EQ(receive(new_client.get(), 3).bytes, "new");
 }
 
+TEST_P(Contract, WhatIsUnderWaySurvivesNewTargets) {
+  const Target first;
+  const Target second;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, first.endpoint()));
+  const net::Fd client = connect_to(reach(port));
+  const net::Fd accepted = first.accept();
+  ASSERT_TRUE(accepted);
+  const std::string bytes = pattern(20U << 20U, 4);
+  std::thread sends([&] {
+    send_all(accepted.get(), bytes);
+    half_close(accepted.get());
+  });
+  for (int i = 0; i < 5; ++i)
+    must(update(Role::producer, (i % 2 == 0 ? second : first).endpoint()));
+  EXPECT_TRUE(receive(client.get()).bytes == bytes);
+  sends.join();
+}
+
 // Protocol: listener-feeds-target
 TEST_P(Contract, ListenersTakeTheTargetsInTurn) {
   const Target first;
