@@ -28,7 +28,6 @@ namespace {
 using boost::asio::local::stream_protocol;
 using boost::system::error_code;
 
-using contained_exit::cannot_start;
 using contained_exit::killed;
 /// That the engine may take to tell of an end that is known already.
 constexpr std::chrono::seconds afterwards{2};

@@ -123,7 +123,7 @@ class NginxSteering final : public Steering {
     steady_clock::time_point seen;
   };
 
-  Status write(const Work& work) const {
+  [[nodiscard]] Status write(const Work& work) const {
     std::ostringstream text;
     text << "daemon off;\n"
             "pid nginx.pid;\n"

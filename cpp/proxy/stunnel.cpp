@@ -300,7 +300,8 @@ class StunnelSteering final : public Steering,
     std::map<std::string, Sides*> by_dial;
     std::unordered_set<std::uint16_t> ports;
     for (auto& [who, live] : live_) {
-      Sides& sides = all.emplace_back(&live);
+      all.push_back({&live});
+      Sides& sides = all.back();
       by_client[name_of(live.status.peer, live.status.port)] = &sides;
       ports.insert({live.status.port, live.dialled_from.port});
       if (live.dialled_from.port != 0) by_dial[to_string(live.dialled_from)] = &sides;

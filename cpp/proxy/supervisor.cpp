@@ -1,8 +1,8 @@
 #include "proxy/supervisor.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
-#include <cstdlib>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -296,7 +296,8 @@ void reap(const std::filesystem::path& folder, const Logger& log) {
   };
   if (const auto process = net::Process::find(identity ? *identity : "")) end(*process);
   // Its workers, should it have been killed as well. Nobody else runs in this folder.
-  const pid_t session = identity ? static_cast<pid_t>(std::atoi(identity->c_str())) : 0;
+  pid_t session = 0;
+  if (identity) std::from_chars(identity->data(), identity->data() + identity->size(), session);
   for (const pid_t pid : session > 0 ? net::session_members(session, folder) : std::vector<pid_t>())
     if (const auto member = net::Process::open(pid)) end(*member);
   std::error_code ignored;

@@ -4,8 +4,11 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "base/file.hpp"
 #include "dataserver/contract.hpp"
@@ -321,29 +324,30 @@ TEST_P(ProxyTest, DestructionEndsEveryProxy) {
   for (const std::string& identity : identities) EXPECT_FALSE(net::identified_process(identity));
 }
 
+/// The numbers that a shell's script says, of processes that outlive it.
+std::vector<pid_t> numbers_of(const std::string& script) {
+  FILE* const shell = ::popen(script.c_str(), "r");  // NOLINT(cert-env33-c): a shell is meant
+  std::string said(1'000, '\0');
+  said.resize(std::fread(said.data(), 1, said.size(), shell));
+  ::pclose(shell);
+  std::istringstream words(said);
+  return {std::istream_iterator<pid_t>(words), {}};
+}
+
 TEST_P(ProxyTest, WhatAnEarlierDataServerLeftIsEndedAndNobodyElse) {
   const TemporaryDirectory state;
-  const auto started = [](const std::string& words) {
-    // Of another process group and not ours to wait for: as one left behind is.
-    const std::string command = "setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit # " + words;
-    FILE* const shell = ::popen(command.c_str(), "r");
-    pid_t pid = 0;
-    EXPECT_EQ(std::fscanf(shell, "%d", &pid), 1);
-    ::pclose(shell);
-    return pid;
-  };
-  const pid_t left = started("left");
-  const pid_t other = started("other");
+  // Of another process group and not ours to wait for: as one left behind is.
+  const std::string sleeper = "setsid sleep 1000 >/dev/null 2>&1 & echo $!";
+  const pid_t left = numbers_of(sleeper).at(0);
+  const pid_t other = numbers_of(sleeper).at(0);
   // Of a program that has ended already, in the folder that it ran in.
   const auto orphan_folder = state.path() / "4";
   must(make_private_directory(orphan_folder));
   const std::string script =
       "cd " + orphan_folder.string() + " && setsid sh -c 'sleep 1000 >/dev/null 2>&1 & echo $$ $!'";
-  FILE* const shell = ::popen(script.c_str(), "r");
-  pid_t ended = 0;
-  pid_t orphan = 0;
-  EXPECT_EQ(std::fscanf(shell, "%d %d", &ended, &orphan), 2);
-  ::pclose(shell);
+  const auto two = numbers_of(script);
+  const pid_t ended = two.at(0);
+  const pid_t orphan = two.at(1);
   const std::string other_identity = net::process_identity(other);
   const auto leave = [&](const std::string& name, const std::string& identity) {
     must(make_private_directory(state.path() / name));
