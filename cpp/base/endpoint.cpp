@@ -48,7 +48,9 @@ Result<Endpoint> parse_endpoint(std::string_view text, ZeroPort zero) {
     host = text.substr(1, close - 1);
     in6_addr address{};
     const std::string plain(host.substr(0, host.find('%')));
-    if (inet_pton(AF_INET6, plain.c_str(), &address) != 1) {
+    const std::string_view zone = host.substr(plain.size());
+    if (inet_pton(AF_INET6, plain.c_str(), &address) != 1 ||
+        !std::all_of(zone.begin() + (zone.empty() ? 0 : 1), zone.end(), is_host_character)) {
       return bad_endpoint(text, "not an IPv6 address between the brackets");
     }
     if (close + 1 >= text.size() || text[close + 1] != ':') {

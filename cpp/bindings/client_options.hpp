@@ -19,7 +19,9 @@ inline client::ClientOptions client_options(bool tls, std::string roots,
   options.tls = tls;
   options.token = std::move(token);
   if (tls && roots.empty()) {
-    roots = value_or_raise(client::trusted_certificates(server_cert, state_directory));
+    auto trust = value_or_raise(client::trust_of(server_cert, state_directory));
+    roots = std::move(trust.roots);
+    options.use_pins = trust.pins;
   } else if (tls && !server_cert.empty()) {
     raise({Cause::invalid_argument, "roots and server_cert are two ways to say it; give one"});
   }

@@ -63,9 +63,10 @@ Result<client::ClientOptions> client_options(ClientSettings& settings, Warnings 
     }
     return options;
   }
-  auto roots = client::trusted_certificates(settings.server_cert, settings.state_directory);
-  if (!roots) return roots.error();
-  options.roots = std::move(*roots);
+  auto trust = client::trust_of(settings.server_cert, settings.state_directory);
+  if (!trust) return trust.error();
+  options.roots = std::move(trust->roots);
+  options.use_pins = trust->pins;
   return options;
 }
 

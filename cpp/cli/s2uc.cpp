@@ -14,6 +14,7 @@
 #include "cli/signals.hpp"
 #include "cli/step_commands.hpp"
 #include "cli/terminal.hpp"
+#include "cli/trust_command.hpp"
 
 namespace {
 
@@ -27,6 +28,8 @@ Examples:
   s2uc request --prod gw1:5000 --cons gw2:5000 --num-conn 4 --session-file run7.json
         wait for the application controllers of both sides to say Hello
   s2uc status UID        s2uc watch UID        s2uc release UID
+  s2uc trust gw1.example.org:5000
+        the certificate that its facility tells you about is its own, from now on
   s2uc rate UID 20000
         from now on 20 Gbit/s each way, all connections together; 0 is best effort
 
@@ -237,10 +240,12 @@ int main(int argc, char** argv) {
   CLI::App* asking = app.add_subcommand("info", "Show what a control server is and has left");
   cli::add_client_options(*asking, client);
   asking->add_option("--s2cs", client.s2cs, "Control server, HOST:PORT")->required();
+  cli::TrustSettings trust;
+  const CLI::App* trusting = cli::add_trust_command(app, trust, client);
   cli::StepCommands steps(app, client, uid);
 
   std::vector<std::string> commands{"request", "release", "rate", "status",
-                                    "watch",   "list",    "info"};
+                                    "watch",   "list",    "info", "trust"};
   commands.insert(commands.end(), cli::StepCommands::names().begin(),
                   cli::StepCommands::names().end());
   bool lines = false;
@@ -255,6 +260,7 @@ int main(int argc, char** argv) {
                     if (watching->parsed()) return watch(client, uid);
                     if (listing->parsed()) return list_sessions(client);
                     if (asking->parsed()) return show_info(client);
+                    if (trusting->parsed()) return cli::trust_server(trust, client);
                     if (!request.req_file.empty()) return cli::run_req_file(request);
                     return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
                   },

@@ -3,15 +3,13 @@
 #include <openssl/crypto.h>
 #include <sys/stat.h>
 
-#include <vector>
-
 #include "base/file.hpp"
 #include "net/certificate.hpp"
 
 namespace scistream::client {
 
-Result<std::string> trusted_certificates(const std::filesystem::path& server_cert,
-                                         const std::filesystem::path& state_directory) {
+Result<Trust> trust_of(const std::filesystem::path& server_cert,
+                       const std::filesystem::path& state_directory) {
   if (!server_cert.empty()) {
     auto given = read_file(server_cert);
     if (given && !net::fingerprint(*given)) {
@@ -19,16 +17,20 @@ Result<std::string> trusted_certificates(const std::filesystem::path& server_cer
                                                 "' holds no PEM certificate, or one that is "
                                                 "damaged"};
     }
-    return given;
+    if (!given) return given.error();
+    return Trust{std::move(*given), false};
   }
-  std::vector<std::filesystem::path> places{"server.crt"};
+  const auto content = [](const std::filesystem::path& path) -> Result<std::string> {
+    std::error_code error;
+    return std::filesystem::exists(path, error) ? read_file(path) : std::string();
+  };
+  auto here = content("server.crt");
+  if (!here) return here.error();
+  if (!here->empty()) return Trust{std::move(*here), false};
   // Without a state folder, a file of that name in the working folder means nothing.
-  if (!state_directory.empty()) places.push_back(state_directory / "pinned.pem");
-  std::error_code error;
-  for (const auto& path : places) {
-    if (std::filesystem::exists(path, error)) return read_file(path);
-  }
-  return std::string();
+  auto all = state_directory.empty() ? std::string() : content(state_directory / "pinned.pem");
+  if (!all) return all.error();
+  return Trust{std::move(*all), true};
 }
 
 namespace {

@@ -9,11 +9,18 @@
 
 namespace scistream::client {
 
-/// The certificates a client trusts, PEM: the file given (one or several certificates), else
-/// `server.crt` of the working folder, else `pinned.pem` of the state folder, else empty, which
-/// means the system's authorities (PROTOCOL §7, Certificates).
-Result<std::string> trusted_certificates(const std::filesystem::path& server_cert,
-                                         const std::filesystem::path& state_directory);
+/// Whom a client trusts.
+struct Trust {
+  std::string roots;  ///< PEM; empty: the system's authorities.
+  /// Servers that are pinned (Pins) are trusted by their pin, and by nothing else.
+  bool pins = false;
+};
+
+/// The file given (one or several certificates), else `server.crt` of the working folder; else
+/// pinned certificates, and for the rest `pinned.pem` of the state folder or the system's
+/// authorities (PROTOCOL §7, Certificates).
+Result<Trust> trust_of(const std::filesystem::path& server_cert,
+                       const std::filesystem::path& state_directory);
 
 /// A file with 64 hexadecimal digits, readable by its owner alone.
 Result<Secret> read_key_file(const std::filesystem::path& path);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/wait_for.hpp"
+#include "client/pins.hpp"
 #include "client/trust.hpp"
 
 namespace scistream::client {
@@ -148,12 +149,22 @@ UserClient::~UserClient() {
   scheduler_.stop();
 }
 
+control::ServerAccess UserClient::access_to(const Endpoint& server) const {
+  control::ServerAccess access{server, options_.tls, options_.roots, options_.token};
+  if (!options_.tls || !options_.use_pins) return access;
+  const auto pin = Pins(options_.state_directory).find(server);
+  if (pin && !*pin) return access;
+  access.pinned = true;
+  // One that cannot be read trusts nobody.
+  access.roots = pin ? **pin : pin.error().message;
+  return access;
+}
+
 control::ControlClient& UserClient::at(const Endpoint& server) {
   const std::lock_guard lock(mutex_);
   auto& client = clients_[server];
   if (!client) {
-    client = std::make_unique<control::ControlClient>(
-        scheduler_, control::ServerAccess{server, options_.tls, options_.roots, options_.token});
+    client = std::make_unique<control::ControlClient>(scheduler_, access_to(server));
   }
   return *client;
 }

@@ -18,6 +18,7 @@ namespace scistream::client {
 struct ClientOptions {
   bool tls = true;
   std::string roots;                      ///< PEM; empty: the system's authorities.
+  bool use_pins = false;                  ///< Before `roots`, where a server is pinned (Pins).
   std::string token;                      ///< Empty: none.
   std::filesystem::path state_directory;  ///< Where sessions are remembered; empty: nowhere.
 };
@@ -108,6 +109,8 @@ class UserClient {
   control::ControlClient& at(const Endpoint& server);
 
  private:
+  [[nodiscard]] control::ServerAccess access_to(const Endpoint& server) const;
+
   /// Runs `set_up` with its entry in the book: one of a session that fails is taken out again,
   /// one that was there before stays as it was unless the session takes its place.
   template <class T, class SetUp>

@@ -18,8 +18,9 @@ class ServerLink;
 struct ServerAccess {
   Endpoint endpoint;
   bool tls = true;
-  std::string roots;  ///< PEM certificates to trust; empty: the system's.
-  std::string token;  ///< Sent as `authorization`, bare; empty: none.
+  std::string roots;    ///< PEM certificates to trust; empty: the system's.
+  std::string token;    ///< Sent as `authorization`, bare; empty: none.
+  bool pinned = false;  ///< `roots` is the certificate that this very server had.
 };
 
 /// What a control server says about itself.

@@ -8,6 +8,7 @@
 
 #include "control/credentials.hpp"
 #include "control/unary_call.hpp"
+#include "net/certificate.hpp"
 #include "net/probe.hpp"
 
 namespace scistream::control {
@@ -15,6 +16,21 @@ namespace scistream::control {
 namespace {
 
 constexpr std::chrono::seconds identify_limit{2};
+
+/// A server that shows another certificate than the one that is pinned.
+Error changed_certificate(const ServerAccess& access, const Error& otherwise) {
+  const auto pinned = net::fingerprint(access.roots);
+  const auto shown = net::certificate_of(access.endpoint);
+  const auto print = shown ? net::fingerprint(*shown) : Result<std::string>(shown.error());
+  if (!pinned || !print || *pinned == *print) return otherwise;
+  const std::string server = to_string(access.endpoint);
+  return {Cause::unauthenticated,
+          "the certificate of " + server + " has changed: SHA-256 " + *pinned +
+              " is pinned, it shows " + *print +
+              ". Somebody may be in between. If its facility says that the new one is its own, "
+              "say s2uc trust --replace " +
+              server};
+}
 
 }  // namespace
 
@@ -68,6 +84,8 @@ void ServerLink::diagnose(std::function<void(Status)> done) {
     std::thread([self = shared_from_this(), done]() mutable {
       Status verdict =
           net::probe_server(self->access.endpoint, self->access.tls, self->access.roots);
+      if (!verdict && verdict.error().cause == Cause::unauthenticated && self->access.pinned)
+        verdict = changed_certificate(self->access, verdict.error());
       self->scheduler.post(
           [done = std::move(done), verdict = std::move(verdict)] { done(verdict); });
       // Nothing of this thread may need the scheduler once its owner need not wait for it.

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <span>
 
@@ -122,6 +123,36 @@ Result<std::string> fingerprint(const std::string& pem) {
     for (const char c : hex.substr(i, 2)) text += c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c;
   }
   return text;
+}
+
+Result<CertificateFacts> facts_of(const std::string& pem) {
+  auto print = fingerprint(pem);
+  if (!print) return print.error();
+  const Certificate certificate = first_certificate(pem);
+  CertificateFacts facts;
+  facts.fingerprint = std::move(*print);
+  tm expires{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &expires) == 1)
+    facts.expires = std::chrono::system_clock::from_time_t(::timegm(&expires));
+  const std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>> names(
+      static_cast<GENERAL_NAMES*>(
+          X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_DNS && name->type != GEN_IPADD) continue;
+    const ASN1_STRING* value = name->type == GEN_DNS ? name->d.dNSName : name->d.iPAddress;
+    const unsigned char* data = ASN1_STRING_get0_data(value);
+    const auto size = static_cast<std::size_t>(ASN1_STRING_length(value));
+    if (name->type == GEN_DNS) {
+      facts.names.emplace_back(reinterpret_cast<const char*>(data), size);
+      continue;
+    }
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    const int family = size == sizeof(in_addr) ? AF_INET : AF_INET6;
+    if (size == sizeof(in_addr) || size == sizeof(in6_addr))
+      facts.names.emplace_back(::inet_ntop(family, data, text.data(), text.size()));
+  }
+  return facts;
 }
 
 Status check_certificate(const std::string& pem, const std::string& key) {

@@ -22,6 +22,14 @@ Result<CertificateAndKey> make_self_signed(const std::vector<std::string>& hosts
 /// `invalid_argument` if there is none.
 Result<std::string> fingerprint(const std::string& pem);
 
+/// What a user is shown of the first certificate in `pem`.
+struct CertificateFacts {
+  std::string fingerprint;         ///< As fingerprint() says it.
+  std::vector<std::string> names;  ///< Hosts and numeric addresses that it is for.
+  std::chrono::system_clock::time_point expires;
+};
+Result<CertificateFacts> facts_of(const std::string& pem);
+
 /// Whether the first certificate in `pem` is good for `host`, and belongs to `key` (PEM).
 /// The error names what does not fit and the names the certificate has.
 Status check_certificate(const std::string& pem, const std::string& key);

@@ -118,14 +118,16 @@ Error certificate_error(const Endpoint& server, long verdict) {
                 "'; use a name it carries, or have the server's certificate "
                 "made again with this one"};
   }
-  return {Cause::unauthenticated, "the certificate of " + name + " is not trusted (" +
-                                      X509_verify_cert_error_string(verdict) +
-                                      "); give the server's own with --server_cert FILE"};
+  return {Cause::unauthenticated,
+          "the certificate of " + name + " is not trusted (" +
+              X509_verify_cert_error_string(verdict) +
+              "); give the server's own with --server_cert FILE, or say s2uc trust " + name};
 }
 
-Status probe_tls(const Endpoint& server, int socket, const std::string& roots, Deadline deadline) {
-  const Context context = trusting(roots);
-  const std::unique_ptr<SSL, decltype(&SSL_free)> session(SSL_new(context.get()), &SSL_free);
+using Session = std::unique_ptr<SSL, decltype(&SSL_free)>;
+
+Session session_with(const Context& context, const Endpoint& server, int socket) {
+  Session session(SSL_new(context.get()), &SSL_free);
   SSL_set_fd(session.get(), socket);
   in6_addr address{};
   const bool numeric = inet_pton(AF_INET, server.host.c_str(), &address) == 1 ||
@@ -138,17 +140,21 @@ Status probe_tls(const Endpoint& server, int socket, const std::string& roots, D
   }
   static constexpr unsigned char h2[] = {2, 'h', '2'};
   SSL_set_alpn_protos(session.get(), h2, sizeof h2);
+  return session;
+}
+
+Status shake_hands(const Endpoint& server, SSL* session, int socket, Deadline deadline) {
   for (;;) {
     ERR_clear_error();
-    const int result = SSL_connect(session.get());
+    const int result = SSL_connect(session);
     if (result == 1) return {};
-    const int error = SSL_get_error(session.get(), result);
+    const int error = SSL_get_error(session, result);
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
       if (!wait_for(socket, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline))
         return silent(server);
       continue;
     }
-    if (const long verdict = SSL_get_verify_result(session.get()); verdict != X509_V_OK) {
+    if (const long verdict = SSL_get_verify_result(session); verdict != X509_V_OK) {
       return certificate_error(server, verdict);
     }
     const int why = ERR_GET_REASON(ERR_peek_error());
@@ -178,8 +184,30 @@ Status probe_server(const Endpoint& server, bool tls, const std::string& roots,
   const Deadline deadline = std::chrono::steady_clock::now() + limit;
   const auto socket = connect_to(server, deadline);
   if (!socket) return socket.error();
-  return tls ? probe_tls(server, socket->get(), roots, deadline)
-             : probe_plain(server, socket->get(), deadline);
+  if (!tls) return probe_plain(server, socket->get(), deadline);
+  const Context context = trusting(roots);
+  const Session session = session_with(context, server, socket->get());
+  return shake_hands(server, session.get(), socket->get(), deadline);
+}
+
+Result<std::string> certificate_of(const Endpoint& server, std::chrono::milliseconds limit) {
+  const Deadline deadline = std::chrono::steady_clock::now() + limit;
+  const auto socket = connect_to(server, deadline);
+  if (!socket) return socket.error();
+  const Context context = trusting("");
+  // To be looked at, not to be believed: nothing is sent.
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
+  const Session session = session_with(context, server, socket->get());
+  if (Status shaken = shake_hands(server, session.get(), socket->get(), deadline); !shaken)
+    return shaken.error();
+  const std::unique_ptr<X509, decltype(&X509_free)> shown(SSL_get1_peer_certificate(session.get()),
+                                                          &X509_free);
+  const std::unique_ptr<BIO, decltype(&BIO_free_all)> text(BIO_new(BIO_s_mem()), &BIO_free_all);
+  if (!shown || PEM_write_bio_X509(text.get(), shown.get()) != 1)
+    return Error{Cause::unauthenticated, to_string(server) + " shows no certificate"};
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(text.get(), &data);
+  return std::string(data, static_cast<std::size_t>(size));
 }
 
 }  // namespace scistream::net

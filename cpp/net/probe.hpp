@@ -20,4 +20,9 @@ namespace scistream::net {
 Status probe_server(const Endpoint& server, bool tls, const std::string& roots,
                     std::chrono::milliseconds limit = std::chrono::milliseconds(900));
 
+/// The certificate that a TLS server shows, PEM, whether it is to be trusted or not: for a user to
+/// decide. Errors as of probe_server().
+Result<std::string> certificate_of(
+    const Endpoint& server, std::chrono::milliseconds limit = std::chrono::milliseconds(900));
+
 }  // namespace scistream::net

@@ -14,7 +14,7 @@ from facility import BIN, run
 COMMANDS = {
     "s2cs": [],
     "s2ds": ["serve", "relay", "doctor"],
-    "s2uc": ["request", "release", "rate", "status", "watch", "list", "info"],
+    "s2uc": ["request", "release", "rate", "status", "watch", "list", "info", "trust"],
     "appctrl": ["hello", "run"],
 }
 # What other programs are given.

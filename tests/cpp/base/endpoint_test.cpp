@@ -20,9 +20,9 @@ TEST(Endpoint, WritesWhatItParses) {
 }
 
 TEST(Endpoint, RefusesWhatIsNoAddressAndNamesIt) {
-  for (const char* text :
-       {"", ":", "host", "host:", "host:0", "host:65536", "host:12x", ":5000", "::1:5000", "[::1]",
-        "[::1]5000", "[::1", "[zz]:1", "a b:1", "h:-1", "host:99999999999999999999", "h\n:1"}) {
+  for (const char* text : {"", ":", "host", "host:", "host:0", "host:65536", "host:12x", ":5000",
+                           "::1:5000", "[::1]", "[::1]5000", "[::1", "[zz]:1", "[::1%../../x]:1",
+                           "[::1%a b]:1", "a b:1", "h:-1", "host:99999999999999999999", "h\n:1"}) {
     const auto endpoint = parse_endpoint(text);
     ASSERT_FALSE(endpoint.ok()) << text;
     EXPECT_EQ(endpoint.error().cause, Cause::invalid_argument);

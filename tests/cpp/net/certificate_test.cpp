@@ -28,6 +28,18 @@ TEST(Certificate, FingerprintIsSha256InPairs) {
   EXPECT_NE(*print, *fingerprint(make_self_signed({"localhost"})->certificate));
 }
 
+TEST(Certificate, SaysWhatAUserIsShown) {
+  const auto made = make_self_signed({"gw.example.org", "127.0.1.1", "::1"});
+  const auto facts = facts_of(made->certificate);
+  ASSERT_TRUE(facts.ok());
+  EXPECT_EQ(facts->fingerprint, *fingerprint(made->certificate));
+  EXPECT_EQ(facts->names, (std::vector<std::string>{"gw.example.org", "127.0.1.1", "::1"}));
+  const auto years = std::chrono::hours(24 * 365);
+  EXPECT_GT(facts->expires, std::chrono::system_clock::now() + 9 * years);
+  EXPECT_LT(facts->expires, std::chrono::system_clock::now() + 11 * years);
+  EXPECT_FALSE(facts_of("nothing").ok());
+}
+
 // Protocol: certificate-unfit
 TEST(Certificate, AKeyOfAnotherCertificateIsRefused) {
   const auto one = make_self_signed({"localhost"});
