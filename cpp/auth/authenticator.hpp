@@ -16,8 +16,9 @@ class Authenticator {
   using Done = std::function<void(Result<Identity>)>;
 
   virtual ~Authenticator() = default;
-  /// `done` comes once: `unauthenticated` for a token that is not good here, `unavailable` or
-  /// `timeout` where that cannot be found out. Neither it nor its errors keep the token.
+  /// `done` comes once, from the destructor at the latest: `unauthenticated` for a token that is
+  /// not good here, `permission_denied` for one that is good for something else, `unavailable` or
+  /// `exhausted` where that cannot be found out. Neither it nor its errors keep the token.
   virtual void identify(const std::string& token, Done done) = 0;
 };
 

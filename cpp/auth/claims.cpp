@@ -35,6 +35,19 @@ Status check(const json& claims, const Expected& expected, system_clock::time_po
   return {};
 }
 
+/// They end up in logs and tables, on one line each.
+bool is_fit_to_show(const std::string& text) {
+  constexpr std::size_t longest = 512;
+  return text.size() <= longest && std::none_of(text.begin(), text.end(), [](unsigned char c) {
+           return c < ' ' || c == 0x7f;
+         });
+}
+
+bool are_fit_to_show(const std::vector<std::string>& texts) {
+  constexpr std::size_t most = 1'000;
+  return texts.size() <= most && std::all_of(texts.begin(), texts.end(), is_fit_to_show);
+}
+
 }  // namespace
 
 Error bad_token(const std::string& why) { return {Cause::unauthenticated, "the token " + why}; }
@@ -78,7 +91,18 @@ Result<Identity> identity_in_claims(const json& claims, const Expected& expected
   who.scopes = texts_in(claims, claims.contains("scope") ? "scope" : "scp");
   for (const char* name : {"preferred_username", "username", "email", "name"})
     if (who.name.empty()) who.name = text_in(claims, name);
+  const auto verified = claims.find("email_verified");
+  if (verified != claims.end() && *verified == true) who.email = text_in(claims, "email");
   who.expires = *time_in(claims, "exp");
+  if (!is_fit_to_show(who.subject) || !is_fit_to_show(who.name) || !is_fit_to_show(who.email) ||
+      !are_fit_to_show(who.groups) || !are_fit_to_show(who.scopes))
+    return bad_token("has names that are too long, or cannot be shown");
+  const auto& scopes = who.scopes;
+  if (!expected.scope.empty() &&
+      std::find(scopes.begin(), scopes.end(), expected.scope) == scopes.end()) {
+    return Error{Cause::permission_denied, "the token has no scope '" + expected.scope +
+                                               "'; log in for it (s2uc login --scope)"};
+  }
   return who;
 }
 

@@ -18,6 +18,10 @@ inline constexpr std::chrono::seconds clock_leeway{3};
 struct Expected {
   std::string issuer;
   std::string audience;
+  std::string scope{};  ///< That it must have, whole; empty: none.
+  /// Takes signed tokens that do not say that they are for access (RFC 9068), as many issuers make
+  /// them, unless they are for something else.
+  bool plain_tokens = false;
 };
 
 /// `unauthenticated`: `the token ` and why it is not good.
@@ -34,7 +38,8 @@ std::optional<std::chrono::system_clock::time_point> time_in(const nlohmann::jso
                                                              const char* member);
 
 /// Who a token with these claims is about (RFC 7519, section 4.1; RFC 7662, section 2.2), if it is
-/// of that issuer, for this service and for this time; else bad_token().
+/// of that issuer, for this service and for this time; else bad_token(). `permission_denied` if it
+/// has not the scope.
 Result<Identity> identity_in_claims(const nlohmann::json& claims, const Expected& expected,
                                     std::chrono::system_clock::time_point now);
 

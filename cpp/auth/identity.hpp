@@ -10,7 +10,8 @@ namespace scistream::auth {
 struct Identity {
   std::string issuer;   ///< Who says so, as it calls itself: `https://auth.globus.org`.
   std::string subject;  ///< Unique and never given to somebody else by that issuer.
-  std::string name;     ///< For people, `alice@example.org`; may be empty, and may change.
+  std::string name;     ///< For people to read; may be empty, change, or be made up by them.
+  std::string email;    ///< That the issuer has verified; may be empty.
   std::vector<std::string> groups;
   std::vector<std::string> scopes;
   std::chrono::system_clock::time_point

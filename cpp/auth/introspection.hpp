@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "auth/authenticator.hpp"
+#include "auth/claims.hpp"
 #include "base/secret.hpp"
 #include "net/http_client.hpp"
 
@@ -12,9 +13,10 @@ namespace scistream::auth {
 
 struct IntrospectionOptions {
   net::Url endpoint;
+  std::string issuer;     ///< As the server calls itself; its scheme and host if empty.
   std::string client_id;  ///< This service's, at the authorization server; also its audience.
   Secret client_secret;
-  /// One that ends so must be among a token's: `/scopes/CLIENT_ID/scistream` if empty.
+  /// Must be among a token's: `ISSUER/scopes/CLIENT_ID/scistream` if empty.
   std::string scope;
   /// Asks for all identities of a user, as Globus Auth tells them.
   bool identity_set = false;
@@ -31,6 +33,7 @@ class Introspection final : public Authenticator {
  private:
   const net::HttpClient client_;
   const IntrospectionOptions options_;
+  const Expected expected_;
 };
 
 }  // namespace scistream::auth

@@ -1,6 +1,8 @@
 #include "auth/jwt.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -39,6 +41,18 @@ std::optional<json> object_in(std::string_view encoded) {
   return parsed.is_object() ? std::optional(std::move(parsed)) : std::nullopt;
 }
 
+/// Whether it is for access to services, rather than about a login or an event (RFC 9068, section
+/// 4; RFC 8725, section 3.11).
+bool is_for_access(const json& header, const json& claims, const Expected& expected) {
+  std::string type = text_in(header, "typ");
+  for (char& c : type) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (type == "at+jwt" || type == "application/at+jwt") return true;
+  if (!expected.plain_tokens || (!type.empty() && type != "jwt")) return false;
+  constexpr std::array of_others{"nonce", "at_hash", "c_hash", "events", "auth_time"};
+  return std::none_of(of_others.begin(), of_others.end(),
+                      [&claims](const char* each) { return claims.contains(each); });
+}
+
 Result<Signature> signature_in(const json& header) {
   // Extensions that one must understand, and none is understood.
   if (header.contains("crit")) return bad_token("has extensions that are not known here");
@@ -58,6 +72,8 @@ Result<Identity> identity_in(std::string_view token, const KeySet& keys, const E
   if (!how) return how.error();
   const std::string id = text_in(*header, "kid");
   const auto found = keys.find(id, *how);
+  // Else one token could cost as many checks as there are keys.
+  if (id.empty() && found.size() > 1) return bad_token("does not say which key it is signed with");
   if (found.empty()) return Error{Cause::not_found, "the token is signed with an unknown key"};
   const bool good = std::any_of(found.begin(), found.end(), [&](const KeySet::Key* each) {
     return is_signed(parts->is_signed, *signature, *how, *each);
@@ -67,6 +83,7 @@ Result<Identity> identity_in(std::string_view token, const KeySet& keys, const E
   if (!claims) return bad_token("is none that can be read");
   // Of a key that several issuers may share, only the token itself says whose it is.
   if (!claims->contains("iss")) return bad_token("does not say who made it");
+  if (!is_for_access(*header, *claims, expected)) return bad_token("is not one for access");
   return identity_in_claims(*claims, expected, now);
 }
 

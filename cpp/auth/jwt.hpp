@@ -11,7 +11,7 @@
 
 namespace scistream::auth {
 
-/// Who a signed token (JWT, RFC 7519) is about: its claims `iss sub aud exp nbf scope groups
+/// Who a signed token (JWT, RFC 7519, 9068) is about: its claims `iss sub aud exp nbf scope groups
 /// email`. `unauthenticated` says what is wrong with it, and repeats nothing of it; `not_found` if
 /// none of the keys has the id it names, so that the issuer may have newer ones. Any thread.
 Result<Identity> identity_in(std::string_view token, const KeySet& keys, const Expected& expected,

@@ -22,9 +22,10 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t most_keys = 100;
+constexpr int most_of_one_id = 4;
 constexpr int least_rsa_bits = 2048;
 /// What one check may cost is bounded.
-constexpr int most_rsa_bits = 8192;
+constexpr int most_rsa_bits = 4096;
 constexpr std::size_t p256_size = 32;
 
 struct Name {
@@ -171,7 +172,11 @@ Result<KeySet> KeySet::parse(std::string_view document) {
   KeySet found;
   for (const json& each : *keys) {
     if (found.keys_.size() == most_keys) break;
-    if (auto key = key_in(each)) found.keys_.push_back(std::move(*key));
+    auto key = key_in(each);
+    if (!key) continue;
+    const auto same = std::count_if(found.keys_.begin(), found.keys_.end(),
+                                    [&key](const Key& other) { return other.id == key->id; });
+    if (same < most_of_one_id) found.keys_.push_back(std::move(*key));
   }
   return found;
 }

@@ -31,6 +31,10 @@ class OpenIdIssuer final : public Authenticator {
                                                     const Clock& clock,
                                                     Now now = &std::chrono::system_clock::now);
 
+  ~OpenIdIssuer() override;
+  OpenIdIssuer(const OpenIdIssuer&) = delete;
+  OpenIdIssuer& operator=(const OpenIdIssuer&) = delete;
+
   void identify(const std::string& token, Done done) override;
 
   /// Between two looks for newer keys.
@@ -39,18 +43,26 @@ class OpenIdIssuer final : public Authenticator {
   static constexpr std::chrono::seconds failure_pause{5};
   /// Keys are used for as long as their document allows, within these.
   static constexpr std::chrono::minutes least_age{5};
-  static constexpr std::chrono::hours most_age{24};
+  static constexpr std::chrono::hours most_age{1};
+  /// And for so long after that, while the issuer is away.
+  static constexpr std::chrono::hours grace{1};
+  /// So many tokens wait for keys; more are told to try again.
+  static constexpr std::size_t most_waiting = 256;
 
  private:
   OpenIdIssuer(net::HttpClient client, net::Url documents, Expected expected, const Clock& clock,
                Now now);
 
+  /// By the keys that there are, if they may be used still.
   [[nodiscard]] Result<Identity> check(const std::string& token) const;
+  [[nodiscard]] bool has_good_keys() const;
   void fetch();
   void fetch_keys(const std::string& configuration);
   void take_keys(const net::HttpResponse& answer);
   void fail(Error why);
   void answer_waiting();
+  [[nodiscard]] Error of_unknown_key() const;
+  [[nodiscard]] Error answers_strangely(unsigned status) const;
 
   const net::HttpClient client_;
   const net::Url documents_;
@@ -62,6 +74,7 @@ class OpenIdIssuer final : public Authenticator {
   Clock::time_point next_fetch_;
   std::optional<Error> failure_;  ///< Of the last look.
   bool fetches_ = false;
+  std::chrono::steady_clock::time_point began_;  ///< The look under way.
   std::vector<std::pair<Secret, Done>> waiting_;
   const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< What is late looks at it.
 };

@@ -10,16 +10,34 @@ namespace scistream::auth {
 TokenCache::TokenCache(std::unique_ptr<Authenticator> source, const Clock& clock, Now now)
     : source_(std::move(source)), clock_(clock), now_(std::move(now)) {}
 
-TokenCache::~TokenCache() = default;
+TokenCache::~TokenCache() {
+  for (const auto& [hash, waiting] : std::exchange(waiting_, {}))
+    for (const Done& each : waiting) each(Error{Cause::unavailable, "the server is going away"});
+}
+
+void TokenCache::Shelf::keep(const Hash& hash, Known what) {
+  if (const auto before = known.find(hash); before != known.end()) drop(before);
+  if (known.size() >= most) drop(known.find(by_age.begin()->second));
+  by_age[what.number] = hash;
+  known.emplace(hash, std::move(what));
+}
+
+void TokenCache::Shelf::drop(std::map<Hash, Known>::iterator which) {
+  by_age.erase(which->second.number);
+  known.erase(which);
+}
 
 void TokenCache::identify(const std::string& token, Done done) {
   Hash hash;
   SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), hash.data());
-  if (const auto known = known_.find(hash); known != known_.end()) {
-    if (known->second.until > clock_.now()) return done(known->second.who);
-    by_age_.erase(known->second.number);
-    known_.erase(known);
+  for (Shelf* shelf : {&good_, &bad_}) {
+    const auto found = shelf->known.find(hash);
+    if (found == shelf->known.end()) continue;
+    if (found->second.until > clock_.now()) return done(found->second.who);
+    shelf->drop(found);
   }
+  if (waiting_.size() >= most_waiting && !waiting_.contains(hash))
+    return done(Error{Cause::exhausted, "too many tokens are being checked; try again"});
   auto& waiting = waiting_[hash];
   waiting.push_back(std::move(done));
   if (waiting.size() > 1) return;
@@ -47,12 +65,7 @@ void TokenCache::remember(const Hash& hash, const Result<Identity>& who) {
     return;
   }
   if (time <= Clock::duration::zero()) return;
-  if (known_.size() >= most) {
-    known_.erase(by_age_.begin()->second);
-    by_age_.erase(by_age_.begin());
-  }
-  known_.insert_or_assign(hash, Known{who, clock_.now() + time, ++last_number_});
-  by_age_[last_number_] = hash;
+  (who ? good_ : bad_).keep(hash, Known{who, clock_.now() + time, ++last_number_});
 }
 
 }  // namespace scistream::auth

@@ -32,8 +32,11 @@ class TokenCache final : public Authenticator {
   static constexpr std::chrono::seconds lasts{30};
   /// And a bad one after that.
   static constexpr std::chrono::seconds bad_lasts{5};
-  /// So many are remembered; the oldest makes room.
+  /// So many of each kind are remembered; the oldest makes room. Bad ones take no room from good
+  /// ones, since strangers can make up as many as they like.
   static constexpr std::size_t most = 10'000;
+  /// So many tokens are asked for at a time; more are told to try again.
+  static constexpr std::size_t most_waiting = 64;
 
  private:
   using Hash = std::array<std::uint8_t, 32>;
@@ -42,6 +45,14 @@ class TokenCache final : public Authenticator {
     Clock::time_point until;
     std::uint64_t number;
   };
+  /// What is known of either good or bad tokens.
+  struct Shelf {
+    std::map<Hash, Known> known;
+    std::map<std::uint64_t, Hash> by_age;
+
+    void keep(const Hash& hash, Known what);
+    void drop(std::map<Hash, Known>::iterator which);
+  };
 
   void found(const Hash& hash, const Result<Identity>& who);
   void remember(const Hash& hash, const Result<Identity>& who);
@@ -49,8 +60,8 @@ class TokenCache final : public Authenticator {
   const std::unique_ptr<Authenticator> source_;
   const Clock& clock_;
   const Now now_;
-  std::map<Hash, Known> known_;
-  std::map<std::uint64_t, Hash> by_age_;
+  Shelf good_;
+  Shelf bad_;
   std::uint64_t last_number_ = 0;
   std::map<Hash, std::vector<Done>> waiting_;
   const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< What is late looks at it.

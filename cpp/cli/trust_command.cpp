@@ -88,8 +88,8 @@ Status ask(const Endpoint& server, const std::string& fingerprint) {
                  "nobody is there to ask: say --fingerprint " + fingerprint +
                      " if that is what the facility says (its s2cs logs it at the start)"};
   }
-  std::fprintf(stderr, "Is that what the facility of %s says? Trust it [yes/no]: ",
-               to_string(server).c_str());
+  std::fprintf(stderr, "Does the facility of %s say SHA-256 %s? Trust it [yes/no]: ",
+               to_string(server).c_str(), fingerprint.c_str());
   std::string answer;
   std::getline(std::cin, answer);
   if (answer == "yes") return {};
@@ -146,22 +146,24 @@ Status trust_server(const TrustSettings& trust, ClientSettings& client) {
   const auto facts = net::facts_of(*pem);
   if (!facts) return facts.error();
   const auto before = pins.find(*server);
-  if (!before) return before.error();
-  const auto known = *before ? net::fingerprint(**before) : Result<std::string>(std::string());
-  const bool is_known = known && *known == facts->fingerprint;
+  const bool is_pinned = before && *before;
+  const std::string known = is_pinned ? *net::fingerprint(**before) : std::string();
+  const bool is_known = known == facts->fingerprint;
   if (!client.json) {
     std::printf("%s\n  SHA-256  %s\n  names    %s\n  expires  %s\n", to_string(*server).c_str(),
                 facts->fingerprint.c_str(), printable(listed(facts->names)).c_str(),
                 day_of(facts->expires).c_str());
     (void)std::fflush(stdout);
   }
+  if (Status good = check(trust, *server, *pem, *facts, is_known ? "" : known); !good) return good;
   if (!is_known) {
-    // One that is damaged is none.
-    if (Status good = check(trust, *server, *pem, *facts, known ? *known : ""); !good) return good;
     if (!trust.yes && trust.fingerprint.empty()) {
       if (Status agreed = ask(*server, facts->fingerprint); !agreed) return agreed;
     }
-    if (Status pinned = pins.pin(*server, *pem); !pinned) return pinned;
+    // One that is damaged is none.
+    const auto replace =
+        trust.replace || !before ? client::Pins::Replace::yes : client::Pins::Replace::no;
+    if (Status pinned = pins.pin(*server, *pem, replace); !pinned) return pinned;
   }
   if (client.json) {
     json document = document_of(*server, *facts);

@@ -1,10 +1,14 @@
 #include "client/pins.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <system_error>
 
 #include "base/file.hpp"
+#include "net/certificate.hpp"
 
 namespace scistream::client {
 
@@ -12,10 +16,17 @@ namespace {
 
 constexpr const char* suffix = ".pem";
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
+/// One spelling for each server.
+Endpoint canonical(Endpoint server) {
+  std::string& host = server.host;
+  std::transform(host.begin(), host.end(), host.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
+  if (host.size() > 1 && host.back() == '.') host.pop_back();
+  std::array<unsigned char, sizeof(in6_addr)> address{};
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (::inet_pton(AF_INET6, host.c_str(), address.data()) == 1)
+    host = ::inet_ntop(AF_INET6, address.data(), text.data(), text.size());
+  return server;
 }
 
 }  // namespace
@@ -25,7 +36,7 @@ Pins::Pins(const std::filesystem::path& state_directory)
 
 std::filesystem::path Pins::file_of(const Endpoint& server) const {
   // A name is one of a file: what parses as an endpoint has no slash in it.
-  return folder_ / (lower(to_string(server)) + suffix);
+  return folder_ / (to_string(canonical(server)) + suffix);
 }
 
 Result<std::optional<std::string>> Pins::find(const Endpoint& server) const {
@@ -33,17 +44,23 @@ Result<std::optional<std::string>> Pins::find(const Endpoint& server) const {
   auto text = read_file(file_of(server));
   if (!text && text.error().cause == Cause::not_found) return std::optional<std::string>();
   if (!text) return text.error();
+  if (!net::is_one_certificate(*text)) {
+    return Error{Cause::failure, "'" + file_of(server).string() + "' is damaged: say s2uc trust " +
+                                     to_string(server)};
+  }
   return std::optional(std::move(*text));
 }
 
-Status Pins::pin(const Endpoint& server, const std::string& pem) const {
+Status Pins::pin(const Endpoint& server, const std::string& pem, Replace replace) const {
   if (folder_.empty())
     return Error{Cause::failed_precondition, "without a state folder nothing can be pinned"};
   if (Status made = make_private_directory(folder_); !made) return made;
-  return write_private_file(file_of(server), pem);
+  return replace == Replace::yes ? write_private_file(file_of(server), pem)
+                                 : create_private_file(file_of(server), pem);
 }
 
 Result<bool> Pins::forget(const Endpoint& server) const {
+  if (folder_.empty()) return false;
   std::error_code failed;
   const bool was = std::filesystem::remove(file_of(server), failed);
   if (failed)

@@ -19,10 +19,12 @@ class Pins {
   /// An empty folder keeps none.
   explicit Pins(const std::filesystem::path& state_directory);
 
-  /// The PEM text of a server; nothing if none is pinned. The error names the file.
+  /// The certificate of a server, PEM; nothing if none is pinned. An error if its file holds none,
+  /// or more than one: who trusts nobody must not come to trust everybody.
   [[nodiscard]] Result<std::optional<std::string>> find(const Endpoint& server) const;
-  /// Instead of what is pinned for it.
-  [[nodiscard]] Status pin(const Endpoint& server, const std::string& pem) const;
+  enum class Replace { no, yes };
+  /// `already_exists` if there is another one that it must not replace.
+  [[nodiscard]] Status pin(const Endpoint& server, const std::string& pem, Replace replace) const;
   /// Whether there was one.
   [[nodiscard]] Result<bool> forget(const Endpoint& server) const;
   /// All of them, by server.

@@ -155,7 +155,7 @@ control::ServerAccess UserClient::access_to(const Endpoint& server) const {
   const auto pin = Pins(options_.state_directory).find(server);
   if (pin && !*pin) return access;
   access.pinned = true;
-  // One that cannot be read trusts nobody.
+  // One that cannot be read trusts nobody, and says why; no text at all would be everybody.
   access.roots = pin ? **pin : pin.error().message;
   return access;
 }

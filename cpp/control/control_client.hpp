@@ -18,9 +18,10 @@ class ServerLink;
 struct ServerAccess {
   Endpoint endpoint;
   bool tls = true;
-  std::string roots;    ///< PEM certificates to trust; empty: the system's.
-  std::string token;    ///< Sent as `authorization`, bare; empty: none.
-  bool pinned = false;  ///< `roots` is the certificate that this very server had.
+  std::string roots;  ///< PEM certificates to trust; empty: the system's.
+  std::string token;  ///< Sent as `authorization`, bare; empty: none.
+  /// `roots` is the certificate that this very server had, or says why that is not known.
+  bool pinned = false;
 };
 
 /// What a control server says about itself.

@@ -20,9 +20,10 @@ constexpr std::chrono::seconds identify_limit{2};
 /// A server that shows another certificate than the one that is pinned.
 Error changed_certificate(const ServerAccess& access, const Error& otherwise) {
   const auto pinned = net::fingerprint(access.roots);
+  if (!pinned) return {Cause::unauthenticated, access.roots};  // which is why there is none
   const auto shown = net::certificate_of(access.endpoint);
   const auto print = shown ? net::fingerprint(*shown) : Result<std::string>(shown.error());
-  if (!pinned || !print || *pinned == *print) return otherwise;
+  if (!print || *pinned == *print) return otherwise;
   const std::string server = to_string(access.endpoint);
   return {Cause::unauthenticated,
           "the certificate of " + server + " has changed: SHA-256 " + *pinned +

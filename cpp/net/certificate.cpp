@@ -9,11 +9,13 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <ctime>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "base/secret.hpp"
 
@@ -57,6 +59,17 @@ std::string text_of(BIO* bio) {
 
 Bio reading(const std::string& text) {
   return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
+
+constexpr int most_names = 100;
+
+/// A name as it may be shown: a server can write into its certificate what it likes.
+std::string shown(std::string_view name) {
+  constexpr std::size_t longest = 255;
+  std::string text(name.substr(0, longest));
+  for (char& c : text)
+    if (c <= ' ' || c > '~') c = '?';
+  return text;
 }
 
 Certificate first_certificate(const std::string& pem) {
@@ -125,6 +138,15 @@ Result<std::string> fingerprint(const std::string& pem) {
   return text;
 }
 
+bool is_one_certificate(const std::string& pem) {
+  const Bio text = reading(pem);
+  const auto read = [&text] {
+    return Certificate(PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr));
+  };
+  const bool first = read() != nullptr;
+  return first && !read();
+}
+
 Result<CertificateFacts> facts_of(const std::string& pem) {
   auto print = fingerprint(pem);
   if (!print) return print.error();
@@ -132,19 +154,24 @@ Result<CertificateFacts> facts_of(const std::string& pem) {
   CertificateFacts facts;
   facts.fingerprint = std::move(*print);
   tm expires{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &expires) == 1)
-    facts.expires = std::chrono::system_clock::from_time_t(::timegm(&expires));
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &expires) == 1) {
+    // Those without an end say the year 9999, which is more than the clock can tell.
+    constexpr std::time_t last = 9'000'000'000;
+    facts.expires = std::chrono::system_clock::from_time_t(
+        std::clamp(::timegm(&expires), std::time_t(0), last));
+  }
   const std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>> names(
       static_cast<GENERAL_NAMES*>(
           X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)));
-  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+  const int count = std::min(sk_GENERAL_NAME_num(names.get()), most_names);
+  for (int i = 0; i < count; ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
     if (name->type != GEN_DNS && name->type != GEN_IPADD) continue;
     const ASN1_STRING* value = name->type == GEN_DNS ? name->d.dNSName : name->d.iPAddress;
     const unsigned char* data = ASN1_STRING_get0_data(value);
     const auto size = static_cast<std::size_t>(ASN1_STRING_length(value));
     if (name->type == GEN_DNS) {
-      facts.names.emplace_back(reinterpret_cast<const char*>(data), size);
+      facts.names.push_back(shown({reinterpret_cast<const char*>(data), size}));
       continue;
     }
     std::array<char, INET6_ADDRSTRLEN> text{};

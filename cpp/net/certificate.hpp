@@ -22,10 +22,13 @@ Result<CertificateAndKey> make_self_signed(const std::vector<std::string>& hosts
 /// `invalid_argument` if there is none.
 Result<std::string> fingerprint(const std::string& pem);
 
+/// Whether `pem` holds a certificate and no second one.
+bool is_one_certificate(const std::string& pem);
+
 /// What a user is shown of the first certificate in `pem`.
 struct CertificateFacts {
   std::string fingerprint;         ///< As fingerprint() says it.
-  std::vector<std::string> names;  ///< Hosts and numeric addresses that it is for.
+  std::vector<std::string> names;  ///< Hosts and numeric addresses that it is for, fit to show.
   std::chrono::system_clock::time_point expires;
 };
 Result<CertificateFacts> facts_of(const std::string& pem);

@@ -95,6 +95,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     resolver_.async_resolve(url_.server.host, std::to_string(url_.server.port),
                             [self = shared_from_this()](const error_code& ec,
                                                         const tcp::resolver::results_type& found) {
+                              // A look-up under way cannot be called off.
+                              if (!self->done_) return;
                               if (ec)
                                 return self->fail(Cause::unavailable,
                                                   "has no address: " + ec.message());
@@ -106,6 +108,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   void connect(const tcp::resolver::results_type& where) {
     asio::async_connect(stream_.next_layer(), where,
                         [self = shared_from_this()](const error_code& ec, const tcp::endpoint&) {
+                          if (!self->done_) return;
                           if (ec)
                             return self->fail(Cause::unavailable,
                                               "cannot be reached: " + ec.message());
@@ -116,10 +119,16 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   void shake_hands() {
     const std::string& host = url_.server.host;
     stream_.set_verify_mode(asio::ssl::verify_peer);
-    stream_.set_verify_callback(asio::ssl::host_name_verification(host));
-    if (!is_address(host)) SSL_set_tlsext_host_name(stream_.native_handle(), host.c_str());
+    SSL* const tls = stream_.native_handle();
+    if (is_address(host)) {
+      X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls), host.c_str());
+    } else {
+      SSL_set1_host(tls, host.c_str());
+      SSL_set_tlsext_host_name(tls, host.c_str());
+    }
     stream_.async_handshake(asio::ssl::stream_base::client,
                             [self = shared_from_this()](const error_code& ec) {
+                              if (!self->done_) return;
                               if (ec) return self->distrust(ec);
                               self->write();
                             });
@@ -134,6 +143,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
   void write() {
     const auto wrote = [self = shared_from_this()](const error_code& ec, std::size_t) {
+      if (!self->done_) return;
       if (ec) return self->fail(Cause::unavailable, "takes no request: " + ec.message());
       self->read();
     };
@@ -143,6 +153,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
   void read() {
     const auto read = [self = shared_from_this()](const error_code& ec, std::size_t) {
+      if (!self->done_) return;
       // Of a body whose length is known, what a server leaves out of its farewell is no loss.
       if (ec && !self->parser_.is_done())
         return self->fail(Cause::unavailable, "gives no whole answer: " + ec.message());
@@ -211,6 +222,12 @@ Result<HttpClient> HttpClient::make(asio::io_context& context, HttpOptions optio
                                        "': " + failed.message()};
   }
   return HttpClient(context, std::move(options), std::move(trust));
+}
+
+HttpClient HttpClient::within(std::chrono::milliseconds limit) const {
+  HttpClient other = *this;
+  other.options_.limit = limit;
+  return other;
 }
 
 void HttpClient::send(HttpRequest request, Done done) const {

@@ -48,6 +48,10 @@ class HttpClient {
   /// `not_found` or `invalid_argument` if the file of authorities is not there or is none.
   static Result<HttpClient> make(boost::asio::io_context& context, HttpOptions options);
 
+  /// The same with another limit.
+  [[nodiscard]] HttpClient within(std::chrono::milliseconds limit) const;
+  [[nodiscard]] std::chrono::milliseconds limit() const { return options_.limit; }
+
   /// `done` comes once, never from within this call, with any answer of the server's; or with
   /// `unavailable`, `timeout`, `unauthenticated` (its certificate), `invalid_argument` (the
   /// address). Errors name the server and repeat nothing of the request.

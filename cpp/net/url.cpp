@@ -47,7 +47,10 @@ Result<Url> parse_url(std::string_view text) {
   if (rest.find('#') != std::string_view::npos) return refuse("it has a fragment");
   const auto end = std::min(rest.find_first_of("/?"), rest.size());
   const std::string_view authority = rest.substr(0, end);
-  if (authority.find('@') != std::string_view::npos) return refuse("it has a user in it");
+  // Which may be a password, and is not repeated.
+  if (authority.find('@') != std::string_view::npos)
+    return Error{Cause::invalid_argument,
+                 "an address has a user in it: leave what ends with @ out"};
   if (end < rest.size()) url.target = (rest[end] == '?' ? "/" : "") + std::string(rest.substr(end));
   // Of an address of six groups, colons are its own.
   const auto colon = authority.rfind(':');

@@ -117,6 +117,9 @@ def test_another_fingerprint_than_the_one_that_was_said_pins_nothing(
     # Nor does a part of the right one.
     part = fingerprint(facility.certificate)[:8]
     assert user.s2uc("trust", facility.endpoint, "--fingerprint", part).rc == UNAUTHENTICATED
+    # Nor is one that is trusted the one that it should be by now.
+    assert user.s2uc("trust", facility.endpoint, "--yes").rc == 0
+    assert user.s2uc("trust", facility.endpoint, "--fingerprint", other).rc == UNAUTHENTICATED
 
 
 # Protocol: trust-changed
@@ -146,6 +149,10 @@ def test_a_changed_certificate_stops_everything_and_says_why(
 # Protocol: trust-pin
 def test_a_pin_is_for_its_server_alone(tmp_path: Path, facility: Facility, user: Client) -> None:
     assert user.s2uc("trust", facility.endpoint, "--yes").rc == 0
+    # Another server at the same address, which shows the same certificate.
+    same = ("--server_crt", facility.certificate, "--server_key", facility.state / "server.key")
+    with Facility(tmp_path, *same, host=facility.host) as twin:
+        assert user.s2uc("info", "--s2cs", twin.endpoint).rc == UNAUTHENTICATED
     with Facility(tmp_path) as other:
         done = user.s2uc("info", "--s2cs", other.endpoint)
         assert done.rc == UNAUTHENTICATED
@@ -175,8 +182,12 @@ def test_those_that_are_trusted_are_listed_and_forgotten(facility: Facility, use
 def test_a_damaged_pin_trusts_nobody(facility: Facility, user: Client) -> None:
     assert user.s2uc("trust", facility.endpoint, "--yes").rc == 0
     (pin,) = (user.state / "trusted").iterdir()
-    pin.write_text("nonsense")
-    assert user.s2uc("info", "--s2cs", facility.endpoint).rc == UNAUTHENTICATED
+    # Nor does an empty one, which is none to others.
+    for damaged in ("nonsense", ""):
+        pin.write_text(damaged)
+        done = user.s2uc("info", "--s2cs", facility.endpoint)
+        assert done.rc == UNAUTHENTICATED
+        assert f"is damaged: say s2uc trust {facility.endpoint}" in done.err
     assert user.s2uc("trust", facility.endpoint, "--yes").rc == 0
     assert user.s2uc("info", "--s2cs", facility.endpoint).rc == 0
 

@@ -19,7 +19,8 @@ using std::chrono::system_clock;
 const std::string client = "c42c0dac-0a52-408e-a04f-5d31bfe0aef8";
 
 IntrospectionOptions options(const net::Url& endpoint = {true, {"auth.example", 443}, "/i"}) {
-  return {endpoint, client, Secret(std::string_view("secret & more")), "", true};
+  return {endpoint, "https://auth.example", client, Secret(std::string_view("secret & more")), "",
+          true};
 }
 
 json answer(const json& changes = json::object()) {
@@ -36,11 +37,11 @@ json answer(const json& changes = json::object()) {
   return all;
 }
 
-const Expected here{"https://auth.example", client};
+const Expected here{"https://auth.example", client,
+                    "https://auth.example/scopes/" + client + "/scistream"};
 
 Result<Identity> read(const json& document) {
-  return identity_in_introspection(document.dump(), here, "/scopes/" + client + "/scistream",
-                                   system_clock::now());
+  return identity_in_introspection(document.dump(), here, system_clock::now());
 }
 
 TEST(IntrospectionAnswer, TellsWhoItIs) {
@@ -55,10 +56,13 @@ TEST(IntrospectionAnswer, TellsWhoItIs) {
 
 TEST(IntrospectionAnswer, ATokenThatIsNotGoodHereIsRefused) {
   EXPECT_EQ(read({{"active", false}}).error().cause, Cause::unauthenticated);
-  for (const json& change : {json{{"aud", "another"}}, json{{"exp", 1'000}}, json{{"sub", nullptr}},
-                             json{{"exp", nullptr}}, json{{"nbf", 4e9}}})
+  for (const json& change :
+       {json{{"aud", "another"}}, json{{"exp", 1'000}}, json{{"sub", nullptr}},
+        json{{"exp", nullptr}}, json{{"nbf", 4e9}}, json{{"iss", "https://other.example"}}})
     EXPECT_EQ(read(answer(change)).error().cause, Cause::unauthenticated) << change;
-  for (const char* scope : {"", "openid", "https://auth.example/scopes/another/scistream"}) {
+  for (const std::string& scope : {std::string(), std::string("openid"),
+                                   std::string("https://auth.example/scopes/another/scistream"),
+                                   "https://evil.example/scopes/" + client + "/scistream"}) {
     const auto who = read(answer({{"scope", scope}}));
     EXPECT_EQ(who.error().cause, Cause::permission_denied) << scope;
     EXPECT_NE(who.error().message.find("/scopes/" + client + "/scistream"), std::string::npos);
@@ -69,7 +73,7 @@ TEST(IntrospectionAnswer, WhatIsNoneIsTheProvidersFaultAndNeverAllowed) {
   for (const json& document : {json::array(), json::object(), json{{"active", "true"}},
                                json{{"active", 1}}, json{{"error", "x"}}, json("active")})
     EXPECT_EQ(read(document).error().cause, Cause::unavailable) << document;
-  EXPECT_EQ(identity_in_introspection("<html>", here, "s", system_clock::now()).error().cause,
+  EXPECT_EQ(identity_in_introspection("<html>", here, system_clock::now()).error().cause,
             Cause::unavailable);
 }
 
@@ -110,7 +114,8 @@ TEST_F(IntrospectionTest, AProviderThatDoesNotAnswerIsUnavailable) {
   const auto begin = std::chrono::steady_clock::now();
   const WebServer silent([](const std::string&) { return std::nullopt; });
   EXPECT_EQ(identify(silent).error().cause, Cause::unavailable);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin,
+            std::chrono::seconds(10));  // of a loaded machine; the limit is 2
 }
 
 TEST_F(IntrospectionTest, NoErrorRepeatsAToken) {

@@ -26,7 +26,7 @@ const Signer& stranger() {
 }
 
 constexpr long noon = 1'800'000'000;
-const Expected here{"https://issuer.example", "scistream"};
+const Expected here{"https://issuer.example", "scistream", "", true};
 
 json claims(const json& changes = json::object()) {
   json all{{"iss", here.issuer}, {"sub", "user-1"},         {"aud", here.audience},
@@ -66,9 +66,49 @@ TEST_F(JwtTest, TellsWhoItIsAbout) {
     EXPECT_EQ(who->scopes, (std::vector<std::string>{"openid", "stream"}));
     EXPECT_EQ(who->expires, system_clock::from_time_t(noon + 600));
   }
-  // Without an id, every key is tried.
+  // Without an id, there must be no doubt which one.
   EXPECT_TRUE(check(rsa().token({{"alg", "RS256"}}, claims())).ok());
   EXPECT_TRUE(check(rsa().token({{"alg", "RS256"}}, claims({{"aud", {"x", "scistream"}}}))).ok());
+}
+
+TEST_F(JwtTest, OneThatIsNotForAccessIsRefused) {
+  const auto with_type = [](const char* type) {
+    return rsa().token({{"alg", "RS256"}, {"kid", "r"}, {"typ", type}}, claims());
+  };
+  for (const char* type : {"logout+jwt", "secevent+jwt", "dpop+jwt"}) refuses(with_type(type));
+  for (const char* of_a_login : {"nonce", "at_hash", "events"})
+    refuses(rsa().token({{"alg", "RS256"}, {"kid", "r"}}, claims({{of_a_login, "x"}})));
+  // Where issuers say what is for access, nothing else is.
+  Expected strict = here;
+  strict.plain_tokens = false;
+  const auto check_strictly = [&](const std::string& token) {
+    return identity_in(token, keys_, strict, system_clock::from_time_t(noon));
+  };
+  EXPECT_FALSE(check_strictly(with_type("JWT")).ok());
+  EXPECT_TRUE(check_strictly(with_type("at+jwt")).ok());
+  EXPECT_TRUE(check_strictly(with_type("application/AT+JWT")).ok());
+}
+
+TEST_F(JwtTest, TheScopeMustBeThereWhole) {
+  Expected scoped = here;
+  const auto check_scope = [&](const char* scope) {
+    scoped.scope = scope;
+    return identity_in(rsa().token({{"alg", "RS256"}, {"kid", "r"}}, claims()), keys_, scoped,
+                       system_clock::from_time_t(noon));
+  };
+  EXPECT_TRUE(check_scope("stream").ok());
+  EXPECT_EQ(check_scope("stre").error().cause, Cause::permission_denied);
+  EXPECT_EQ(check_scope("eam").error().cause, Cause::permission_denied);
+}
+
+TEST_F(JwtTest, NamesAreFitToShow) {
+  for (const json& change : {json{{"sub", "a\nb"}}, json{{"email", "a\x1b[2J"}},
+                             json{{"groups", {"a\rb"}}}, json{{"sub", std::string(600, 'a')}}})
+    refuses(rsa().token({{"alg", "RS256"}, {"kid", "r"}}, claims(change)));
+  const auto who =
+      check(rsa().token({{"alg", "RS256"}, {"kid", "r"}}, claims({{"email_verified", true}})));
+  EXPECT_EQ(who->email, "a@example.org");
+  EXPECT_EQ(check(rsa().token({{"alg", "RS256"}, {"kid", "r"}}, claims()))->email, "");
 }
 
 TEST_F(JwtTest, AnUnsignedOneIsRefused) {
@@ -195,6 +235,9 @@ TEST(KeySetTest, ADocumentThatIsNoneIsTheIssuersFault) {
   json many = json::array();
   for (int i = 0; i < 300; ++i) many.push_back(elliptic().published(std::to_string(i)));
   EXPECT_EQ(KeySet::parse(json{{"keys", many}}.dump()).value().size(), 100U);
+  // Of one id, as many as it may take to change it: each costs a check.
+  const json same(20, elliptic().published("same"));
+  EXPECT_EQ(KeySet::parse(json{{"keys", same}}.dump()).value().size(), 4U);
 }
 
 }  // namespace

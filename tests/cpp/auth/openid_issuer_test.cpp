@@ -36,9 +36,13 @@ class OpenIdIssuerTest : public ::testing::Test {
   OpenIdIssuerTest()
       : server_([this](const std::string& request) { return answer(request); }),
         name_(net::server_of(server_.url())),
-        issuer_(must(OpenIdIssuer::make(must(net::HttpClient::make(context_, {"", 500ms})),
-                                        {name_, "scistream"}, clock_,
-                                        [] { return system_clock::from_time_t(noon); }))) {}
+        issuer_(make(10s)) {}
+
+  std::unique_ptr<OpenIdIssuer> make(std::chrono::milliseconds limit) {
+    return must(OpenIdIssuer::make(must(net::HttpClient::make(context_, {"", limit})),
+                                   {name_, "scistream", "", true}, clock_,
+                                   [] { return system_clock::from_time_t(noon); }));
+  }
 
   std::optional<std::string> answer(const std::string& request) {
     const std::lock_guard lock(mutex_);
@@ -49,6 +53,11 @@ class OpenIdIssuerTest : public ::testing::Test {
                              .dump());
     if (!request.starts_with("GET /k ")) return http_answer("", "", "404 Not Found");
     return http_answer(json{{"keys", keys_}}.dump(), "Cache-Control: max-age=3600\r\n", status_);
+  }
+  template <class T, class V>
+  void set(T& what, V&& value) {
+    const std::lock_guard lock(mutex_);
+    what = std::forward<V>(value);
   }
   void publish(const json& keys) {
     const std::lock_guard lock(mutex_);
@@ -115,7 +124,8 @@ TEST_F(OpenIdIssuerTest, KeysThatAreTakenBackAreNoneOnceTheyAreOld) {
 }
 
 TEST_F(OpenIdIssuerTest, OneThatDoesNotAnswerAllowsNobodyWhoIsNotKnown) {
-  is_silent_ = true;
+  set(is_silent_, true);
+  issuer_ = make(100ms);
   EXPECT_EQ(identify(token(first_, "1")).error().cause, Cause::unavailable);
   // Not asked again at once.
   const auto asked = server_.requests().size();
@@ -126,23 +136,46 @@ TEST_F(OpenIdIssuerTest, OneThatDoesNotAnswerAllowsNobodyWhoIsNotKnown) {
 TEST_F(OpenIdIssuerTest, OneThatHasAnsweredIsTrustedWhileItIsAway) {
   publish(json::array({first_.published("1")}));
   EXPECT_TRUE(identify(token(first_, "1")).ok());
-  {
-    const std::lock_guard lock(mutex_);
-    status_ = "503 Away";
-  }
-  clock_.pass(2h);
+  set(status_, "503 Away");
+  clock_.pass(90min);
   EXPECT_TRUE(identify(token(first_, "1")).ok());
   // A key that nobody could ask about.
-  EXPECT_EQ(identify(token(second_, "2")).error().cause, Cause::unauthenticated);
+  EXPECT_EQ(identify(token(second_, "2")).error().cause, Cause::unavailable);
   clock_.pass(10s);
   EXPECT_EQ(identify(token(second_, "2")).error().cause, Cause::unavailable);
-  clock_.pass(24h);
+  clock_.pass(1h);
   EXPECT_EQ(identify(token(first_, "1")).error().cause, Cause::unavailable);
+}
+
+TEST_F(OpenIdIssuerTest, OldKeysAreNotUsedWhileNewOnesAreOnTheirWay) {
+  publish(json::array({first_.published("1")}));
+  EXPECT_TRUE(identify(token(first_, "1")).ok());
+  publish(json::array({second_.published("2")}));
+  clock_.pass(61min);
+  std::promise<Result<Identity>> first;
+  std::promise<Result<Identity>> second;
+  // Both before the issuer can have answered.
+  boost::asio::post(context_, [&] {
+    issuer_->identify(token(first_, "1"), [&](auto who) { first.set_value(std::move(who)); });
+    issuer_->identify(token(first_, "1"), [&](auto who) { second.set_value(std::move(who)); });
+  });
+  EXPECT_EQ(first.get_future().get().error().cause, Cause::unauthenticated);
+  EXPECT_EQ(second.get_future().get().error().cause, Cause::unauthenticated);
+}
+
+TEST_F(OpenIdIssuerTest, WhoWaitsIsToldWhenItEnds) {
+  set(is_silent_, true);
+  std::promise<Result<Identity>> promise;
+  boost::asio::post(context_, [&] {
+    issuer_->identify(token(first_, "1"), [&](auto who) { promise.set_value(std::move(who)); });
+    issuer_.reset();
+  });
+  EXPECT_EQ(promise.get_future().get().error().cause, Cause::unavailable);
 }
 
 TEST_F(OpenIdIssuerTest, OneThatCallsItselfSomethingElseIsNotBelieved) {
   publish(json::array({first_.published("1")}));
-  claims_to_be_ = "https://accounts.example";
+  set(claims_to_be_, "https://accounts.example");
   EXPECT_EQ(identify(token(first_, "1")).error().cause, Cause::unavailable);
 }
 

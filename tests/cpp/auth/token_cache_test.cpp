@@ -34,7 +34,7 @@ class TokenCacheTest : public ::testing::Test {
     cache_->identify(token, [this](Result<Identity> who) { told_.push_back(std::move(who)); });
   }
   Identity alice(std::chrono::seconds lasts = 1h) {
-    return {"issuer", "alice", "", {}, {}, time_ + lasts};
+    return {"issuer", "alice", "", "", {}, {}, time_ + lasts};
   }
   void pass(std::chrono::seconds time) {
     clock_.advance(time);
@@ -43,9 +43,9 @@ class TokenCacheTest : public ::testing::Test {
 
   ManualScheduler clock_;
   system_clock::time_point time_ = system_clock::from_time_t(1'800'000'000);
+  std::vector<Result<Identity>> told_;
   Source* source_ = nullptr;
   std::unique_ptr<TokenCache> cache_;
-  std::vector<Result<Identity>> told_;
 };
 
 TEST_F(TokenCacheTest, AsksOnceForAllWhoWait) {
@@ -104,16 +104,35 @@ TEST_F(TokenCacheTest, TokensAreToldApart) {
   EXPECT_EQ(source_->asked, (std::vector<std::string>{"one", "two"}));
 }
 
-TEST_F(TokenCacheTest, AFloodOfTokensMakesRoomForItself) {
+TEST_F(TokenCacheTest, AFloodOfBadTokensMakesRoomForItselfAndDropsNoGoodOne) {
+  ask("good");
+  source_->answer(alice());
   for (std::size_t i = 0; i <= TokenCache::most; ++i) {
     ask(std::to_string(i));
     source_->answer(Error{Cause::unauthenticated, "no"});
   }
-  EXPECT_EQ(source_->asked.size(), TokenCache::most + 1);
+  const std::size_t asked = TokenCache::most + 2;
+  EXPECT_EQ(source_->asked.size(), asked);
   ask(std::to_string(TokenCache::most));  // the newest is known
-  EXPECT_EQ(source_->asked.size(), TokenCache::most + 1);
+  ask("good");
+  EXPECT_EQ(source_->asked.size(), asked);
   ask("0");  // the oldest is not
-  EXPECT_EQ(source_->asked.size(), TokenCache::most + 2);
+  EXPECT_EQ(source_->asked.size(), asked + 1);
+}
+
+TEST_F(TokenCacheTest, OnlySoManyAreAskedForAtATime) {
+  for (std::size_t i = 0; i < TokenCache::most_waiting; ++i) ask(std::to_string(i));
+  EXPECT_TRUE(told_.empty());
+  ask("one more");
+  ASSERT_EQ(told_.size(), 1U);
+  EXPECT_EQ(told_.back().error().cause, Cause::exhausted);
+  ask("0");  // waits with who came before
+  EXPECT_EQ(told_.size(), 1U);
+  EXPECT_EQ(source_->asked.size(), TokenCache::most_waiting);
+  source_->answer(alice());
+  EXPECT_EQ(told_.size(), 1 + TokenCache::most_waiting + 1);
+  ask("one more");
+  EXPECT_EQ(source_->asked.back(), "one more");
 }
 
 TEST_F(TokenCacheTest, WhoIsToldMayAskAgainOrEndIt) {
@@ -122,8 +141,10 @@ TEST_F(TokenCacheTest, WhoIsToldMayAskAgainOrEndIt) {
   EXPECT_EQ(source_->asked.size(), 2U);
   auto waiting = std::exchange(source_->waiting, {});
   cache_.reset();
+  ASSERT_EQ(told_.size(), 1U);  // nobody is left without an answer
+  EXPECT_EQ(told_.front().error().cause, Cause::unavailable);
   waiting.front()(alice());  // too late
-  EXPECT_TRUE(told_.empty());
+  EXPECT_EQ(told_.size(), 1U);
 }
 
 }  // namespace

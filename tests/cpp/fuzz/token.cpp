@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   require(!auth::identity_in(text, keys(), here, now).ok());
   (void)auth::KeySet::parse(text);
   if (const auto who =
-          auth::identity_in_introspection(text, {"issuer", "audience"}, "scope", now)) {
+          auth::identity_in_introspection(text, {"issuer", "audience", "scope"}, now)) {
     require(!who->subject.empty());
     require(who->expires > now - auth::clock_leeway);
   }

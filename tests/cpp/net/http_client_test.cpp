@@ -90,7 +90,7 @@ TEST_F(HttpClientTest, AServerThatSaysNothingIsGivenUp) {
   EXPECT_NE(answer.error().message.find(server_of(server.url())), std::string::npos);
 }
 
-TEST_F(HttpClientTest, AServerThatNeverEndsIsGivenUp) {
+TEST_F(HttpClientTest, AnAnswerThatIsCutIsNone) {
   WebServer server(
       [](const std::string&) { return "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na"; });
   EXPECT_EQ(get(server.url()).error().cause, Cause::unavailable);

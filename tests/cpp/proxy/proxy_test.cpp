@@ -252,6 +252,26 @@ TEST_P(ProxyTest, OneThatIsDeafIsKilledAfterADrainToo) {
   EXPECT_FALSE(net::identified_process(identity));
 }
 
+// Protocol: quiet-stream
+TEST_P(ProxyTest, NoConnectionEndsForBeingQuiet) {
+  const Target app;
+  must(reserve(request()));
+  must(update(Role::producer, app.endpoint()));
+  std::string configuration;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_))
+    if (entry.path().extension() == ".cfg" || entry.path().extension() == ".conf")
+      configuration += must(read_file(entry.path()));
+  // Each has a time of its own where it is told none; two know no time without end.
+  const std::string kind = GetParam().name;
+  const std::vector<const char*> wanted =
+      kind.starts_with("Haproxy") ? std::vector{"timeout client 0\n", "timeout server 0\n"}
+      : kind.starts_with("Nginx")
+          ? std::vector{"proxy_timeout 24d;"}
+          : std::vector{"TIMEOUTidle = 2000000\n", "TIMEOUTclose = 2000000\n"};
+  for (const char* each : wanted) EXPECT_NE(configuration.find(each), std::string::npos) << each;
+  EXPECT_EQ(configuration.find("-fin"), std::string::npos);
+}
+
 TEST_P(ProxyTest, ADrainAmidAStartEndsAtOnce) {
   const Target app;
   must(reserve(request()));
