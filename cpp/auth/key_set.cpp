@@ -14,6 +14,7 @@
 
 #include "auth/claims.hpp"
 #include "base/base64url.hpp"
+#include "net/openssl_free.hpp"
 
 namespace scistream::auth {
 
@@ -35,19 +36,12 @@ struct Name {
 constexpr std::array names{Name{Signature::rs256, "RS256"}, Name{Signature::rs512, "RS512"},
                            Name{Signature::es256, "ES256"}};
 
-template <auto free_function>
-struct Deleter {
-  template <class T>
-  void operator()(T* pointer) const {
-    free_function(pointer);
-  }
-};
-using Number = std::unique_ptr<BIGNUM, Deleter<BN_free>>;
-using Builder = std::unique_ptr<OSSL_PARAM_BLD, Deleter<OSSL_PARAM_BLD_free>>;
-using Parameters = std::unique_ptr<OSSL_PARAM, Deleter<OSSL_PARAM_free>>;
-using KeyContext = std::unique_ptr<EVP_PKEY_CTX, Deleter<EVP_PKEY_CTX_free>>;
-using DigestContext = std::unique_ptr<EVP_MD_CTX, Deleter<EVP_MD_CTX_free>>;
-using EcSignature = std::unique_ptr<ECDSA_SIG, Deleter<ECDSA_SIG_free>>;
+using Number = std::unique_ptr<BIGNUM, net::OpensslFree<BN_free>>;
+using Builder = std::unique_ptr<OSSL_PARAM_BLD, net::OpensslFree<OSSL_PARAM_BLD_free>>;
+using Parameters = std::unique_ptr<OSSL_PARAM, net::OpensslFree<OSSL_PARAM_free>>;
+using KeyContext = std::unique_ptr<EVP_PKEY_CTX, net::OpensslFree<EVP_PKEY_CTX_free>>;
+using DigestContext = std::unique_ptr<EVP_MD_CTX, net::OpensslFree<EVP_MD_CTX_free>>;
+using EcSignature = std::unique_ptr<ECDSA_SIG, net::OpensslFree<ECDSA_SIG_free>>;
 
 const unsigned char* bytes_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());

@@ -18,22 +18,15 @@
 #include <string_view>
 
 #include "base/secret.hpp"
+#include "net/openssl_free.hpp"
 
 namespace scistream::net {
 
 namespace {
 
-template <auto free_function>
-struct Deleter {
-  template <class T>
-  void operator()(T* pointer) const {
-    free_function(pointer);
-  }
-};
-
-using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
+using Certificate = std::unique_ptr<X509, OpensslFree<X509_free>>;
+using Key = std::unique_ptr<EVP_PKEY, OpensslFree<EVP_PKEY_free>>;
+using Bio = std::unique_ptr<BIO, OpensslFree<BIO_free_all>>;
 
 bool is_address(const std::string& host) {
   in6_addr address{};
@@ -160,7 +153,7 @@ Result<CertificateFacts> facts_of(const std::string& pem) {
     facts.expires = std::chrono::system_clock::from_time_t(
         std::clamp(::timegm(&expires), std::time_t(0), last));
   }
-  const std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>> names(
+  const std::unique_ptr<GENERAL_NAMES, OpensslFree<GENERAL_NAMES_free>> names(
       static_cast<GENERAL_NAMES*>(
           X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)));
   const int count = std::min(sk_GENERAL_NAME_num(names.get()), most_names);

@@ -102,13 +102,7 @@ class NginxSteering final : public Steering {
     give_up_silent(now);
     Reading reading;
     reading.counters = ended_;
-    for (const auto& [who, live] : live_) {
-      reading.counters.bytes_to_producer += live.status.bytes_to_producer;
-      reading.counters.bytes_to_consumer += live.status.bytes_to_consumer;
-      ++reading.counters.connections_active;
-      ++reading.counters.connections_total;
-      reading.connections.push_back(live.status);
-    }
+    for (const auto& [who, live] : live_) reading.add(live.status);
     done(std::move(reading));
   }
 

@@ -94,6 +94,14 @@ Result<std::string> version_of(const std::filesystem::path& program, const std::
                "'" + program.string() + " " + flag + "' does not say its version"};
 }
 
+void Reading::add(const dataserver::ConnectionStatus& live) {
+  counters.bytes_to_producer += live.bytes_to_producer;
+  counters.bytes_to_consumer += live.bytes_to_consumer;
+  ++counters.connections_active;
+  ++counters.connections_total;
+  connections.push_back(live);
+}
+
 std::string unmapped(std::string host) {
   constexpr std::string_view mapped = "::ffff:";
   const bool is_mapped = host.starts_with(mapped) && host.find('.') != std::string::npos;

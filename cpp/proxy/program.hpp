@@ -46,6 +46,9 @@ struct Reading {
   dataserver::Counters counters;  ///< Without `idle`.
   /// Those that live, without their targets.
   std::vector<dataserver::ConnectionStatus> connections;
+
+  /// Counts one more that lives.
+  void add(const dataserver::ConnectionStatus& live);
 };
 
 /// One session's proxy, as its program wants to be configured, steered and read. Belongs to a

@@ -144,13 +144,7 @@ class StunnelSteering final : public Steering,
     take_sockets(**sockets);
     Reading reading;
     reading.counters = ended_;
-    for (const auto& [who, live] : live_) {
-      reading.counters.bytes_to_consumer += live.status.bytes_to_consumer;
-      reading.counters.bytes_to_producer += live.status.bytes_to_producer;
-      ++reading.counters.connections_active;
-      ++reading.counters.connections_total;
-      reading.connections.push_back(live.status);
-    }
+    for (const auto& [who, live] : live_) reading.add(live.status);
     done(std::move(reading));
     end_if_idle();
   }
