@@ -2,14 +2,25 @@
 
 namespace scistream::auth {
 
-Status LocalOnly::allow(const Caller& caller, std::string_view rpc) const {
-  if (caller.local) return {};
-  return Error{Cause::unauthenticated,
-               "'" + std::string(rpc) + "' from " + caller.host +
-                   " is refused: this server has no way to tell who calls and serves its own "
-                   "machine only; start it with --insecure-no-auth to serve anyone"};
+namespace {
+
+Permit everything() {
+  Permit permit;
+  permit.principal = session::Principal::anybody();
+  return permit;
 }
 
-Status Anyone::allow(const Caller&, std::string_view) const { return {}; }
+}  // namespace
+
+void LocalOnly::admit(const Caller& caller, const Question& question, Done done) {
+  if (caller.local) return done(everything());
+  done(Error{Cause::unauthenticated,
+             "'" + std::string(question.rpc) + "' from " + caller.host +
+                 " is refused: this server has no way to tell who calls and serves its own "
+                 "machine only; give it --client-id, --issuer or --client-ca, or start it with "
+                 "--insecure-no-auth to serve anyone"});
+}
+
+void Anyone::admit(const Caller&, const Question&, Done done) { done(everything()); }
 
 }  // namespace scistream::auth

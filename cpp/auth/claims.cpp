@@ -93,9 +93,13 @@ Result<Identity> identity_in_claims(const json& claims, const Expected& expected
     if (who.name.empty()) who.name = text_in(claims, name);
   const auto verified = claims.find("email_verified");
   if (verified != claims.end() && *verified == true) who.email = text_in(claims, "email");
+  if (expected.names_are_verified && who.email.empty() && text_in(claims, "username") == who.name &&
+      who.name.find('@') != std::string::npos)
+    who.email = who.name;
+  who.linked = texts_in(claims, "identity_set");
   who.expires = *time_in(claims, "exp");
   if (!is_fit_to_show(who.subject) || !is_fit_to_show(who.name) || !is_fit_to_show(who.email) ||
-      !are_fit_to_show(who.groups) || !are_fit_to_show(who.scopes))
+      !are_fit_to_show(who.groups) || !are_fit_to_show(who.linked) || !are_fit_to_show(who.scopes))
     return bad_token("has names that are too long, or cannot be shown");
   const auto& scopes = who.scopes;
   if (!expected.scope.empty() &&

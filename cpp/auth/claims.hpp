@@ -22,6 +22,9 @@ struct Expected {
   /// Takes signed tokens that do not say that they are for access (RFC 9068), as many issuers make
   /// them, unless they are for something else.
   bool plain_tokens = false;
+  /// Users do not choose their names there: these are addresses that it has verified, as those of
+  /// Globus Auth are.
+  bool names_are_verified = false;
 };
 
 /// `unauthenticated`: `the token ` and why it is not good.

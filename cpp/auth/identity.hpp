@@ -12,6 +12,7 @@ struct Identity {
   std::string subject;  ///< Unique and never given to somebody else by that issuer.
   std::string name;     ///< For people to read; may be empty, change, or be made up by them.
   std::string email;    ///< That the issuer has verified; may be empty.
+  std::vector<std::string> linked;  ///< Other subjects of the same person, at the same issuer.
   std::vector<std::string> groups;
   std::vector<std::string> scopes;
   std::chrono::system_clock::time_point

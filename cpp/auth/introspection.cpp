@@ -1,8 +1,5 @@
 #include "auth/introspection.hpp"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-
 #include <chrono>
 #include <utility>
 
@@ -15,18 +12,6 @@ namespace {
 
 constexpr std::size_t longest_token = 16'384;
 
-/// For an `Authorization` header (RFC 6749, section 2.3.1).
-std::string basic(const std::string& name, const Secret& password) {
-  std::string both = net::percent_encoded(name) + ":" + net::percent_encoded(password.view());
-  std::string encoded((both.size() + 2) / 3 * 4 + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
-                                   reinterpret_cast<const unsigned char*>(both.data()),
-                                   static_cast<int>(both.size()));
-  encoded.resize(static_cast<std::size_t>(size));
-  OPENSSL_cleanse(both.data(), both.size());
-  return "Basic " + encoded;
-}
-
 Error strange(const net::Url& endpoint, const std::string& why) {
   return {Cause::unavailable, "'" + server_of(endpoint) + "' " + why};
 }
@@ -35,6 +20,7 @@ Expected expected_of(const IntrospectionOptions& options) {
   Expected expected;
   expected.issuer = options.issuer.empty() ? server_of(options.endpoint) : options.issuer;
   expected.audience = options.client_id;
+  expected.names_are_verified = options.identity_set;
   expected.scope = options.scope.empty()
                        ? expected.issuer + "/scopes/" + options.client_id + "/scistream"
                        : options.scope;
@@ -54,9 +40,10 @@ void Introspection::identify(const std::string& token, Done done) {
   net::HttpRequest request;
   request.method = "POST";
   request.url = options_.endpoint;
-  request.headers = {{"Authorization", basic(options_.client_id, options_.client_secret)},
-                     {"Content-Type", "application/x-www-form-urlencoded"},
-                     {"Accept", "application/json"}};
+  request.headers = {
+      {"Authorization", net::basic_authorization(options_.client_id, options_.client_secret)},
+      {"Content-Type", "application/x-www-form-urlencoded"},
+      {"Accept", "application/json"}};
   request.body = net::form_encoded(fields);
   client_.send(
       std::move(request), [endpoint = options_.endpoint, expected = expected_,

@@ -29,6 +29,7 @@ class Introspection final : public Authenticator {
   Introspection(net::HttpClient client, IntrospectionOptions options);
 
   void identify(const std::string& token, Done done) override;
+  [[nodiscard]] const Expected& expected() const noexcept { return expected_; }
 
  private:
   const net::HttpClient client_;

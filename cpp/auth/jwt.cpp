@@ -87,4 +87,10 @@ Result<Identity> identity_in(std::string_view token, const KeySet& keys, const E
   return identity_in_claims(*claims, expected, now);
 }
 
+std::string issuer_named_in(std::string_view token) {
+  const auto parts = token.size() > longest_token ? std::nullopt : parts_of(token);
+  const auto claims = parts && object_in(parts->header) ? object_in(parts->claims) : std::nullopt;
+  return claims ? text_in(*claims, "iss") : std::string();
+}
+
 }  // namespace scistream::auth

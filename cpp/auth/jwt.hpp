@@ -17,4 +17,7 @@ namespace scistream::auth {
 Result<Identity> identity_in(std::string_view token, const KeySet& keys, const Expected& expected,
                              std::chrono::system_clock::time_point now);
 
+/// Who says that they made a signed token: nothing has been checked. Empty if it is none.
+std::string issuer_named_in(std::string_view token);
+
 }  // namespace scistream::auth

@@ -27,15 +27,29 @@ void TokenCache::Shelf::drop(std::map<Hash, Known>::iterator which) {
   known.erase(which);
 }
 
-void TokenCache::identify(const std::string& token, Done done) {
+TokenCache::Hash TokenCache::hash_of(const std::string& token) {
   Hash hash;
   SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), hash.data());
+  return hash;
+}
+
+std::optional<Result<Identity>> TokenCache::known(const std::string& token) {
+  return known(hash_of(token));
+}
+
+std::optional<Result<Identity>> TokenCache::known(const Hash& hash) {
   for (Shelf* shelf : {&good_, &bad_}) {
     const auto found = shelf->known.find(hash);
     if (found == shelf->known.end()) continue;
-    if (found->second.until > clock_.now()) return done(found->second.who);
+    if (found->second.until > clock_.now()) return found->second.who;
     shelf->drop(found);
   }
+  return std::nullopt;
+}
+
+void TokenCache::identify(const std::string& token, Done done) {
+  const Hash hash = hash_of(token);
+  if (const auto remembered = known(hash)) return done(*remembered);
   if (waiting_.size() >= most_waiting && !waiting_.contains(hash))
     return done(Error{Cause::exhausted, "too many tokens are being checked; try again"});
   auto& waiting = waiting_[hash];

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ class TokenCache final : public Authenticator {
   ~TokenCache() override;
 
   void identify(const std::string& token, Done done) override;
+  /// What is remembered of it, without asking anybody.
+  [[nodiscard]] std::optional<Result<Identity>> known(const std::string& token);
 
   /// A good token is asked for again after that, or once it has expired.
   static constexpr std::chrono::seconds lasts{30};
@@ -54,6 +57,8 @@ class TokenCache final : public Authenticator {
     void drop(std::map<Hash, Known>::iterator which);
   };
 
+  static Hash hash_of(const std::string& token);
+  std::optional<Result<Identity>> known(const Hash& hash);
   void found(const Hash& hash, const Result<Identity>& who);
   void remember(const Hash& hash, const Result<Identity>& who);
 

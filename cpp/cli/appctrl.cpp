@@ -82,12 +82,9 @@ Result<session::HelloAnswer> say_hello(Settings& settings, bool wait_ready,
   if (!server) return server.error();
   auto options = cli::client_options(settings.client, warnings);
   if (!options) return options.error();
-  if (!settings.token.empty() && !settings.client.tls && !is_loopback(server->host)) {
-    return Error{Cause::invalid_argument,
-                 "an access token does not travel over plaintext off this machine; leave "
-                 "--ssl=False out"};
-  }
   options->token = settings.token;
+  // Whoever has the session's key need not show as well who they are.
+  if (!hello->key.empty()) options->tokens.reset();
   options->state_directory.clear();  // remembers nothing
   hello->wait_ready = wait_ready && hello->role == Role::consumer;
   cli::block_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2});

@@ -16,12 +16,25 @@ void add_client_options(CLI::App& app, ClientSettings& settings) {
                  "Certificates to trust, PEM, one or several in one file [server.crt here, pinned "
                  "ones, the system's]")
       ->envname("SCISTREAM_SERVER_CERT");
+  app.add_option("--client-cert", settings.client_cert,
+                 "Certificate to show to control servers, PEM, where they know users by one")
+      ->envname("SCISTREAM_CLIENT_CERT");
+  app.add_option("--client-key", settings.client_key, "Its private key, PEM")
+      ->envname("SCISTREAM_CLIENT_KEY");
   add_switch(app, "--ssl", settings.tls, "TLS to control servers; --ssl=False is plaintext")
       ->envname("SCISTREAM_SSL");
   app.add_option("--state-dir", settings.state_directory, "Where sessions and keys are remembered")
       ->envname("SCISTREAM_STATE_DIR");
   app.add_flag("--json", settings.json, "One JSON document on stdout");
   app.add_flag("-v,--verbose", settings.verbose, "Say more on stderr");
+}
+
+void add_token_options(CLI::App& app, ClientSettings& settings) {
+  app.add_option("--scope", settings.scope,
+                 "Call as logged in for this scope (s2uc login), and so from now on");
+  app.add_option("--token-file", settings.token_file,
+                 "File with the access token to call with, which only you can read")
+      ->envname("SCISTREAM_TOKEN_FILE");
 }
 
 void add_place_options(CLI::App& app, ClientSettings& settings) {
@@ -51,6 +64,20 @@ Result<client::ClientOptions> client_options(ClientSettings& settings, Warnings 
   client::ClientOptions options;
   options.tls = settings.tls;
   options.state_directory = settings.state_directory;
+  auto tokens = client::token_options_of_environment();
+  tokens.state_directory = settings.state_directory;
+  if (!settings.token_file.empty()) tokens.token_file = settings.token_file;
+  options.tokens = std::make_shared<client::TokenSource>(std::move(tokens));
+  options.scope = settings.scope;
+  options.certificate = settings.client_cert;
+  options.key = settings.client_key;
+  if (settings.client_cert.empty() != settings.client_key.empty()) {
+    return Error{Cause::invalid_argument,
+                 "--client-cert and --client-key belong together; one is missing"};
+  }
+  if (!settings.client_cert.empty() && !settings.tls)
+    return Error{Cause::invalid_argument,
+                 "--client-cert is shown in TLS, which --ssl=False turns off"};
   if (!settings.tls) {
     const bool warn = warnings == Warnings::always || settings.verbose;
     if (warn) {

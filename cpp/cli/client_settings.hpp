@@ -13,6 +13,10 @@ namespace scistream::cli {
 /// The options every client command has.
 struct ClientSettings {
   std::filesystem::path server_cert;
+  std::filesystem::path client_cert;
+  std::filesystem::path client_key;
+  std::filesystem::path token_file;       ///< Of an access token; empty: as logins say.
+  std::string scope;                      ///< Of the login to use; empty: that of each server.
   std::filesystem::path state_directory;  ///< Never empty once `client` was called.
   bool tls = true;
   bool json = false;
@@ -23,6 +27,8 @@ struct ClientSettings {
 };
 
 void add_client_options(CLI::App& app, ClientSettings& settings);
+/// `--scope` and `--token-file`: as whom to call.
+void add_token_options(CLI::App& app, ClientSettings& settings);
 /// `--prod`, `--cons`, `--s2cs`: where a session lives, over what is remembered.
 void add_place_options(CLI::App& app, ClientSettings& settings);
 

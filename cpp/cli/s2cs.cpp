@@ -7,6 +7,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "base/version.hpp"
+#include "cli/access_options.hpp"
 #include "cli/command_line.hpp"
 #include "cli/container_commands.hpp"
 #include "cli/service_manager.hpp"
@@ -24,10 +25,15 @@ constexpr auto examples = R"(
 Examples:
   s2cs --listener_ip 127.0.1.1 --port 5000
         a facility on this machine, with its own certificate
-  s2cs --listener_ip 192.0.2.10 --port 5000 --port-range 5100-5200 --insecure-no-auth
-        serve others, without knowing who they are
-  s2cs --listener_ip 10.0.0.5 --advertise gateway.example.org:30100 --insecure-no-auth
-        behind NAT or a NodePort: others call gateway.example.org, ports from 30100
+  s2cs --listener_ip 192.0.2.10 --client_id ID --client-secret-file FILE
+        serve others who have logged in with Globus Auth
+  s2cs --listener_ip 192.0.2.10 --issuer https://login.example.org --audience scistream
+        serve others with signed tokens of another provider
+  s2cs --listener_ip 10.0.0.5 --advertise gateway.example.org:30100 --client-ca site-ca.pem
+        behind NAT or a NodePort: others call gateway.example.org, ports from 30100, and have
+        certificates of the site
+  s2cs check-policy policy.toml
+        what a policy file means
 
 Every option --some-name can also be given as environment variable SCISTREAM_SOME_NAME; the
 command line comes first. Exit codes: docs/exit-codes.md.
@@ -42,8 +48,8 @@ struct Settings {
   std::string data_server;
   milliseconds drain{30'000};
   milliseconds orphan_grace{60'000};
-  std::string client_id;
-  std::string client_secret;
+  cli::AccessSettings access;
+  std::filesystem::path policy;  ///< To check.
 };
 
 void add_options(CLI::App& app, Settings& settings) {
@@ -135,18 +141,12 @@ void add_options(CLI::App& app, Settings& settings) {
   env(app.add_option("--data-server-key", options.data_server_key, "Its private key, PEM"),
       "DATA_SERVER_KEY");
   cli::add_container_options(app, options.container);
-  env(app.add_option("--client-id", settings.client_id, "Identity provider client id"),
-      "CLIENT_ID");
-  env(app.add_option("--client-secret", settings.client_secret, "Identity provider client secret"),
-      "CLIENT_SECRET");
-  env(app.add_flag("--insecure-no-auth", options.insecure_no_auth,
-                   "Serve anyone who can reach the port, without knowing who it is"),
-      "INSECURE_NO_AUTH");
+  cli::add_access_options(app, settings.access, options);
   app.add_flag("-v,--v,--verbose", options.verbose, "Log every state change");
   app.set_version_flag("--version", "s2cs, version: " + std::string(version()));
 }
 
-Status complete(Settings& settings) {
+Status complete(const CLI::App& app, Settings& settings) {
   auto& options = settings.options;
   if (options.compat_stunnel) options.type = "StunnelSubprocess";
   if (!settings.type.empty()) options.type = settings.type;
@@ -165,12 +165,18 @@ Status complete(Settings& settings) {
     options.data_server = settings.data_server;
   }
   options.orphan_grace = std::chrono::ceil<std::chrono::seconds>(settings.orphan_grace);
-  if (!settings.client_id.empty() || !settings.client_secret.empty()) {
-    return Error{Cause::invalid_argument,
-                 "--client_id and --client_secret: this version cannot check tokens, and will not "
-                 "pretend to; "
-                 "leave them out to serve this machine only, or say --insecure-no-auth"};
-  }
+  return cli::complete_access(app, settings.access, options);
+}
+
+/// Says what a policy says, so that its author sees what was understood.
+Status check_policy(const std::filesystem::path& path) {
+  const auto policy = auth::Policy::read(path);
+  if (!policy) return policy.error();
+  std::printf("%s\n",
+              (counted(policy->rules().size(), "rule") + ", the first that fits decides:").c_str());
+  int number = 0;
+  for (const auth::Rule& rule : policy->rules())
+    std::printf("%d. %s\n", ++number, in_words(rule).c_str());
   return {};
 }
 
@@ -190,8 +196,8 @@ std::string in_words(const session::Capacity& capacity) {
   return text + (capacity.has_data_server ? "" : ", no data server answers");
 }
 
-Status serve(Settings& settings) {
-  if (auto status = complete(settings); !status) return status;
+Status serve(const CLI::App& app, Settings& settings) {
+  if (auto status = complete(app, settings); !status) return status;
   const Logger log = stderr_logger("s2cs", settings.options.verbose);
   const auto warn = [](const char* text) {
     std::fprintf(stderr, "%s%s\n", journal_priority(spdlog::level::warn).c_str(),
@@ -224,7 +230,16 @@ Status serve(Settings& settings) {
   });
 
   int signal = 0;
-  while (signal == 0) signal = cli::wait_signal({SIGINT, SIGTERM, SIGHUP}, std::chrono::hours(1));
+  while (signal == 0) {
+    signal = cli::wait_signal({SIGINT, SIGTERM, SIGHUP}, std::chrono::hours(1));
+    if (signal != SIGHUP) continue;
+    signal = 0;
+    if (const Status reloaded = server.reload(); reloaded) {
+      log->info("policy and audit log reloaded");
+    } else {
+      log->error("not reloaded, what was in force stays so: {}", reloaded.error().message);
+    }
+  }
   // systemd would not wait for longer than TimeoutStopSec=, whatever --drain says.
   const std::chrono::microseconds most = settings.drain + stop_takes;
   cli::notify_systemd("STOPPING=1\nEXTEND_TIMEOUT_USEC=" + std::to_string(most.count()));
@@ -249,6 +264,12 @@ int main(int argc, char** argv) {
   app.footer(examples);
   Settings settings;
   add_options(app, settings);
+  auto* checking =
+      app.add_subcommand("check-policy", "Say what a policy file says, or what is wrong");
+  checking->add_option("file", settings.policy, "Policy, TOML")->required();
   const bool json = false;
-  return cli::run(app, cli::normalized(argc, argv, {}), [&] { return serve(settings); }, {json});
+  return cli::run(
+      app, cli::normalized(argc, argv, {"check-policy"}),
+      [&] { return checking->parsed() ? check_policy(settings.policy) : serve(app, settings); },
+      {json});
 }

@@ -8,6 +8,8 @@
 #include "base/text.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
+#include "cli/doctor_command.hpp"
+#include "cli/login_command.hpp"
 #include "cli/request_command.hpp"
 #include "cli/session_files.hpp"
 #include "cli/session_views.hpp"
@@ -28,8 +30,12 @@ Examples:
   s2uc request --prod gw1:5000 --cons gw2:5000 --num-conn 4 --session-file run7.json
         wait for the application controllers of both sides to say Hello
   s2uc status UID        s2uc watch UID        s2uc release UID
+  s2uc login --scope SCOPE --s2cs gw1.example.org:5000
+        as whom that control server knows you
   s2uc trust gw1.example.org:5000
         the certificate that its facility tells you about is its own, from now on
+  s2uc doctor gw1.example.org:5000
+        which of name, network, certificate, clock and login keeps you out
   s2uc rate UID 20000
         from now on 20 Gbit/s each way, all connections together; 0 is best effort
 
@@ -208,11 +214,13 @@ int main(int argc, char** argv) {
     command->add_option("uid", uid, "The session's id")->required();
     cli::add_place_options(*command, client);
     cli::add_client_options(*command, client);
+    cli::add_token_options(*command, client);
     return command;
   };
   CLI::App* requesting =
       app.add_subcommand("request", "Set up a whole session between two facilities");
   cli::add_client_options(*requesting, client);
+  cli::add_token_options(*requesting, client);
   requesting->add_option("--prod", client.prod,
                          "Control server of the producer's facility, HOST:PORT");
   requesting->add_option("--cons", client.cons,
@@ -237,22 +245,35 @@ int main(int argc, char** argv) {
                                   "--json, one document a line"));
   CLI::App* listing = app.add_subcommand("list", "Show the sessions requested from here");
   cli::add_client_options(*listing, client);
+  cli::add_token_options(*listing, client);
   CLI::App* asking = app.add_subcommand("info", "Show what a control server is and has left");
   cli::add_client_options(*asking, client);
+  cli::add_token_options(*asking, client);
   asking->add_option("--s2cs", client.s2cs, "Control server, HOST:PORT")->required();
   cli::TrustSettings trust;
   const CLI::App* trusting = cli::add_trust_command(app, trust, client);
+  std::string to_examine;
+  CLI::App* examining = app.add_subcommand(
+      "doctor", "Find out why a control server cannot be used, and what to do about it");
+  examining->add_option("server", to_examine, "Control server, HOST:PORT")->required();
+  cli::add_client_options(*examining, client);
+  cli::add_token_options(*examining, client);
+  cli::LoginSettings login;
+  cli::LoginCommands logins(app, login, client);
   cli::StepCommands steps(app, client, uid);
 
   std::vector<std::string> commands{"request", "release", "rate", "status",
                                     "watch",   "list",    "info", "trust"};
   commands.insert(commands.end(), cli::StepCommands::names().begin(),
                   cli::StepCommands::names().end());
+  commands.insert(commands.end(), cli::LoginCommands::names().begin(),
+                  cli::LoginCommands::names().end());
   bool lines = false;
   return cli::run(app, cli::normalized(argc, argv, commands),
                   [&] {
                     lines = watching->parsed();
                     if (steps.parsed()) return steps.run();
+                    if (logins.parsed()) return logins.run();
                     if (requesting->parsed()) return cli::request_session(request);
                     if (releasing->parsed()) return cli::release_session(client, uid, drain);
                     if (rating->parsed()) return set_rate(client, uid, mbps);
@@ -260,6 +281,7 @@ int main(int argc, char** argv) {
                     if (watching->parsed()) return watch(client, uid);
                     if (listing->parsed()) return list_sessions(client);
                     if (asking->parsed()) return show_info(client);
+                    if (examining->parsed()) return cli::examine_server(to_examine, client);
                     if (trusting->parsed()) return cli::trust_server(trust, client);
                     if (!request.req_file.empty()) return cli::run_req_file(request);
                     return Status(Error{Cause::invalid_argument, "say what to do; see --help"});

@@ -6,6 +6,7 @@
 #include "cli/command_line.hpp"
 #include "cli/session_files.hpp"
 #include "cli/signals.hpp"
+#include "client/token_store.hpp"
 #include "client/trust.hpp"
 
 namespace scistream::cli {
@@ -18,6 +19,8 @@ using client::HalfStep;
 constexpr const char* mock_uid = "4f8583bc-a4d3-11ee-9fd6-034d1fcbd7c3";
 /// What stands in the place of a token when there is none.
 constexpr const char* no_token = "INVALID_TOKEN";
+/// And of one that there is.
+constexpr const char* hidden_token = "-";
 
 /// `['a', 'b']`
 std::string quoted(const std::vector<std::string>& texts) {
@@ -46,6 +49,13 @@ Result<std::vector<std::string>> addresses(const std::string& host, const std::s
     begin = end + 1;
   }
   return all;
+}
+
+/// Scripts in the field name a scope to facilities that do not ask for one.
+void forget_scope_without_login(client::ClientOptions& options, const Endpoint& server) {
+  if (options.scope.empty() || options.tokens->token_for(server, options.scope)) return;
+  const auto login = client::TokenStore(options.state_directory).find(options.scope);
+  if (login && !*login) options.scope.clear();
 }
 
 }  // namespace
@@ -86,7 +96,7 @@ void StepCommands::add(CLI::App& app, const char* name, const char* description,
                      ? "The facility's control server [localhost:6000]"
                      : "The facility's control server [localhost:5000]");
   add_switch(own, "--mock", mock_, std::string("Use the id ") + mock_uid);
-  own.add_option("--scope", scope_, "Taken for the sake of scripts that name one");
+  add_token_options(own, client_);
   own.add_option(
          "--transport", transport_,
          "Of the bytes between the facilities: tcp (plain) or tls (encrypted); the same for "
@@ -181,6 +191,7 @@ Status StepCommands::run() {
   block_signals({SIGINT, SIGTERM, SIGHUP});
   auto options = client_options(client_, Warnings::verbose_only);
   if (!options) return options.error();
+  forget_scope_without_login(*options, *server);
   auto key = data_key(command.role);
   if (!key) return key.error();
   request.transport = transport_;
@@ -191,8 +202,11 @@ Status StepCommands::run() {
   const auto line = [text](const std::string& words) {
     if (text) say(words);
   };
+  client::UserClient client(*options);
+  const auto token = client.token_for(*server);
+  const char* const shown = token && token->empty() ? no_token : hidden_token;
   line("uid; s2cs; access_token; role");
-  line(uid_ + " " + client_.s2cs + " " + no_token + " " + std::string(to_string(command.role)));
+  line(uid_ + " " + client_.s2cs + " " + shown + " " + std::string(to_string(command.role)));
   if (!consumer && command.says_hello) {
     line("sending client request message");
     line("started client request");
@@ -205,7 +219,6 @@ Status StepCommands::run() {
     line("started client request");
     line("waiting for hello message");
   }
-  client::UserClient client(*options);
   client::Interrupt interrupt;
   HalfStep failed_at{};
   // The controller's hello shows only in the answer to the request.

@@ -43,7 +43,6 @@ class StepCommands {
   std::string prod_listeners_;
   std::string remote_ip_ = "127.0.0.1";
   std::string receiver_ports_;
-  std::string scope_;
   int num_conn_ = 5;
   long long rate_ = 10'000;
   bool mock_ = false;

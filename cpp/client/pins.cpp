@@ -1,13 +1,10 @@
 #include "client/pins.hpp"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <system_error>
 
 #include "base/file.hpp"
+#include "client/provider.hpp"
 #include "net/certificate.hpp"
 
 namespace scistream::client {
@@ -16,19 +13,6 @@ namespace {
 
 constexpr const char* suffix = ".pem";
 
-/// One spelling for each server.
-Endpoint canonical(Endpoint server) {
-  std::string& host = server.host;
-  std::transform(host.begin(), host.end(), host.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (host.size() > 1 && host.back() == '.') host.pop_back();
-  std::array<unsigned char, sizeof(in6_addr)> address{};
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  if (::inet_pton(AF_INET6, host.c_str(), address.data()) == 1)
-    host = ::inet_ntop(AF_INET6, address.data(), text.data(), text.size());
-  return server;
-}
-
 }  // namespace
 
 Pins::Pins(const std::filesystem::path& state_directory)
@@ -36,7 +20,7 @@ Pins::Pins(const std::filesystem::path& state_directory)
 
 std::filesystem::path Pins::file_of(const Endpoint& server) const {
   // A name is one of a file: what parses as an endpoint has no slash in it.
-  return folder_ / (to_string(canonical(server)) + suffix);
+  return folder_ / (to_string(canonical_server(server)) + suffix);
 }
 
 Result<std::optional<std::string>> Pins::find(const Endpoint& server) const {

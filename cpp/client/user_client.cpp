@@ -4,6 +4,7 @@
 #include <future>
 #include <utility>
 
+#include "base/file.hpp"
 #include "base/wait_for.hpp"
 #include "client/pins.hpp"
 #include "client/trust.hpp"
@@ -145,12 +146,13 @@ UserClient::~UserClient() {
   {
     const std::lock_guard lock(mutex_);
     clients_.clear();
+    retired_.clear();
   }
   scheduler_.stop();
 }
 
 control::ServerAccess UserClient::access_to(const Endpoint& server) const {
-  control::ServerAccess access{server, options_.tls, options_.roots, options_.token};
+  control::ServerAccess access{server, options_.tls, options_.roots};
   if (!options_.tls || !options_.use_pins) return access;
   const auto pin = Pins(options_.state_directory).find(server);
   if (pin && !*pin) return access;
@@ -160,12 +162,43 @@ control::ServerAccess UserClient::access_to(const Endpoint& server) const {
   return access;
 }
 
+Result<Secret> UserClient::token_for(const Endpoint& server) const {
+  if (!options_.token.empty()) return Secret(std::string_view(options_.token));
+  if (options_.tokens) return options_.tokens->token_for(server, options_.scope);
+  return Secret();
+}
+
+Result<net::CertificateAndKey> UserClient::own_certificate() const {
+  if (options_.certificate.empty()) return net::CertificateAndKey();
+  auto certificate = read_file(options_.certificate);
+  if (!certificate) return certificate.error();
+  auto key = read_file(options_.key);
+  if (!key) return key.error();
+  if (const Status fits = net::check_certificate(*certificate, *key); !fits) {
+    return Error{fits.error().cause, "'" + options_.certificate.string() + "' and '" +
+                                         options_.key.string() + "': " + fits.error().message};
+  }
+  return net::CertificateAndKey{std::move(*certificate), std::move(*key)};
+}
+
 control::ControlClient& UserClient::at(const Endpoint& server) {
+  auto token = token_for(server);
+  auto own = own_certificate();
+  if (!own) token = own.error();
   const std::lock_guard lock(mutex_);
   auto& client = clients_[server];
+  const bool has_another = own && client && client->access().certificate != own->certificate;
+  // Calls under way go on with what they began with.
+  if (has_another) retired_.push_back(std::move(client));
   if (!client) {
-    client = std::make_unique<control::ControlClient>(scheduler_, access_to(server));
+    auto access = access_to(server);
+    if (own) {
+      access.certificate = std::move(own->certificate);
+      access.key = std::move(own->key);
+    }
+    client = std::make_unique<control::ControlClient>(scheduler_, std::move(access));
   }
+  client->set_token(std::move(token));
   return *client;
 }
 

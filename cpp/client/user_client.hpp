@@ -10,7 +10,9 @@
 #include "client/half_session.hpp"
 #include "client/session_book.hpp"
 #include "client/session_run.hpp"
+#include "client/token_source.hpp"
 #include "net/asio_scheduler.hpp"
+#include "net/certificate.hpp"
 
 namespace scistream::client {
 
@@ -19,7 +21,11 @@ struct ClientOptions {
   bool tls = true;
   std::string roots;                      ///< PEM; empty: the system's authorities.
   bool use_pins = false;                  ///< Before `roots`, where a server is pinned (Pins).
-  std::string token;                      ///< Empty: none.
+  std::filesystem::path certificate;      ///< Shown to servers, PEM, with `key`; empty: none.
+  std::filesystem::path key;              ///< Both are read again when they change.
+  std::string token;                      ///< For every server; empty: as `tokens` says.
+  std::shared_ptr<TokenSource> tokens;    ///< Which token is for which server; empty: none.
+  std::string scope;                      ///< Of the login to use; empty: as `tokens` knows.
   std::filesystem::path state_directory;  ///< Where sessions are remembered; empty: nowhere.
 };
 
@@ -104,12 +110,17 @@ class UserClient {
   /// Where a remembered session lives, without duplicates.
   [[nodiscard]] Result<std::vector<Endpoint>> servers_of(const std::string& uid) const;
   [[nodiscard]] const SessionBook& book() const { return book_; }
+  /// What a server is shown of the user; empty: nothing. As TokenSource::token_for().
+  [[nodiscard]] Result<Secret> token_for(const Endpoint& server) const;
   [[nodiscard]] Scheduler& scheduler() { return scheduler_; }
-  /// The connection to a control server, made on first use.
+  /// The connection to a control server, made on first use, with a token that is good now. May ask
+  /// a provider for one: not on a scheduler.
   control::ControlClient& at(const Endpoint& server);
 
  private:
   [[nodiscard]] control::ServerAccess access_to(const Endpoint& server) const;
+  /// What is shown to servers now; empty: nothing.
+  [[nodiscard]] Result<net::CertificateAndKey> own_certificate() const;
 
   /// Runs `set_up` with its entry in the book: one of a session that fails is taken out again,
   /// one that was there before stays as it was unless the session takes its place.
@@ -123,6 +134,7 @@ class UserClient {
   net::AsioScheduler scheduler_;
   std::mutex mutex_;
   std::map<Endpoint, std::unique_ptr<control::ControlClient>> clients_;
+  std::vector<std::unique_ptr<control::ControlClient>> retired_;  ///< Whose certificate is old.
 };
 
 }  // namespace scistream::client

@@ -100,8 +100,12 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
           [done = done_] { done(Error{Cause::cancelled, "the client is going away"}); });
       return;
     }
+    if (const Status shown = link_->authorize(**context_); !shown) {
+      link_->scheduler.post([done = done_, shown] { done(shown.error()); });
+      context_.reset();
+      return;
+    }
     self_ = std::move(self);
-    link_->authorize(**context_);
     link_->stub->async()->watch(context_->get(), &request_, this);
     StartRead(&event_);
     StartCall();
@@ -126,7 +130,8 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
 
   void OnDone(const grpc::Status& status) override {
     link_->scheduler.post(
-        [done = std::move(done_), result = status.ok() ? Status() : Status(from_grpc(status))] {
+        [done = std::move(done_),
+         result = status.ok() ? Status() : Status(link_->refusal(**context_, from_grpc(status)))] {
           done(result);
         });
     {
@@ -155,6 +160,14 @@ ControlClient::ControlClient(Scheduler& scheduler, ServerAccess access)
 ControlClient::~ControlClient() { link_->close(); }
 
 const ServerAccess& ControlClient::access() const { return link_->access; }
+
+std::optional<milliseconds> ControlClient::clock_ahead() const {
+  const std::int64_t ahead = link_->clock_ahead;
+  if (ahead == ServerLink::unknown_clock) return std::nullopt;
+  return milliseconds(ahead);
+}
+
+void ControlClient::set_token(Result<Secret> token) { link_->set_token(std::move(token)); }
 
 ControlClient::Handle ControlClient::request(const session::Request& request, milliseconds deadline,
                                              Callback<session::RequestAnswer> done) {

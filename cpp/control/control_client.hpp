@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,10 @@ struct ServerAccess {
   Endpoint endpoint;
   bool tls = true;
   std::string roots;  ///< PEM certificates to trust; empty: the system's.
-  std::string token;  ///< Sent as `authorization`, bare; empty: none.
   /// `roots` is the certificate that this very server had, or says why that is not known.
   bool pinned = false;
+  std::string certificate{};  ///< Shown to the server, PEM; empty: none.
+  std::string key{};          ///< Its private key, PEM.
 };
 
 /// What a control server says about itself.
@@ -57,6 +59,10 @@ class ControlClient {
   ControlClient(const ControlClient&) = delete;
   ControlClient& operator=(const ControlClient&) = delete;
 
+  /// With what calls from now on show who makes them, as `authorization`, bare; empty: nothing. An
+  /// error is what they fail with. It does not leave this machine in clear: `invalid_argument`.
+  void set_token(Result<Secret> token);
+
   template <class T>
   using Callback = session::Callback<T>;
   using Handle = std::shared_ptr<Call>;
@@ -86,6 +92,9 @@ class ControlClient {
                std::function<void(const session::SessionEvent&)> observe, Callback<void> done);
 
   [[nodiscard]] const ServerAccess& access() const;
+  /// How much later it is there than here, by the clocks of both, when the server last spoke; as
+  /// exact as the answer was quick. Nothing before, or if it does not say.
+  [[nodiscard]] std::optional<milliseconds> clock_ahead() const;
 
  private:
   std::shared_ptr<ServerLink> link_;

@@ -9,15 +9,18 @@
 #include <mutex>
 #include <set>
 
+#include "auth/audit.hpp"
 #include "auth/authorizer.hpp"
+#include "auth/identified_only.hpp"
 #include "base/file.hpp"
 #include "base/wait_for.hpp"
 #include "control/control_service.hpp"
 #include "control/data_server_process.hpp"
+#include "control/facility_destinations.hpp"
 #include "control/grpc_server.hpp"
 #include "control/remote_data_server.hpp"
 #include "control/served_addresses.hpp"
-#include "control/server_identity.hpp"
+#include "control/serving_certificate.hpp"
 #include "net/asio_scheduler.hpp"
 #include "net/tcp.hpp"
 #include "proxy/data_servers.hpp"
@@ -31,6 +34,7 @@ namespace {
 using std::chrono::milliseconds;
 
 const std::string temporary_prefix = "s2cs-";
+constexpr std::chrono::seconds look_at_certificate{10};
 /// Of a folder in use its maker has locked within this.
 constexpr std::chrono::seconds time_to_lock{10};
 
@@ -63,11 +67,17 @@ class ControlServer::Impl {
     // The scheduler's thread ends before what runs on it dies.
     scheduler_.stop();
     starter_.stop();
+    certificate_timer_.cancel();
     {
       const std::lock_guard lock(manager_mutex_);
       manager_.reset();
     }
+    certificate_.reset();
     service_.reset();
+    identified_ = nullptr;
+    authorizer_.reset();
+    file_audit_ = nullptr;
+    audit_.reset();
     data_server_.reset();
     if (process_) process_->stop();
     process_.reset();
@@ -87,6 +97,22 @@ class ControlServer::Impl {
     });
   }
 
+  Status reload() {
+    if (file_audit_ != nullptr) {
+      if (auto status = file_audit_->reopen(); !status) return status;
+    }
+    if (identified_ != nullptr) {
+      auto policy = read_policy();
+      if (!policy) return policy.error();
+      identified_->replace(std::move(*policy));
+    }
+    if (!certificate_) return {};
+    // Where it is looked at otherwise: one at a time.
+    return wait_for<void>([this](auto done) {
+      starter_.post([this, done = std::move(done)] { done(refresh_certificate()); });
+    });
+  }
+
   void hurry() {
     const std::lock_guard lock(manager_mutex_);
     if (manager_) manager_->shut_down(milliseconds(0), [](const Status&) {});
@@ -97,15 +123,20 @@ class ControlServer::Impl {
     if (host.empty()) host = served_.hosts.empty() ? options_.listener_ip : served_.hosts.front();
     return {host, port_};
   }
-  [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
-  [[nodiscard]] const std::string& certificate() const { return identity_.certificate; }
+  [[nodiscard]] std::string fingerprint() const {
+    return certificate_ ? certificate_->fingerprint() : std::string();
+  }
+  [[nodiscard]] std::string certificate() const {
+    return certificate_ ? certificate_->certificate() : std::string();
+  }
   [[nodiscard]] const std::filesystem::path& state_directory() const { return state_directory_; }
 
  private:
   Status try_start() {
     for (const auto step : {&Impl::check_options, &Impl::choose_addresses, &Impl::bind_port,
                             &Impl::take_state_directory, &Impl::open_store, &Impl::make_identity,
-                            &Impl::connect_data_server, &Impl::forget_strangers, &Impl::serve}) {
+                            &Impl::connect_data_server, &Impl::forget_strangers,
+                            &Impl::choose_authorizer, &Impl::serve}) {
       if (auto status = (this->*step)(); !status) return status;
     }
     return {};
@@ -122,17 +153,75 @@ class ControlServer::Impl {
     if (options_.data_server_place == DataServerPlace::process) {
       if (auto able = proxy::can_run(plan()); !able) return able.error();
     }
+    if (Status able = check_identity(); !able) return able;
     if (options_.timeout.count() <= 0) return invalid("the timeout must be longer than 0 s");
     return {};
   }
 
+  [[nodiscard]] bool knows_users() const {
+    return options_.identity.has_value() || !options_.client_ca.empty();
+  }
+
+  Status check_identity() {
+    if (knows_users() && options_.insecure_no_auth)
+      return invalid("--insecure-no-auth is for a server that does not ask who calls");
+    if (!options_.policy.empty() && !knows_users())
+      return invalid(
+          "--policy is about users: say how they are known (--client-id, --issuer, "
+          "--client-ca)");
+    if (!options_.client_ca.empty() && !options_.tls)
+      return invalid("--client-ca asks for certificates in TLS, which --ssl=False turns off");
+    auto allowed = FacilityDestinations::parse(options_.allow_target, options_.allow_peer);
+    if (!allowed) return allowed.error();
+    destinations_ = std::move(*allowed);
+    return {};
+  }
+
   Status choose_addresses() {
-    auto served =
-        served_addresses({options_.listener_ip, options_.wan_ip, options_.lan_ip,
-                          options_.advertise, options_.port_range, options_.insecure_no_auth},
-                         log_);
+    auto served = served_addresses(
+        {options_.listener_ip, options_.wan_ip, options_.lan_ip, options_.advertise,
+         options_.port_range, options_.insecure_no_auth || knows_users()},
+        log_);
     if (!served) return served.error();
     served_ = std::move(*served);
+    const bool is_on_loopback =
+        std::all_of(served_.hosts.begin(), served_.hosts.end(), is_loopback);
+    if (knows_users() && !options_.tls && !is_on_loopback) {
+      return invalid(
+          "--ssl=False would carry users' tokens where anybody on the path can read "
+          "them; leave it out, or listen on a loopback address");
+    }
+    return {};
+  }
+
+  [[nodiscard]] Result<auth::Policy> read_policy() const {
+    if (options_.policy.empty()) return auth::Policy::for_all();
+    return auth::Policy::read(options_.policy);
+  }
+
+  Status choose_authorizer() {
+    if (options_.insecure_no_auth) {
+      authorizer_ = std::make_unique<auth::Anyone>();
+    } else if (!knows_users()) {
+      authorizer_ = std::make_unique<auth::LocalOnly>();
+    } else {
+      auto policy = read_policy();
+      if (!policy) return policy.error();
+      auto identified = auth::IdentifiedOnly::make(
+          options_.identity.value_or(auth::IdentityOptions{}), std::move(*policy));
+      if (!identified) return identified.error();
+      identified_ = identified->get();
+      authorizer_ = std::move(*identified);
+    }
+    if (!knows_users() && options_.audit.empty()) {
+      audit_ = std::make_unique<auth::NoAudit>();
+      return {};
+    }
+    const auto path = options_.audit.empty() ? state_directory_ / "audit.jsonl" : options_.audit;
+    auto audit = auth::FileAudit::open(path, log_);
+    if (!audit) return audit.error();
+    file_audit_ = audit->get();
+    audit_ = std::move(*audit);
     return {};
   }
 
@@ -144,6 +233,7 @@ class ControlServer::Impl {
     const auto bound = net::bound_address(sockets_.front().get());
     if (!bound) return bound.error();
     port_ = bound->port();
+    destinations_.set_control_port(served_.hosts, port_);
     return {};
   }
 
@@ -206,14 +296,36 @@ class ControlServer::Impl {
                                     served_.sessions.lan.announced_host}) {
       if (!host.empty()) hosts.push_back(host);
     }
-    auto identity =
-        server_identity(options_.server_crt, options_.server_key, state_directory_, hosts, log_);
-    if (!identity) return identity.error();
-    identity_ = std::move(*identity);
-    const auto print = net::fingerprint(identity_.certificate);
-    if (!print) return print.error();
-    fingerprint_ = *print;
+    auto certificate =
+        ServingCertificate::make({options_.server_crt, options_.server_key, options_.client_ca,
+                                  state_directory_, std::move(hosts)},
+                                 log_);
+    if (!certificate) return certificate.error();
+    certificate_ = std::move(*certificate);
     return {};
+  }
+
+  /// Certificates are renewed by others, and ours by us.
+  void watch_certificate() {
+    certificate_timer_ = starter_.after(look_at_certificate, [this] {
+      (void)refresh_certificate();
+      watch_certificate();
+    });
+  }
+
+  Status refresh_certificate() {
+    if (!certificate_) return {};
+    const auto refreshed = certificate_->refresh();
+    const std::string why = refreshed ? std::string() : refreshed.error().message;
+    // Not every time that it is looked at.
+    if (!why.empty() && why != std::exchange(certificate_trouble_, why))
+      log_->error("the certificate stays as it was: {}", why);
+    if (why.empty()) certificate_trouble_.clear();
+    if (refreshed && *refreshed) {
+      log_->info("serving with another certificate, SHA-256 fingerprint: {}",
+                 certificate_->fingerprint());
+    }
+    return refreshed ? Status() : Status(refreshed.error());
   }
 
   Status connect_data_server() {
@@ -320,6 +432,7 @@ class ControlServer::Impl {
     options.timeout = options_.timeout;
     options.max_session = options_.max_session;
     options.idle_limit = options_.idle_limit;
+    options.destinations = [this](Role role) { return destinations_.of(role); };
     session::Manager::Revive revive;
     if (options_.data_server_place != DataServerPlace::inside) {
       revive = [this](auto done) {
@@ -333,19 +446,16 @@ class ControlServer::Impl {
         !status) {
       return status;
     }
-    if (options_.insecure_no_auth) {
-      authorizer_ = std::make_unique<auth::Anyone>();
-    } else {
-      authorizer_ = std::make_unique<auth::LocalOnly>();
-    }
-    service_ = std::make_unique<ControlService>(*manager_, *authorizer_,
-                                                ControlService::Facts{facts_, options_.tls});
+    service_ = std::make_unique<ControlService>(
+        *manager_, Gate{*authorizer_, *audit_},
+        ControlService::Facts{facts_, options_.tls, authorizer_->login_hint()});
     auto server = GrpcServer::serve(
         std::move(sockets_),
-        server_credentials(options_.tls, {identity_.certificate, identity_.key, ""}),
+        certificate_ ? certificate_->credentials() : grpc::InsecureServerCredentials(),
         service_.get(), log_);
     if (!server) return server.error();
     server_ = std::move(*server);
+    if (certificate_) watch_certificate();
     return {};
   }
 
@@ -355,9 +465,9 @@ class ControlServer::Impl {
   std::filesystem::path state_directory_;
   std::filesystem::path temporary_;
   DirectoryLock lock_;
-  net::CertificateAndKey identity_;
-  std::string fingerprint_;
-  std::vector<net::Fd> sockets_;  ///< Bound, until it serves.
+  FacilityDestinations destinations_;
+  std::unique_ptr<ServingCertificate> certificate_;  ///< Empty without TLS.
+  std::vector<net::Fd> sockets_;                     ///< Bound, until it serves.
   std::uint16_t port_ = 0;
 
   std::shared_ptr<session::Store> store_;
@@ -367,9 +477,14 @@ class ControlServer::Impl {
   std::unique_ptr<DataServerProcess> process_;
   std::shared_ptr<dataserver::DataServer> data_server_;
   dataserver::Info facts_;  ///< Of the data server.
+  Scheduler::Timer certificate_timer_;
+  std::string certificate_trouble_;  ///< That has been said.
   std::mutex manager_mutex_;
   std::unique_ptr<session::Manager> manager_;
+  std::unique_ptr<auth::AuditLog> audit_;
+  auth::FileAudit* file_audit_ = nullptr;
   std::unique_ptr<auth::Authorizer> authorizer_;
+  auth::IdentifiedOnly* identified_ = nullptr;  ///< The same, if it is one.
   std::unique_ptr<ControlService> service_;
   std::unique_ptr<GrpcServer> server_;
 };
@@ -387,6 +502,7 @@ void ControlServer::stop(std::chrono::milliseconds drain) { impl_->stop(drain); 
 void ControlServer::ask_capacity(std::function<void(const session::Capacity&)> done) {
   impl_->ask_capacity(std::move(done));
 }
+Status ControlServer::reload() { return impl_->reload(); }
 void ControlServer::hurry() { impl_->hurry(); }
 
 }  // namespace scistream::control

@@ -6,7 +6,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "auth/identified_only.hpp"
 #include "base/endpoint.hpp"
 #include "base/log.hpp"
 #include "dataserver/data_server.hpp"
@@ -49,6 +51,16 @@ struct ControlServerOptions {
   std::string ciphersuites = "AES-128-GCM";
   std::chrono::milliseconds flow_idle{60'000};  ///< A flow of datagrams ends after so much silence.
   bool insecure_no_auth = false;  ///< Serve others than this machine without knowing who they are.
+  /// How users are known; empty: not at all.
+  std::optional<auth::IdentityOptions> identity;
+  std::filesystem::path
+      client_ca;                 ///< Authority of users' certificates, PEM; empty: none is asked.
+  std::filesystem::path policy;  ///< Who may do what; empty: users have sessions of their own.
+  std::filesystem::path audit;   ///< Empty: `audit.jsonl` in the state folder.
+  /// Networks in which producers' applications may be; empty: those that this machine is in.
+  std::vector<std::string> allow_target;
+  /// Networks in which other facilities' listeners may be; empty: anywhere but special addresses.
+  std::vector<std::string> allow_peer;
   DataServerPlace data_server_place = DataServerPlace::process;
   std::string data_server;               ///< For `remote`: unix:PATH or HOST:PORT.
   std::filesystem::path data_server_ca;  ///< PEM; with certificate and key: mutual TLS.
@@ -87,6 +99,10 @@ class ControlServer {
   /// Answers on the thread that all sessions live on; not at all before `start` or after `stop`.
   /// Callable from any thread.
   void ask_capacity(std::function<void(const session::Capacity&)> done);
+  /// Reads the policy and the certificate anew, and goes on in a new audit log where the old one
+  /// was moved away; the error says what is wrong, and what was in force stays so. As `start`, from
+  /// one thread.
+  Status reload();
   /// Makes a `stop` that is waiting cut at once. Callable from any thread.
   void hurry();
 

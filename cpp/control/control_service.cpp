@@ -51,95 +51,115 @@ Status ControlService::check_key_channel(const auth::Caller& caller, bool carrie
 
 grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* context,
                                               const Request* request, Response* response) {
-  return serve(authorizer_, *context, "req", [&](UnaryCall* call) {
-    auto wanted = from_wire(*request);
-    if (!wanted) return call->finish(to_grpc(wanted.error()));
-    const auth::Caller caller = caller_of(*context);
-    if (const auto status = check_key_channel(caller, !wanted->app_key.empty()); !status) {
-      return call->finish(to_grpc(status));
-    }
-    wanted->caller_host = caller.host;
-    call->greet();
-    const auto cancel = call->cancel();
-    const session::Ticket ticket = manager_.request(
-        std::move(*wanted), [call, response](Result<session::RequestAnswer> answer) {
-          if (!answer) return call->finish(to_grpc(answer.error()));
-          add_all(answer->listeners, response->mutable_listeners());
-          add_all(answer->prod_listeners, response->mutable_prod_listeners());
-          set_state(response, answer->state);
-          response->set_transport(answer->transport);
-          response->set_protocol(answer->protocol);
-          response->set_proxy_protocol(answer->proxy_protocol);
-          call->finish(grpc::Status::OK);
-        });
-    cancel->set([this, ticket] { manager_.withdraw(ticket); });
-  });
+  return serve(
+      gate_, *context, {"req", request->uid()},
+      [this, context, request, response](UnaryCall* call, const auth::Permit& permit) {
+        auto wanted = from_wire(*request);
+        if (!wanted) return call->finish(to_grpc(wanted.error()));
+        const auth::Caller caller = caller_of(*context);
+        if (const auto status = check_key_channel(caller, !wanted->app_key.empty()); !status) {
+          return call->finish(to_grpc(status));
+        }
+        wanted->caller_host = caller.host;
+        if (const auto status = auth::admit(permit.rights, *wanted); !status)
+          return call->finish(to_grpc(status));
+        call->greet();
+        const auto cancel = call->cancel();
+        const session::Ticket ticket =
+            manager_.request(std::move(*wanted), permit.principal,
+                             [call, response](Result<session::RequestAnswer> answer) {
+                               if (!answer) return call->finish(to_grpc(answer.error()));
+                               add_all(answer->listeners, response->mutable_listeners());
+                               add_all(answer->prod_listeners, response->mutable_prod_listeners());
+                               set_state(response, answer->state);
+                               response->set_transport(answer->transport);
+                               response->set_protocol(answer->protocol);
+                               response->set_proxy_protocol(answer->proxy_protocol);
+                               call->finish(grpc::Status::OK);
+                             });
+        cancel->set([this, ticket] { manager_.withdraw(ticket); });
+      });
 }
 
 grpc::ServerUnaryReactor* ControlService::update(grpc::CallbackServerContext* context,
                                                  const UpdateTargets* request, Response* response) {
-  return serve(authorizer_, *context, "update", [&](UnaryCall* call) {
-    auto update = from_wire(*request);
-    if (!update) return call->finish(to_grpc(update.error()));
-    if (const auto status = check_key_channel(caller_of(*context), !update->data_key.empty());
-        !status) {
-      return call->finish(to_grpc(status));
-    }
-    manager_.update(std::move(*update), [call, response](Result<session::UpdateAnswer> answer) {
-      if (!answer) return call->finish(to_grpc(answer.error()));
-      add_all(answer->listeners, response->mutable_listeners());
-      add_all(answer->targets, response->mutable_prod_listeners());
-      set_state(response, answer->state);
-      call->finish(grpc::Status::OK);
-    });
-  });
+  return serve(
+      gate_, *context, {"update", request->uid()},
+      [this, context, request, response](UnaryCall* call, const auth::Permit& permit) {
+        auto update = from_wire(*request);
+        if (!update) return call->finish(to_grpc(update.error()));
+        if (const auto status = check_key_channel(caller_of(*context), !update->data_key.empty());
+            !status) {
+          return call->finish(to_grpc(status));
+        }
+        manager_.update(std::move(*update), permit.principal,
+                        [call, response](Result<session::UpdateAnswer> answer) {
+                          if (!answer) return call->finish(to_grpc(answer.error()));
+                          add_all(answer->listeners, response->mutable_listeners());
+                          add_all(answer->targets, response->mutable_prod_listeners());
+                          set_state(response, answer->state);
+                          call->finish(grpc::Status::OK);
+                        });
+      });
 }
 
 grpc::ServerUnaryReactor* ControlService::release(grpc::CallbackServerContext* context,
                                                   const Release* request, Response*) {
-  return serve(authorizer_, *context, "release", [&](UnaryCall* call) {
-    call->greet();
-    const auto how = request->drain() ? dataserver::Ending::drain : dataserver::Ending::cut;
-    const auto cancel = call->cancel();
-    const session::Ticket ticket =
-        manager_.release(request->uid(), request->claim(), how,
-                         [call](const Status& status) { call->finish(to_grpc(status)); });
-    cancel->set([this, ticket] { manager_.withdraw(ticket); });
-  });
+  return serve(gate_, *context, {"release", request->uid()},
+               [this, request](UnaryCall* call, const auth::Permit& permit) {
+                 call->greet();
+                 const auto how =
+                     request->drain() ? dataserver::Ending::drain : dataserver::Ending::cut;
+                 const auto cancel = call->cancel();
+                 const session::Ticket ticket = manager_.release(
+                     request->uid(), request->claim(), how, permit.principal,
+                     [call](const Status& status) { call->finish(to_grpc(status)); });
+                 cancel->set([this, ticket] { manager_.withdraw(ticket); });
+               });
 }
 
 grpc::ServerUnaryReactor* ControlService::hello(grpc::CallbackServerContext* context,
                                                 const Hello* request, AppResponse* response) {
-  return serve(authorizer_, *context, "hello", [&](UnaryCall* call) {
-    call->greet();
-    manager_.hello(from_wire(*request), [call, response](Result<session::HelloAnswer> answer) {
-      if (!answer) return call->finish(to_grpc(answer.error()));
-      response->set_message(answer->message);
-      add_all(answer->listeners, response->mutable_listeners());
-      call->finish(grpc::Status::OK);
-    });
-  });
+  return serve(gate_, *context, {"hello", request->uid(), !request->proof().empty()},
+               [this, request, response](UnaryCall* call, const auth::Permit& permit) {
+                 call->greet();
+                 manager_.hello(from_wire(*request), permit.principal,
+                                [call, response](Result<session::HelloAnswer> answer) {
+                                  if (!answer) return call->finish(to_grpc(answer.error()));
+                                  response->set_message(answer->message);
+                                  add_all(answer->listeners, response->mutable_listeners());
+                                  call->finish(grpc::Status::OK);
+                                });
+               });
 }
 
 grpc::ServerUnaryReactor* ControlService::rate(grpc::CallbackServerContext* context,
                                                const RateChange* request, RateInForce* response) {
-  return serve(authorizer_, *context, "rate", [&](UnaryCall* call) {
-    const auto mbps = std::min<std::uint64_t>(request->rate_mbps(), INT64_MAX);
-    manager_.set_rate(
-        request->uid(), {static_cast<long long>(mbps), request->is_explicit()},
-        [call, response](Result<session::RateInForce> answer) {
-          if (!answer) return call->finish(to_grpc(answer.error()));
-          response->set_is_leased(answer->is_leased);
-          response->set_previous_mbps(static_cast<std::uint64_t>(answer->previous.mbps));
-          response->set_previous_was_explicit(answer->previous.is_explicit);
-          call->finish(grpc::Status::OK);
-        });
-  });
+  return serve(
+      gate_, *context, {"rate", request->uid()},
+      [this, request, response](UnaryCall* call, const auth::Permit& permit) {
+        const auto mbps = std::min<std::uint64_t>(request->rate_mbps(), INT64_MAX);
+        const auto& most = permit.rights.most_mbps;
+        if (most && (mbps == 0 || mbps > static_cast<std::uint64_t>(*most))) {
+          return call->finish(
+              {grpc::StatusCode::PERMISSION_DENIED,
+               "you may not have more than " + std::to_string(*most) + " Mbit/s here"});
+        }
+        manager_.set_rate(
+            request->uid(), {static_cast<long long>(mbps), request->is_explicit()},
+            permit.principal, [call, response](Result<session::RateInForce> answer) {
+              if (!answer) return call->finish(to_grpc(answer.error()));
+              response->set_is_leased(answer->is_leased);
+              response->set_previous_mbps(static_cast<std::uint64_t>(answer->previous.mbps));
+              response->set_previous_was_explicit(answer->previous.is_explicit);
+              call->finish(grpc::Status::OK);
+            });
+      });
 }
 
 grpc::ServerUnaryReactor* ControlService::info(grpc::CallbackServerContext* context,
                                                const InfoRequest*, ServerInfo* response) {
-  return serve(authorizer_, *context, "info", [&](UnaryCall* call) {
+  return serve(gate_, *context, {"info"}, [this, response](UnaryCall* call, const auth::Permit&) {
     manager_.capacity([this, call, response](Result<session::Capacity> capacity) {
       if (!capacity) return call->finish(to_grpc(capacity.error()));
       response->set_version(std::string(version()));
@@ -147,6 +167,8 @@ grpc::ServerUnaryReactor* ControlService::info(grpc::CallbackServerContext* cont
       response->add_data_server_kinds(facts_.data_server.kind);
       response->set_data_server_version(facts_.data_server.version);
       add_all(facts_.data_server.transports, response->mutable_transports());
+      response->set_login_issuer(facts_.login.issuer);
+      response->set_login_scope(facts_.login.scope);
       response->set_ports_total(static_cast<std::uint32_t>(capacity->ports_total));
       response->set_ports_free(static_cast<std::uint32_t>(capacity->ports_free));
       response->set_capacity_mbps(capacity->mbps);
@@ -160,53 +182,64 @@ grpc::ServerUnaryReactor* ControlService::info(grpc::CallbackServerContext* cont
 grpc::ServerUnaryReactor* ControlService::status(grpc::CallbackServerContext* context,
                                                  const StatusRequest* request,
                                                  SessionList* response) {
-  return serve(authorizer_, *context, "status", [&](UnaryCall* call) {
-    if (const auto good = check_uid(request->uid()); !good) return call->finish(to_grpc(good));
-    const std::string& uid = request->uid();
-    manager_.list({uid}, [call, response, uid](Result<std::vector<session::SessionView>> views) {
-      if (!views) return call->finish(to_grpc(views.error()));
-      if (views->empty())
-        return call->finish({grpc::StatusCode::NOT_FOUND, "no session has the id " + uid});
-      for (const auto& view : *views) to_wire(view, response->add_sessions());
-      call->finish(grpc::Status::OK);
-    });
-  });
+  return serve(
+      gate_, *context, {"status", request->uid()},
+      [this, request, response](UnaryCall* call, const auth::Permit& permit) {
+        if (const auto good = check_uid(request->uid()); !good) return call->finish(to_grpc(good));
+        const std::string& uid = request->uid();
+        manager_.list(
+            {uid}, permit.principal,
+            [call, response, uid](Result<std::vector<session::SessionView>> views) {
+              if (!views) return call->finish(to_grpc(views.error()));
+              if (views->empty())
+                return call->finish({grpc::StatusCode::NOT_FOUND, "no session has the id " + uid});
+              for (const auto& view : *views) to_wire(view, response->add_sessions());
+              call->finish(grpc::Status::OK);
+            });
+      });
 }
 
 grpc::ServerUnaryReactor* ControlService::list(grpc::CallbackServerContext* context,
                                                const ListRequest* request, SessionList* response) {
-  return serve(authorizer_, *context, "list", [&](UnaryCall* call) {
-    if (request->uids_size() > most_uids) {
-      return call->finish({grpc::StatusCode::INVALID_ARGUMENT,
-                           "list names " + std::to_string(request->uids_size()) + " ids; at most " +
-                               std::to_string(most_uids)});
-    }
-    manager_.list({request->uids().begin(), request->uids().end()},
-                  [call, response](Result<std::vector<session::SessionView>> views) {
-                    if (!views) return call->finish(to_grpc(views.error()));
-                    for (const auto& view : *views) to_wire(view, response->add_sessions());
-                    call->finish(grpc::Status::OK);
-                  });
-  });
+  return serve(gate_, *context, {"list"},
+               [this, request, response](UnaryCall* call, const auth::Permit& permit) {
+                 if (request->uids_size() > most_uids) {
+                   return call->finish({grpc::StatusCode::INVALID_ARGUMENT,
+                                        "list names " + std::to_string(request->uids_size()) +
+                                            " ids; at most " + std::to_string(most_uids)});
+                 }
+                 manager_.list({request->uids().begin(), request->uids().end()}, permit.principal,
+                               [call, response](Result<std::vector<session::SessionView>> views) {
+                                 if (!views) return call->finish(to_grpc(views.error()));
+                                 for (const auto& view : *views)
+                                   to_wire(view, response->add_sessions());
+                                 call->finish(grpc::Status::OK);
+                               });
+               });
 }
 
 grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServerContext* context,
                                                               const WatchRequest* request) {
   auto stream = std::make_shared<EventStream<SessionEvent>>();
   auto* reactor = stream->start();
-  Status allowed = authorizer_.allow(caller_of(*context), "watch");
-  if (allowed && (request->uids().empty() || request->uids_size() > most_uids)) {
-    allowed = Error{Cause::invalid_argument,
-                    "a watch names 1 to " + std::to_string(most_uids) + " sessions"};
+  const bool is_one = request->uids_size() == 1;
+  pass(
+      gate_, *context, {"watch", is_one ? request->uids(0) : std::string()},
+      [this, stream, request](const auth::Permit& permit) { watch(stream, *request, permit); },
+      [stream](const grpc::Status& status) { stream->close(status); });
+  return reactor;
+}
+
+void ControlService::watch(const std::shared_ptr<EventStream<SessionEvent>>& stream,
+                           const WatchRequest& request, const auth::Permit& permit) {
+  if (request.uids().empty() || request.uids_size() > most_uids) {
+    return stream->close({grpc::StatusCode::INVALID_ARGUMENT,
+                          "a watch names 1 to " + std::to_string(most_uids) + " sessions"});
   }
-  if (!allowed) {
-    stream->close(to_grpc(allowed));
-    return reactor;
-  }
-  std::chrono::milliseconds period(request->period_ms() == 0 ? 1000 : request->period_ms());
+  std::chrono::milliseconds period(request.period_ms() == 0 ? 1000 : request.period_ms());
   if (period < shortest_period) period = shortest_period;
   stream->own(manager_.watch(
-      {request->uids().begin(), request->uids().end()}, period,
+      {request.uids().begin(), request.uids().end()}, period, permit.principal,
       [weak = std::weak_ptr(stream),
        watched = std::make_shared<WatchedSessions>()](const session::SessionEvent& event) {
         const auto open = weak.lock();
@@ -218,7 +251,6 @@ grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServ
         open->push(std::move(message), event.kind == session::SessionEvent::Kind::counters);
         if (!watched->note(event)) open->close(grpc::Status::OK);
       }));
-  return reactor;
 }
 
 }  // namespace scistream::control

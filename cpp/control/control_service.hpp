@@ -1,10 +1,13 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "auth/authorizer.hpp"
+#include "control/event_stream.hpp"
 #include "control/grpc.hpp"
+#include "control/unary_call.hpp"
 #include "session/manager.hpp"
 
 namespace scistream::control {
@@ -16,10 +19,11 @@ class ControlService final : public Control::CallbackService {
   struct Facts {
     dataserver::Info data_server;
     bool encrypted = true;  ///< The control channel is TLS: keys may cross it from anywhere.
+    auth::LoginHint login;
   };
 
-  ControlService(session::Manager& manager, const auth::Authorizer& authorizer, Facts facts)
-      : manager_(manager), authorizer_(authorizer), facts_(std::move(facts)) {}
+  ControlService(session::Manager& manager, Gate gate, Facts facts)
+      : manager_(manager), gate_(gate), facts_(std::move(facts)) {}
 
   grpc::ServerUnaryReactor* req(grpc::CallbackServerContext* context, const Request* request,
                                 Response* response) override;
@@ -41,11 +45,13 @@ class ControlService final : public Control::CallbackService {
                                                 const WatchRequest* request) override;
 
  private:
+  void watch(const std::shared_ptr<EventStream<SessionEvent>>& stream, const WatchRequest& request,
+             const auth::Permit& permit);
   /// Keys cross a plaintext channel on loopback only (PROTOCOL §7, Transport).
   [[nodiscard]] Status check_key_channel(const auth::Caller& caller, bool carries_key) const;
 
   session::Manager& manager_;
-  const auth::Authorizer& authorizer_;
+  const Gate gate_;
   Facts facts_;
 };
 

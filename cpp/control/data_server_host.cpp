@@ -44,7 +44,7 @@ class DataServerHost::Impl {
         log_);
     if (!made) return made.error();
     data_server_ = std::move(*made);
-    service_ = std::make_unique<DataServerService>(*data_server_, authorizer());
+    service_ = std::make_unique<DataServerService>(*data_server_, Gate{authorizer(), audit_});
     auto server = options_.listen ? listen_tcp() : listen_socket();
     if (!server) return server.error();
     server_ = std::move(*server);
@@ -97,8 +97,8 @@ class DataServerHost::Impl {
   [[nodiscard]] bool mutual_tls() const { return !options_.ca.empty(); }
 
   /// Whoever can open the socket, or shows a certificate of the facility's authority, may use it.
-  [[nodiscard]] const auth::Authorizer& authorizer() const {
-    return mutual_tls() ? static_cast<const auth::Authorizer&>(anyone_) : local_only_;
+  [[nodiscard]] auth::Authorizer& authorizer() {
+    return mutual_tls() ? static_cast<auth::Authorizer&>(anyone_) : local_only_;
   }
 
   Result<std::unique_ptr<GrpcServer>> listen_socket() {
@@ -153,6 +153,7 @@ class DataServerHost::Impl {
   DataServerHostOptions options_;
   Logger log_;
   DirectoryLock lock_;
+  auth::NoAudit audit_;
   auth::LocalOnly local_only_;
   auth::Anyone anyone_;
   std::unique_ptr<dataserver::DataServer> data_server_;

@@ -17,7 +17,7 @@ constexpr std::chrono::milliseconds shortest_period{10};
 grpc::ServerUnaryReactor* DataServerService::info(grpc::CallbackServerContext* context,
                                                   const DataServerInfoRequest*,
                                                   DataServerInfo* response) {
-  return serve(authorizer_, *context, "info", [&](UnaryCall* call) {
+  return serve(gate_, *context, {"info"}, [this, response](UnaryCall* call, const auth::Permit&) {
     data_server_.info([call, response](Result<dataserver::Info> info) {
       if (!info) return call->finish(to_grpc(info.error()));
       response->set_kind(info->kind);
@@ -32,21 +32,24 @@ grpc::ServerUnaryReactor* DataServerService::info(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* DataServerService::reserve(grpc::CallbackServerContext* context,
                                                      const ReserveListeners* request,
                                                      ReservedListeners* response) {
-  return serve(authorizer_, *context, "reserve", [&](UnaryCall* call) {
-    const auto wanted = from_wire(*request);
-    if (!wanted) return call->finish(to_grpc(wanted.error()));
-    data_server_.reserve(*wanted, [call, response](Result<dataserver::Reservation> reservation) {
-      if (!reservation) return call->finish(to_grpc(reservation.error()));
-      response->set_id(reservation->id);
-      response->mutable_ports()->Add(reservation->ports.begin(), reservation->ports.end());
-      call->finish(grpc::Status::OK);
-    });
-  });
+  return serve(gate_, *context, {"reserve"},
+               [this, request, response](UnaryCall* call, const auth::Permit&) {
+                 const auto wanted = from_wire(*request);
+                 if (!wanted) return call->finish(to_grpc(wanted.error()));
+                 data_server_.reserve(
+                     *wanted, [call, response](Result<dataserver::Reservation> reservation) {
+                       if (!reservation) return call->finish(to_grpc(reservation.error()));
+                       response->set_id(reservation->id);
+                       response->mutable_ports()->Add(reservation->ports.begin(),
+                                                      reservation->ports.end());
+                       call->finish(grpc::Status::OK);
+                     });
+               });
 }
 
 grpc::ServerUnaryReactor* DataServerService::update(grpc::CallbackServerContext* context,
                                                     const SetTargets* request, Done*) {
-  return serve(authorizer_, *context, "update", [&](UnaryCall* call) {
+  return serve(gate_, *context, {"update"}, [this, request](UnaryCall* call, const auth::Permit&) {
     const auto update = from_wire(*request);
     if (!update) return call->finish(to_grpc(update.error()));
     data_server_.update(*update, [call](const Status& status) { call->finish(to_grpc(status)); });
@@ -55,7 +58,7 @@ grpc::ServerUnaryReactor* DataServerService::update(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* DataServerService::release(grpc::CallbackServerContext* context,
                                                      const ReleaseListeners* request, Done*) {
-  return serve(authorizer_, *context, "release", [&](UnaryCall* call) {
+  return serve(gate_, *context, {"release"}, [this, request](UnaryCall* call, const auth::Permit&) {
     const auto key = from_wire(request->session());
     if (!key) return call->finish(to_grpc(key.error()));
     data_server_.release(*key,
@@ -67,30 +70,41 @@ grpc::ServerUnaryReactor* DataServerService::release(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* DataServerService::status(grpc::CallbackServerContext* context,
                                                     const DataServerStatusRequest* request,
                                                     DataSessions* response) {
-  return serve(authorizer_, *context, "status", [&](UnaryCall* call) {
-    std::optional<SessionKey> session;
-    if (request->has_session()) {
-      auto key = from_wire(request->session());
-      if (!key) return call->finish(to_grpc(key.error()));
-      session = std::move(*key);
-    }
-    data_server_.status(session,
-                        [call, response](Result<std::vector<dataserver::SessionStatus>> all) {
-                          if (!all) return call->finish(to_grpc(all.error()));
-                          for (const auto& one : *all) to_wire(one, response->add_sessions());
-                          call->finish(grpc::Status::OK);
-                        });
-  });
+  return serve(gate_, *context, {"status"},
+               [this, request, response](UnaryCall* call, const auth::Permit&) {
+                 std::optional<SessionKey> session;
+                 if (request->has_session()) {
+                   auto key = from_wire(request->session());
+                   if (!key) return call->finish(to_grpc(key.error()));
+                   session = std::move(*key);
+                 }
+                 data_server_.status(
+                     session, [call, response](Result<std::vector<dataserver::SessionStatus>> all) {
+                       if (!all) return call->finish(to_grpc(all.error()));
+                       for (const auto& one : *all) to_wire(one, response->add_sessions());
+                       call->finish(grpc::Status::OK);
+                     });
+               });
 }
 
 grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(
     grpc::CallbackServerContext* context, const DataServerWatchRequest* request) {
   auto stream = std::make_shared<EventStream<DataEvent>>();
   auto* reactor = stream->start();
-  if (const Status allowed = authorizer_.allow(caller_of(*context), "watch"); !allowed) {
-    stream->close(to_grpc(allowed));
-    return reactor;
-  }
+  pass(
+      gate_, *context, {"watch"},
+      [this, context, request, stream](const auth::Permit&) {
+        watch(stream, std::chrono::milliseconds(request->period_ms()));
+        // Tells the caller at once that it is watched.
+        context->AddInitialMetadata("scistream-watch", "open");
+        stream->StartSendInitialMetadata();
+      },
+      [stream](const grpc::Status& status) { stream->close(status); });
+  return reactor;
+}
+
+void DataServerService::watch(const std::shared_ptr<EventStream<DataEvent>>& stream,
+                              std::chrono::milliseconds period) {
   // Counted as present for as long as the stream holds it.
   struct Presence {
     Presence(std::shared_ptr<std::atomic<int>> all) : count(std::move(all)) { ++*count; }  // NOLINT
@@ -101,9 +115,9 @@ grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(
     std::unique_ptr<dataserver::Watch> watch;
   };
   auto presence = std::make_shared<Presence>(watchers_);
-  const auto period = std::max(std::chrono::milliseconds(request->period_ms()), shortest_period);
-  presence->watch =
-      data_server_.watch(period, [weak = std::weak_ptr(stream)](const dataserver::Event& event) {
+  presence->watch = data_server_.watch(
+      std::max(period, shortest_period),
+      [weak = std::weak_ptr(stream)](const dataserver::Event& event) {
         const auto open = weak.lock();
         if (!open) return;
         DataEvent message;
@@ -111,10 +125,6 @@ grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(
         open->push(std::move(message), event.kind == dataserver::Event::Kind::counters);
       });
   stream->own(std::move(presence));
-  // Tells the caller at once that it is watched.
-  context->AddInitialMetadata("scistream-watch", "open");
-  reactor->StartSendInitialMetadata();
-  return reactor;
 }
 
 }  // namespace scistream::control

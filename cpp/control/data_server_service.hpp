@@ -1,9 +1,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <memory>
 
-#include "auth/authorizer.hpp"
+#include "control/event_stream.hpp"
 #include "control/grpc.hpp"
+#include "control/unary_call.hpp"
 #include "dataserver/data_server.hpp"
 
 namespace scistream::control {
@@ -12,8 +15,8 @@ namespace scistream::control {
 /// server that serves it; handlers run on gRPC's threads and never block.
 class DataServerService final : public DataServer::CallbackService {
  public:
-  DataServerService(dataserver::DataServer& data_server, const auth::Authorizer& authorizer)
-      : data_server_(data_server), authorizer_(authorizer) {}
+  DataServerService(dataserver::DataServer& data_server, Gate gate)
+      : data_server_(data_server), gate_(gate) {}
 
   grpc::ServerUnaryReactor* info(grpc::CallbackServerContext* context,
                                  const DataServerInfoRequest* request,
@@ -35,8 +38,11 @@ class DataServerService final : public DataServer::CallbackService {
   [[nodiscard]] int watchers() const noexcept { return *watchers_; }
 
  private:
+  void watch(const std::shared_ptr<EventStream<DataEvent>>& stream,
+             std::chrono::milliseconds period);
+
   dataserver::DataServer& data_server_;
-  const auth::Authorizer& authorizer_;
+  const Gate gate_;
   std::shared_ptr<std::atomic<int>> watchers_ = std::make_shared<std::atomic<int>>(0);
 };
 

@@ -18,6 +18,8 @@ using Handover = grpc::experimental::ExternalConnectionAcceptor;
 
 /// Callers that may wait unaccepted at each address.
 constexpr int backlog = 512;
+/// Bytes; the largest are lists of 10,000 ids.
+constexpr int largest_message = 2 << 20;
 
 void set_options(grpc::ServerBuilder& builder) {
   // Notices clients that vanish without a word; those of other facilities answer pings.
@@ -26,6 +28,10 @@ void set_options(grpc::ServerBuilder& builder) {
   // Control servers watch their data server with a ping a second.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 500);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  // What is small on the wire and large behind it is for nobody's good here.
+  builder.SetMaxReceiveMessageSize(largest_message);
+  for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP})
+    builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
   // Whoever connects and says nothing does not hold a descriptor for long.
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
 }

@@ -52,12 +52,20 @@ class RetryingCall final : public Call,
     grpc::ClientContext& context = **attempt->context;
     const auto left = std::chrono::duration_cast<milliseconds>(deadline_ - link_->scheduler.now());
     context.set_deadline(std::chrono::system_clock::now() + std::max(left, milliseconds(1)));
-    link_->authorize(context);
+    if (const Status shown = link_->authorize(context); !shown) {
+      {
+        const std::lock_guard lock(mutex_);
+        current_.reset();
+      }
+      return finish(shown.error());
+    }
     (link_->stub->async()->*method_)(
         &context, &attempt->request, &attempt->response,
         [self = this->shared_from_this(), attempt](const grpc::Status& status) {
           // Before the answer: what follows from it depends on who gave it.
           attempt->heard = self->link_->note(**attempt->context);
+          if (!status.ok())
+            attempt->error = self->link_->refusal(**attempt->context, from_grpc(status));
           self->link_->scheduler.post(
               [self, attempt, status] { self->on_answer(*attempt, status); });
           {
@@ -82,6 +90,7 @@ class RetryingCall final : public Call,
     Query request;
     Answer response;
     Clock::time_point started;
+    Error error;         ///< Why it failed.
     bool heard = false;  ///< The server had said something before the call ended.
   };
 
@@ -96,7 +105,7 @@ class RetryingCall final : public Call,
       link_->outage.over();
       return finish(convert_(attempt.response));
     }
-    Error error = from_grpc(status);
+    Error error = attempt.error;
     if (error.cause == Cause::timeout) {
       error.message =
           to_string(link_->access.endpoint) + " did not answer in time (" + error.message + ")";

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "base/endpoint.hpp"
 #include "base/file.hpp"
@@ -66,14 +67,19 @@ Result<net::CertificateAndKey> server_identity(const std::filesystem::path& cert
   const auto own_key = state_directory / "server.key";
   if (std::filesystem::exists(own_certificate, error)) {
     auto own = load(own_certificate, own_key);
+    constexpr std::chrono::hours soon{24 * 30};
+    const auto facts = own ? net::facts_of(own->certificate) : net::CertificateFacts();
+    const bool lasts = facts && facts->expires - soon > std::chrono::system_clock::now();
     const bool covers =
-        own && std::all_of(hosts.begin(), hosts.end(), [&own](const std::string& host) {
+        own && lasts && std::all_of(hosts.begin(), hosts.end(), [&own](const std::string& host) {
           return is_wildcard(host) || net::certificate_covers(own->certificate, host);
         });
     if (covers) return own;
     log->warn("the certificate in {} does not fit any more ({}); making another one",
               own_certificate.string(),
-              own ? "it lacks an address of this server" : own.error().message);
+              !own    ? own.error().message
+              : lasts ? "it lacks an address of this server"
+                      : "it is about to expire");
   }
   auto made = net::make_self_signed(all_names(hosts));
   if (!made) return made;

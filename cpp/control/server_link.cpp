@@ -1,7 +1,11 @@
 #include "control/server_link.hpp"
 
+#include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -40,15 +44,68 @@ ServerLink::ServerLink(Scheduler& scheduler, ServerAccess access)
       access(std::move(access)),
       stub(Control::NewStub(make_channel(
           to_string(this->access.endpoint),
-          channel_credentials(this->access.tls, {"", "", this->access.roots}), false))) {}
+          channel_credentials(this->access.tls,
+                              {this->access.certificate, this->access.key, this->access.roots}),
+          false))) {}
 
-void ServerLink::authorize(grpc::ClientContext& context) const {
-  if (!access.token.empty()) context.AddMetadata("authorization", access.token);
+void ServerLink::set_token(Result<Secret> token) {
+  const bool is_in_clear = token && !token->empty() && !access.tls;
+  if (is_in_clear && !is_loopback(access.endpoint.host)) {
+    token = Error{Cause::invalid_argument,
+                  "an access token does not travel over plaintext off this machine; leave "
+                  "--ssl=False out"};
+  }
+  const std::lock_guard lock(token_mutex_);
+  token_ = std::move(token);
+}
+
+Status ServerLink::authorize(grpc::ClientContext& context) const {
+  const std::lock_guard lock(token_mutex_);
+  if (!token_) return token_.error();
+  if (!token_->empty()) context.AddMetadata("authorization", std::string(token_->view()));
+  return {};
+}
+
+Error ServerLink::refusal(const grpc::ClientContext& context, Error error) const {
+  if (error.cause != Cause::unauthenticated && error.cause != Cause::permission_denied)
+    return error;
+  const auto& said = context.GetServerTrailingMetadata();
+  const auto find = [&said](const char* name) {
+    const auto found = said.find(name);
+    if (found == said.end()) return std::string();
+    std::string text(found->second.data(), found->second.size());
+    constexpr std::size_t longest = 300;
+    // Whoever copies it into a shell runs nothing else.
+    const bool is_plain =
+        text.size() <= longest && std::all_of(text.begin(), text.end(), [](char c) {
+          return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+                 std::string_view("-._~:/?=@+,").find(c) != std::string_view::npos;
+        });
+    return is_plain ? text : std::string();
+  };
+  const std::string issuer = find(issuer_header);
+  const std::string scope = find(scope_header);
+  if (issuer.empty()) return error;
+  error.message += " [s2uc login --provider " + issuer +
+                   (scope.empty() ? std::string() : " --scope " + scope) + " --s2cs " +
+                   to_string(access.endpoint) + "]";
+  return error;
 }
 
 bool ServerLink::note(const grpc::ClientContext& context) {
   const auto& said = context.GetServerInitialMetadata();
   if (said.contains(version_header)) ours = reached = true;
+  if (const auto time = said.find(time_header); time != said.end()) {
+    std::int64_t theirs = 0;
+    const char* const end = time->second.data() + time->second.size();
+    const auto [rest, error] = std::from_chars(time->second.data(), end, theirs);
+    constexpr std::int64_t latest = 9'000'000'000'000;
+    if (error == std::errc() && rest == end && theirs >= 0 && theirs < latest) {
+      const auto ours_now = std::chrono::system_clock::now().time_since_epoch();
+      clock_ahead =
+          theirs - std::chrono::duration_cast<std::chrono::milliseconds>(ours_now).count();
+    }
+  }
   return !said.empty();
 }
 
@@ -64,7 +121,7 @@ void ServerLink::identify(std::function<void()> done) {
   grpc::ClientContext& context = **question->context;
   context.set_deadline(std::chrono::system_clock::now() + identify_limit);
   context.set_wait_for_ready(true);  // the channel may be about to connect again
-  authorize(context);
+  (void)authorize(context);
   stub->async()->info(&context, &question->request, &question->answer,
                       [self = shared_from_this(), question, done](const grpc::Status&) {
                         self->note(**question->context);

@@ -2,8 +2,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "base/scheduler.hpp"
@@ -39,7 +41,11 @@ class ServerLink : public std::enable_shared_from_this<ServerLink> {
  public:
   ServerLink(Scheduler& scheduler, ServerAccess access);
 
-  void authorize(grpc::ClientContext& context) const;
+  /// Shows who calls; or why that cannot be shown, and the call is not made.
+  Status authorize(grpc::ClientContext& context) const;
+  void set_token(Result<Secret> token);
+  /// A refusal that says for what to log in says it in its message.
+  [[nodiscard]] Error refusal(const grpc::ClientContext& context, Error error) const;
   /// Learns from the answer to a call that has ended, even if it failed; whether there was one.
   bool note(const grpc::ClientContext& context);
   /// Cancels all calls, waits for gRPC to let go of them, and lets the channel go.
@@ -56,7 +62,15 @@ class ServerLink : public std::enable_shared_from_this<ServerLink> {
   std::unique_ptr<Control::Stub> stub;  ///< For the owners of an OpenContext.
   std::atomic<bool> reached{false};     ///< The server has answered once.
   std::atomic<bool> ours{false};        ///< It has said that it is one of this project's.
-  Outage outage;                        ///< On the scheduler.
+  /// Milliseconds since 1970 by its clock when it last spoke, less ours then; `unknown_clock`: it
+  /// has not said.
+  std::atomic<std::int64_t> clock_ahead{unknown_clock};
+  static constexpr std::int64_t unknown_clock = INT64_MIN;
+  Outage outage;  ///< On the scheduler.
+
+ private:
+  mutable std::mutex token_mutex_;
+  Result<Secret> token_ = Secret();
 };
 
 }  // namespace scistream::control

@@ -1,11 +1,22 @@
 #include "control/unary_call.hpp"
 
+#include <array>
+#include <cctype>
+#include <chrono>
+
 #include "base/endpoint.hpp"
 
 namespace scistream::control {
 
-auth::Caller caller_of(const grpc::CallbackServerContext& context) {
-  // "ipv4:192.0.2.1:5000", "ipv6:[::1]:5000" with the brackets percent-encoded, "unix:/path".
+namespace {
+
+struct From {
+  std::string host;
+  bool local;
+};
+
+/// "ipv4:192.0.2.1:5000", "ipv6:[::1]:5000" with the brackets percent-encoded, "unix:/path".
+From peer_of(const grpc::CallbackServerContext& context) {
   std::string peer = context.peer();
   if (peer.starts_with("unix:")) return {"", true};
   const auto colon = peer.find(':');
@@ -19,6 +30,100 @@ auth::Caller caller_of(const grpc::CallbackServerContext& context) {
   if (host.starts_with("::ffff:")) host.erase(0, 7);
   const bool local = is_loopback(host);
   return {std::move(host), local};
+}
+
+bool is_word(std::string_view text, std::string_view word) {
+  return text.size() == word.size() &&
+         std::equal(text.begin(), text.end(), word.begin(),
+                    [](unsigned char a, unsigned char b) { return std::tolower(a) == b; });
+}
+
+/// Bare, as deployed clients send it, or behind `Bearer`. What they send without a token is none.
+Secret token_of(const grpc::CallbackServerContext& context) {
+  const auto found = context.client_metadata().find("authorization");
+  if (found == context.client_metadata().end()) return {};
+  std::string_view text(found->second.data(), found->second.size());
+  if (const auto space = text.find(' ');
+      space != std::string_view::npos && is_word(text.substr(0, space), "bearer"))
+    text.remove_prefix(space + 1);
+  if (text == "INVALID_TOKEN" || text == "-") return {};
+  return Secret(text);
+}
+
+/// The names that stand for people and services first.
+std::vector<std::string> certificate_names(const grpc::CallbackServerContext& context) {
+  std::vector<std::string> names;
+  const auto shown = context.auth_context();
+  if (!shown || !shown->IsPeerAuthenticated()) return names;
+  using Kind = std::pair<const char*, const char*>;
+  constexpr std::array kinds{Kind{GRPC_PEER_URI_PROPERTY_NAME, "URI:"},
+                             Kind{GRPC_PEER_EMAIL_PROPERTY_NAME, "email:"},
+                             Kind{GRPC_PEER_DNS_PROPERTY_NAME, "DNS:"}};
+  for (const auto& [property, prefix] : kinds) {
+    for (const auto& value : shown->FindPropertyValues(property))
+      names.push_back(prefix + std::string(value.data(), value.size()));
+  }
+  return names;
+}
+
+auth::AuditEntry entry_of(const Asked& asked, std::string from) {
+  auth::AuditEntry entry;
+  entry.rpc = asked.rpc;
+  entry.session = asked.session;
+  entry.from = std::move(from);
+  return entry;
+}
+
+}  // namespace
+
+std::string milliseconds_since_1970() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+}
+
+auth::Caller caller_of(const grpc::CallbackServerContext& context) {
+  From from = peer_of(context);
+  return {std::move(from.host), from.local, token_of(context), certificate_names(context)};
+}
+
+void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& asked,
+          std::function<void(auth::Permit)> then, std::function<void(grpc::Status)> refuse) {
+  const auth::Caller caller = caller_of(context);
+  gate.authorizer.admit(caller, {asked.rpc, asked.has_other_proof},
+                        [&gate, &context, asked, host = caller.host, then = std::move(then),
+                         refuse = std::move(refuse)](Result<auth::Permit> permit) {
+                          auth::AuditEntry entry = entry_of(asked, host);
+                          if (permit) {
+                            entry.allowed = true;
+                            entry.who = permit->who ? &*permit->who : nullptr;
+                            gate.audit.record(entry);
+                            return then(std::move(*permit));
+                          }
+                          entry.why = permit.error().message;
+                          gate.audit.record(entry);
+                          const auth::LoginHint hint = gate.authorizer.login_hint();
+                          if (!hint.issuer.empty())
+                            context.AddTrailingMetadata(issuer_header, hint.issuer);
+                          if (!hint.scope.empty())
+                            context.AddTrailingMetadata(scope_header, hint.scope);
+                          refuse(to_grpc(permit.error()));
+                        });
+}
+
+std::function<void(const grpc::Status&)> audit_refusal(const Gate& gate, const Asked& asked,
+                                                       std::string from,
+                                                       std::optional<auth::Identity> who) {
+  return [&gate, asked, from = std::move(from), who = std::move(who)](const grpc::Status& status) {
+    // What failed for another reason was allowed.
+    const auto code = status.error_code();
+    if (code != grpc::StatusCode::UNAUTHENTICATED && code != grpc::StatusCode::PERMISSION_DENIED &&
+        code != grpc::StatusCode::NOT_FOUND && code != grpc::StatusCode::RESOURCE_EXHAUSTED)
+      return;
+    auth::AuditEntry entry = entry_of(asked, from);
+    entry.who = who ? &*who : nullptr;
+    entry.why = status.error_message();
+    gate.audit.record(entry);
+  };
 }
 
 }  // namespace scistream::control

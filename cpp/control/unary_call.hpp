@@ -1,12 +1,15 @@
 #pragma once
 
-#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
+#include "auth/audit.hpp"
 #include "auth/authorizer.hpp"
 #include "base/version.hpp"
 #include "control/grpc.hpp"
@@ -18,14 +21,48 @@ namespace scistream::control {
 /// what it must not repeat to others.
 inline constexpr const char* version_header = "scistream-version";
 
-/// Who is at the other end of a call.
+/// And when it said it, in milliseconds since 1970: clocks that differ spoil tokens and
+/// certificates.
+inline constexpr const char* time_header = "scistream-time";
+
+/// With a refusal: from whom a token would be good here, and for which scope.
+inline constexpr const char* issuer_header = "scistream-login-issuer";
+inline constexpr const char* scope_header = "scistream-login-scope";
+
+/// Who is at the other end of a call, and what they show of themselves.
 auth::Caller caller_of(const grpc::CallbackServerContext& context);
+
+std::string milliseconds_since_1970();
+
+/// What stands in front of all handlers of a server.
+struct Gate {
+  auth::Authorizer& authorizer;
+  auth::AuditLog& audit;
+};
+
+/// One rpc, as it is decided about.
+struct Asked {
+  std::string_view rpc;
+  std::string session{};  ///< Id, for the audit log.
+  bool has_other_proof = false;
+};
+
+/// Lets a call go on, with `then`, or ends it with `refuse`; one of them, once, on any thread.
+void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& asked,
+          std::function<void(auth::Permit)> then, std::function<void(grpc::Status)> refuse);
 
 /// One unary rpc being served. Waits without a thread; deletes itself when gRPC is done with it.
 /// `finish` may be called from any thread, exactly once.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  void finish(const grpc::Status& status) { Finish(status); }
+  void finish(const grpc::Status& status) {
+    if (!status.ok() && refused_) refused_(status);
+    Finish(status);
+  }
+  /// Hears of what is refused later on.
+  void on_refusal(std::function<void(const grpc::Status&)> refused) {
+    refused_ = std::move(refused);
+  }
   /// Tells the caller at once who serves it, before a long wait. Not after `finish`.
   void greet() { StartSendInitialMetadata(); }
 
@@ -64,25 +101,34 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
   std::shared_ptr<Cancel> cancel_ = std::make_shared<Cancel>();
+  std::function<void(const grpc::Status&)> refused_;
 };
 
-/// The one wrapper around every handler: asks the authorizer, runs `work(call)`, and turns what is
-/// refused or thrown into a status. `work` sees to it that `call->finish` is called once.
+/// Keeps in the audit log that somebody who was let in may not do what they asked for.
+std::function<void(const grpc::Status&)> audit_refusal(const Gate& gate, const Asked& asked,
+                                                       std::string from,
+                                                       std::optional<auth::Identity> who);
+
+/// The one wrapper around every handler: asks the authorizer, runs `work(call, permit)`, and turns
+/// what is refused or thrown into a status. `work` sees to it that `call->finish` is called once.
+/// What it refers to lives as long as the call.
 template <class Work>
-grpc::ServerUnaryReactor* serve(const auth::Authorizer& authorizer,
-                                grpc::CallbackServerContext& context, std::string_view rpc,
-                                Work work) {
+grpc::ServerUnaryReactor* serve(const Gate& gate, grpc::CallbackServerContext& context,
+                                const Asked& asked, Work work) {
   auto* call = new UnaryCall;
   context.AddInitialMetadata(version_header, std::string(version()));
-  if (const Status allowed = authorizer.allow(caller_of(context), rpc); !allowed) {
-    call->finish(to_grpc(allowed));
-    return call;
-  }
-  try {
-    work(call);
-  } catch (const std::exception& error) {
-    call->finish({grpc::StatusCode::INTERNAL, error.what()});
-  }
+  context.AddInitialMetadata(time_header, milliseconds_since_1970());
+  pass(
+      gate, context, asked,
+      [&gate, &context, asked, call, work = std::move(work)](const auth::Permit& permit) {
+        call->on_refusal(audit_refusal(gate, asked, caller_of(context).host, permit.who));
+        try {
+          work(call, permit);
+        } catch (const std::exception& error) {
+          call->finish({grpc::StatusCode::INTERNAL, error.what()});
+        }
+      },
+      [call](const grpc::Status& status) { call->finish(status); });
   return call;
 }
 

@@ -300,6 +300,9 @@ Result<dataserver::UpdateRequest> from_wire(const SetTargets& message) {
   request.transport = message.transport();
   request.data_key = Secret(message.data_key());
   request.rate = {message.rate_mbps(), message.rate_is_leased(), message.capacity_mbps()};
+  auto allowed = net::Destinations::parse({message.allowed().begin(), message.allowed().end()});
+  if (!allowed) return allowed.error();
+  request.allowed = std::move(*allowed);
   return request;
 }
 
@@ -312,6 +315,7 @@ SetTargets to_wire(const dataserver::UpdateRequest& request) {
   message.set_rate_mbps(request.rate.mbps);
   message.set_rate_is_leased(request.rate.leased);
   message.set_capacity_mbps(request.rate.capacity_mbps);
+  for (std::string& each : request.allowed.to_strings()) message.add_allowed(std::move(each));
   return message;
 }
 

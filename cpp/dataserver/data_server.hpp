@@ -13,6 +13,7 @@
 #include "base/secret.hpp"
 #include "base/session_key.hpp"
 #include "dataserver/machine.hpp"
+#include "net/destinations.hpp"
 
 namespace scistream::dataserver {
 
@@ -58,6 +59,7 @@ struct UpdateRequest {
   std::string transport = transport::tcp;  ///< Of the WAN leg.
   Secret data_key;                         ///< Empty for `tcp`; 32 bytes otherwise.
   RateLimit rate;                          ///< Of live connections as well.
+  net::Destinations allowed{};             ///< Where targets may be when they are dialled.
 };
 
 enum class Ending {

@@ -24,8 +24,13 @@ relay::Options with_ids(relay::Options options) {
 /// One session's relay.
 class RelayForwarding::RelayForwarder final : public Forwarder {
  public:
-  RelayForwarder(RelayForwarding& parent, Role role, std::unique_ptr<relay::Relay> relay)
-      : parent_(parent), role_(role), relay_(std::move(relay)) {
+  RelayForwarder(RelayForwarding& parent, Role role,
+                 std::shared_ptr<net::SharedDestinations> destinations,
+                 std::unique_ptr<relay::Relay> relay)
+      : parent_(parent),
+        role_(role),
+        destinations_(std::move(destinations)),
+        relay_(std::move(relay)) {
     for (const Endpoint& bound : relay_->listeners()) ports_.push_back(bound.port);
   }
   ~RelayForwarder() override { forget_keys(); }
@@ -36,6 +41,7 @@ class RelayForwarding::RelayForwarder final : public Forwarder {
     for (const auto& facility : {parent_.outbound_, parent_.inbound_})
       facility->set_rate(request.rate.capacity_mbps * relay::bits_per_megabit);
     relay_->set_rate(request.rate.mbps * relay::bits_per_megabit, request.rate.leased);
+    destinations_->replace(request.allowed);
     done(relay_->retarget(request.targets, transport(request)));
   }
 
@@ -85,6 +91,7 @@ class RelayForwarding::RelayForwarder final : public Forwarder {
 
   RelayForwarding& parent_;
   const Role role_;
+  const std::shared_ptr<net::SharedDestinations> destinations_;
   std::shared_ptr<net::KeyRing> keys_;  ///< Of an encrypted session.
   const std::unique_ptr<relay::Relay> relay_;
   std::vector<std::uint16_t> ports_;
@@ -115,6 +122,8 @@ Result<std::unique_ptr<Forwarder>> RelayForwarding::over(net::BoundPorts ports, 
   auto options = options_;
   options.proxy_protocol = proxy_protocol && producer;
   options.datagrams = !ports.datagrams.empty();
+  const auto destinations = std::make_shared<net::SharedDestinations>();
+  options.destinations = destinations;
   options.facility =
       producer ? relay::SharedRates{outbound_, inbound_} : relay::SharedRates{inbound_, outbound_};
   auto relay =
@@ -122,7 +131,7 @@ Result<std::unique_ptr<Forwarder>> RelayForwarding::over(net::BoundPorts ports, 
                            producer ? relay::Mode::refuse : relay::Mode::hold, options, log_);
   if (!relay) return relay.error();
   return std::unique_ptr<Forwarder>(
-      std::make_unique<RelayForwarder>(*this, role, std::move(*relay)));
+      std::make_unique<RelayForwarder>(*this, role, destinations, std::move(*relay)));
 }
 
 }  // namespace scistream::dataserver

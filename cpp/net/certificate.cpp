@@ -65,6 +65,15 @@ std::string shown(std::string_view name) {
   return text;
 }
 
+/// Of what is no time, 1970.
+std::chrono::system_clock::time_point time_of(const ASN1_TIME* time) {
+  tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return {};
+  // Those without an end say the year 9999, which is more than the clock can tell.
+  constexpr std::time_t last = 9'000'000'000;
+  return std::chrono::system_clock::from_time_t(std::clamp(::timegm(&parts), std::time_t(0), last));
+}
+
 Certificate first_certificate(const std::string& pem) {
   return Certificate(PEM_read_bio_X509(reading(pem).get(), nullptr, nullptr, nullptr));
 }
@@ -146,13 +155,8 @@ Result<CertificateFacts> facts_of(const std::string& pem) {
   const Certificate certificate = first_certificate(pem);
   CertificateFacts facts;
   facts.fingerprint = std::move(*print);
-  tm expires{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &expires) == 1) {
-    // Those without an end say the year 9999, which is more than the clock can tell.
-    constexpr std::time_t last = 9'000'000'000;
-    facts.expires = std::chrono::system_clock::from_time_t(
-        std::clamp(::timegm(&expires), std::time_t(0), last));
-  }
+  facts.begins = time_of(X509_get0_notBefore(certificate.get()));
+  facts.expires = time_of(X509_get0_notAfter(certificate.get()));
   const std::unique_ptr<GENERAL_NAMES, OpensslFree<GENERAL_NAMES_free>> names(
       static_cast<GENERAL_NAMES*>(
           X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)));

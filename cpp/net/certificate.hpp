@@ -29,6 +29,7 @@ bool is_one_certificate(const std::string& pem);
 struct CertificateFacts {
   std::string fingerprint;         ///< As fingerprint() says it.
   std::vector<std::string> names;  ///< Hosts and numeric addresses that it is for, fit to show.
+  std::chrono::system_clock::time_point begins;
   std::chrono::system_clock::time_point expires;
 };
 Result<CertificateFacts> facts_of(const std::string& pem);

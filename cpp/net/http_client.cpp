@@ -244,4 +244,15 @@ void HttpClient::send(HttpRequest request, Done done) const {
   asio::post(*context_, [exchange, limit = options_.limit] { exchange->start(limit); });
 }
 
+std::string basic_authorization(const std::string& name, const Secret& password) {
+  std::string both = percent_encoded(name) + ":" + percent_encoded(password.view());
+  std::string encoded((both.size() + 2) / 3 * 4 + 1, '\0');
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
+                                   reinterpret_cast<const unsigned char*>(both.data()),
+                                   static_cast<int>(both.size()));
+  encoded.resize(static_cast<std::size_t>(size));
+  OPENSSL_cleanse(both.data(), both.size());
+  return "Basic " + encoded;
+}
+
 }  // namespace scistream::net

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/secret.hpp"
 #include "net/url.hpp"
 
 namespace boost::asio::ssl {
@@ -23,6 +24,9 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;  ///< Of the type that a header says.
 };
+
+/// For an `Authorization` header, of a client at an authorization server (RFC 6749, section 2.3.1).
+std::string basic_authorization(const std::string& name, const Secret& password);
 
 struct HttpResponse {
   unsigned status = 0;

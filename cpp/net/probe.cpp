@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <memory>
 #include <string_view>
@@ -40,7 +41,9 @@ Error silent(const Endpoint& server) {
   return {Cause::timeout, to_string(server) + " does not answer; is a firewall in between?"};
 }
 
-Result<Fd> connect_to(const Endpoint& server, Deadline deadline) {
+using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
+
+Result<Addresses> resolve(const Endpoint& server) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
@@ -51,9 +54,14 @@ Result<Fd> connect_to(const Endpoint& server, Deadline deadline) {
     return Error{Cause::unavailable,
                  "the host '" + server.host + "' is not known: " + ::gai_strerror(error)};
   }
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
+  return Addresses(found, &::freeaddrinfo);
+}
+
+Result<Fd> connect_to(const Endpoint& server, Deadline deadline) {
+  const auto addresses = resolve(server);
+  if (!addresses) return addresses.error();
   Error last{Cause::unavailable, "the host '" + server.host + "' has no address"};
-  for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+  for (const addrinfo* address = addresses->get(); address != nullptr; address = address->ai_next) {
     Fd socket(::socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!socket) return errno_error("cannot make a socket", errno);
     int error = ::connect(socket.get(), address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
@@ -188,6 +196,24 @@ Status probe_server(const Endpoint& server, bool tls, const std::string& roots,
   const Context context = trusting(roots);
   const Session session = session_with(context, server, socket->get());
   return shake_hands(server, session.get(), socket->get(), deadline);
+}
+
+Result<std::vector<std::string>> addresses_of(const Endpoint& server) {
+  const auto addresses = resolve(server);
+  if (!addresses) return addresses.error();
+  std::vector<std::string> found;
+  for (const addrinfo* each = addresses->get(); each != nullptr; each = each->ai_next) {
+    std::array<char, NI_MAXHOST> text{};
+    if (::getnameinfo(each->ai_addr, each->ai_addrlen, text.data(), text.size(), nullptr, 0,
+                      NI_NUMERICHOST) == 0)
+      found.emplace_back(text.data());
+  }
+  return found;
+}
+
+Status can_connect(const Endpoint& server, std::chrono::milliseconds limit) {
+  const auto socket = connect_to(server, std::chrono::steady_clock::now() + limit);
+  return socket ? Status() : Status(socket.error());
 }
 
 Result<std::string> certificate_of(const Endpoint& server, std::chrono::milliseconds limit) {

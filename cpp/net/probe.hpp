@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
@@ -19,6 +20,13 @@ namespace scistream::net {
 /// `timeout`: nothing answered within `limit`.
 Status probe_server(const Endpoint& server, bool tls, const std::string& roots,
                     std::chrono::milliseconds limit = std::chrono::milliseconds(900));
+
+/// The numeric addresses of a host, as it is resolved now. `unavailable` if it has none.
+Result<std::vector<std::string>> addresses_of(const Endpoint& server);
+
+/// Whether a connection can be opened, as far as TCP. Errors as of probe_server().
+Status can_connect(const Endpoint& server,
+                   std::chrono::milliseconds limit = std::chrono::milliseconds(900));
 
 /// The certificate that a TLS server shows, PEM, whether it is to be trusted or not: for a user to
 /// decide. Errors as of probe_server().

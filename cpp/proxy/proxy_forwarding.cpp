@@ -218,7 +218,16 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
                                              "the target '" + to_string(target) +
                                                  "' has no address: " + failed.message()});
                          }
-                         addresses.push_back(net::to_endpoint(found.front()));
+                         const auto allowed =
+                             std::find_if(found.begin(), found.end(), [&](const auto& each) {
+                               return request.allowed.permit(each.address(), each.port());
+                             });
+                         if (allowed == found.end()) {
+                           return done(Error{Cause::permission_denied,
+                                             "this facility does not allow connections to '" +
+                                                 to_string(target) + "' (--allow-target)"});
+                         }
+                         addresses.push_back(net::to_endpoint(*allowed));
                          resolve(request, std::move(addresses), std::move(done));
                        });
   }
@@ -231,6 +240,7 @@ class ProxyForwarding::ProxyForwarder final : public Forwarder {
       // It lets connections in, and under another key, once the proxy takes them.
       auto inwards = of_relay(request);
       inwards.targets = relay_endpoints_;
+      inwards.allowed = {};
       done = [this, inwards, done = std::move(done)](const Status& status) {
         if (!status) return done(status);
         relay_->update(inwards, done);

@@ -177,7 +177,7 @@ void Connection::carry_datagrams() {
   if (ends) near_.assign(tcp::v4(), ends->first.get(), ec);
   if (!ends || ec) return unreachable(ec ? ec.message() : "no descriptors");
   (void)ends->first.release();
-  relay::carry_datagrams(context_, std::move(ends->second), target_, options_.flow_idle,
+  relay::carry_datagrams(context_, std::move(ends->second), target_, options_,
                          std::shared_ptr<Shaper>(shaping_, &shaping_->of(Direction::to_client)));
   carry();
 }

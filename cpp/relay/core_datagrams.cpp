@@ -78,7 +78,8 @@ std::optional<DatagramListener::Plan> Relay::Core::open_flow(std::size_t listene
   counters_.total.fetch_add(1, std::memory_order_relaxed);
   counters_.traffic.touch();
   plan.far = std::make_shared<UdpEnd>(
-      context, target, std::shared_ptr<Shaper>(shaping_, &shaping_->of(Direction::to_client)));
+      context, target, std::shared_ptr<Shaper>(shaping_, &shaping_->of(Direction::to_client)),
+      options_.destinations);
   const auto counted = [&](Direction direction) {
     return [weak = weak_from_this(), record, direction](std::size_t bytes) {
       record->traffic.add(direction, bytes);

@@ -89,8 +89,12 @@ void DatagramSource::wait_turn(Shaper::clock::time_point turn, unsigned changes)
   });
 }
 
-UdpEnd::UdpEnd(boost::asio::io_context& context, Endpoint target, std::shared_ptr<Shaper> shaper)
-    : target_(std::move(target)), resolver_(context), source_(context, std::move(shaper)) {}
+UdpEnd::UdpEnd(boost::asio::io_context& context, Endpoint target, std::shared_ptr<Shaper> shaper,
+               std::shared_ptr<const net::SharedDestinations> allowed)
+    : target_(std::move(target)),
+      allowed_(std::move(allowed)),
+      resolver_(context),
+      source_(context, std::move(shaper)) {}
 
 void UdpEnd::start(std::weak_ptr<void> owner, Arrived arrived, std::function<void()> ended) {
   owner_ = std::move(owner);
@@ -109,7 +113,9 @@ void UdpEnd::start(std::weak_ptr<void> owner, Arrived arrived, std::function<voi
 }
 
 void UdpEnd::connect(const boost::asio::ip::address& address) {
-  auto socket = net::connect_udp({address, target_.port});
+  const bool is_allowed = !allowed_ || allowed_->permit(address, target_.port);
+  auto socket = is_allowed ? net::connect_udp({address, target_.port})
+                           : Error{Cause::permission_denied, "the target is not allowed"};
   if (!socket) {
     if (const auto tell = std::exchange(ended_, nullptr)) tell();
     return;

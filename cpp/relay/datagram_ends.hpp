@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/endpoint.hpp"
+#include "net/destinations.hpp"
 #include "net/fd.hpp"
 #include "net/udp.hpp"
 #include "relay/shaper.hpp"
@@ -84,8 +85,10 @@ class DatagramEnd {
 /// A socket that is connected to `target`, whose name is looked up first: until then 256 KiB wait.
 class UdpEnd final : public DatagramEnd {
  public:
-  /// `shaper`: of what comes back; may be null.
-  UdpEnd(boost::asio::io_context& context, Endpoint target, std::shared_ptr<Shaper> shaper);
+  /// `shaper`: of what comes back; may be null. `allowed`: where the target may be; empty:
+  /// anywhere.
+  UdpEnd(boost::asio::io_context& context, Endpoint target, std::shared_ptr<Shaper> shaper,
+         std::shared_ptr<const net::SharedDestinations> allowed);
 
   void start(std::weak_ptr<void> owner, Arrived arrived, std::function<void()> ended) override;
   std::size_t send(std::span<const net::Datagrams> datagrams) override;
@@ -95,6 +98,7 @@ class UdpEnd final : public DatagramEnd {
   void connect(const boost::asio::ip::address& address);
 
   const Endpoint target_;
+  const std::shared_ptr<const net::SharedDestinations> allowed_;
   boost::asio::ip::tcp::resolver resolver_;
   DatagramSource source_;
   std::weak_ptr<void> owner_;

@@ -22,11 +22,11 @@ std::chrono::milliseconds look_every(std::chrono::milliseconds idle) {
 class Bridge : public std::enable_shared_from_this<Bridge> {
  public:
   Bridge(boost::asio::io_context& context, net::Fd stream, const Endpoint& target,
-         std::chrono::milliseconds idle, std::shared_ptr<Shaper> shaper)
+         const Options& options, std::shared_ptr<Shaper> shaper)
       : stream_(context, std::move(stream), std::move(shaper)),
-        socket_(context, target, nullptr),
+        socket_(context, target, nullptr, options.destinations),
         timer_(context),
-        idle_(idle) {}
+        idle_(options.flow_idle) {}
 
   void start() {
     const auto forward_to = [this](DatagramEnd& end) {
@@ -69,8 +69,8 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
 }  // namespace
 
 void carry_datagrams(boost::asio::io_context& context, net::Fd stream, const Endpoint& target,
-                     std::chrono::milliseconds idle, std::shared_ptr<Shaper> shaper) {
-  std::make_shared<Bridge>(context, std::move(stream), target, idle, std::move(shaper))->start();
+                     const Options& options, std::shared_ptr<Shaper> shaper) {
+  std::make_shared<Bridge>(context, std::move(stream), target, options, std::move(shaper))->start();
 }
 
 DatagramListener::DatagramListener(boost::asio::io_context& context, std::shared_ptr<Shaper> shaper,

@@ -11,6 +11,7 @@
 #include "base/endpoint.hpp"
 #include "net/fd.hpp"
 #include "relay/datagram_ends.hpp"
+#include "relay/options.hpp"
 
 namespace scistream::relay {
 
@@ -71,8 +72,9 @@ class DatagramListener : public std::enable_shared_from_this<DatagramListener> {
 };
 
 /// Carries what comes out of `stream` (datagram_frames.hpp) to `target` in datagrams, and the
-/// answers back, until the stream ends or nothing has moved for `idle`. Keeps itself alive.
+/// answers back, until the stream ends or nothing has moved for `Options::flow_idle`. Keeps itself
+/// alive.
 void carry_datagrams(boost::asio::io_context& context, net::Fd stream, const Endpoint& target,
-                     std::chrono::milliseconds idle, std::shared_ptr<Shaper> shaper);
+                     const Options& options, std::shared_ptr<Shaper> shaper);
 
 }  // namespace scistream::relay

@@ -45,15 +45,25 @@ void Dialer::resolve() {
   net::async_resolve(resolver_, target_,
                      [this, keep = owner_.lock()](error_code ec, std::vector<tcp::endpoint> found) {
                        if (!done_) return;
-                       addresses_ = std::move(found);
-                       address_ = 0;
-                       if (ec) {
-                         last_error_ = ec.message();
-                         pause();
-                       } else {
-                         connect();
-                       }
+                       if (!ec) return take(std::move(found));
+                       last_error_ = ec.message();
+                       pause();
                      });
+}
+
+void Dialer::take(std::vector<tcp::endpoint> found) {
+  if (const auto& allowed = options_.destinations) {
+    // A name that leads elsewhere today must not wait for it to lead there tomorrow.
+    const std::size_t all = found.size();
+    std::erase_if(found, [&](const tcp::endpoint& each) {
+      return !allowed->permit(each.address(), each.port());
+    });
+    if (all > 0 && found.empty())
+      return finish("this facility does not allow connections there (--allow-target)");
+  }
+  addresses_ = std::move(found);
+  address_ = 0;
+  connect();
 }
 
 void Dialer::connect() {

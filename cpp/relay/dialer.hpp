@@ -40,6 +40,7 @@ class Dialer {
   using error_code = boost::system::error_code;
 
   void resolve();
+  void take(std::vector<tcp::endpoint> found);
   void connect();
   void connected(error_code ec);
   void next_address(const std::string& why);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "net/destinations.hpp"
 #include "relay/shaper.hpp"
 
 namespace scistream::relay {
@@ -42,6 +43,8 @@ struct Options {
   std::shared_ptr<std::atomic<std::size_t>> flows;
   /// A flow of datagrams ends when nothing has moved for so long.
   std::chrono::milliseconds flow_idle{60'000};
+  /// Where targets may be, as their names are resolved for each connection; empty: anywhere.
+  std::shared_ptr<const net::SharedDestinations> destinations;
   /// What the relay's connections share with those of others, each way; empty: nothing.
   SharedRates facility;
 };

@@ -37,10 +37,11 @@ Manager::~Manager() {
   for (auto& waiter : shut_down_waiters_) waiter(gone);
 }
 
-Ticket Manager::request(Request request, Callback<RequestAnswer> done) {
+Ticket Manager::request(Request request, const Principal& by, Callback<RequestAnswer> done) {
   const Ticket ticket = next_ticket_++;
+  request.owner = by.id;
   scheduler_.post([this, alive = std::weak_ptr(alive_), request = std::move(request),
-                   waiter = RequestWaiter{ticket, std::move(done)}]() mutable {
+                   waiter = RequestWaiter{ticket, by.most_sessions, std::move(done)}]() mutable {
     if (alive.expired()) return waiter.done(shutting_down());
     on_request(std::move(request), std::move(waiter));
   });
@@ -51,8 +52,16 @@ void Manager::on_request(Request request, RequestWaiter waiter) {
   if (shutting_down_) return waiter.done(shutting_down());
   if (auto status = validate(request); !status) return waiter.done(status.error());
   if (auto status = check_transport(request.transport); !status) return waiter.done(status.error());
+  if (is_used_by_others(request)) {
+    return waiter.done(Error{Cause::already_exists,
+                             "the id " + request.key.uid + " is in use; choose another one"});
+  }
   const SessionPtr session = find(request.key);
-  if (!session) return begin(std::move(request), std::move(waiter));
+  if (!session) {
+    if (auto status = check_sessions_of(request.owner, waiter.most_sessions); !status)
+      return waiter.done(status.error());
+    return begin(std::move(request), std::move(waiter));
+  }
 
   const SessionKey key = request.key;
   const bool ending = session->machine.state() == State::releasing;
@@ -91,6 +100,28 @@ Status Manager::check_transport(const std::string& transport) const {
                  "use --transport tls"};
   }
   return {};
+}
+
+/// One that is ending makes way for anybody.
+bool Manager::is_used_by_others(const Request& request) const {
+  for (const Role role : {Role::producer, Role::consumer}) {
+    const auto session = find({request.key.uid, role});
+    if (session && session->machine.state() != State::releasing &&
+        session->request.owner != request.owner)
+      return true;
+  }
+  return false;
+}
+
+Status Manager::check_sessions_of(const std::string& owner, std::size_t most) const {
+  if (most == SIZE_MAX) return {};
+  const auto theirs = static_cast<std::size_t>(
+      std::count_if(sessions_.begin(), sessions_.end(),
+                    [&](const auto& each) { return each.second->request.owner == owner; }));
+  if (theirs < most) return {};
+  return Error{Cause::exhausted, "you have " + std::to_string(theirs) +
+                                     " sessions here and may have " + std::to_string(most) +
+                                     "; release one of them"};
 }
 
 void Manager::make_way(const SessionPtr& session) {
@@ -179,15 +210,15 @@ void Manager::on_withdraw(Ticket ticket) {
   drop_successor(session, ticket, cancelled);
 }
 
-void Manager::update(UpdateTargets update, Callback<UpdateAnswer> done) {
-  scheduler_.post([this, alive = std::weak_ptr(alive_), update = std::move(update),
+void Manager::update(UpdateTargets update, const Principal& by, Callback<UpdateAnswer> done) {
+  scheduler_.post([this, alive = std::weak_ptr(alive_), update = std::move(update), by,
                    done = std::move(done)]() mutable {
     if (alive.expired()) return done(shutting_down());
-    on_update(std::move(update), std::move(done));
+    on_update(std::move(update), by, std::move(done));
   });
 }
 
-void Manager::on_update(UpdateTargets update, Callback<UpdateAnswer> done) {
+void Manager::on_update(UpdateTargets update, const Principal& by, Callback<UpdateAnswer> done) {
   if (auto status = check_uid(update.uid); !status) return done(status.error());
   if (update.targets.empty() || update.targets.size() > max_addresses) {
     return done(Error{Cause::invalid_argument,
@@ -195,7 +226,11 @@ void Manager::on_update(UpdateTargets update, Callback<UpdateAnswer> done) {
                           std::to_string(update.targets.size())});
   }
   const auto session = route(update.uid, update.role, update.role_is_binding, false);
+  // Both roles of an id belong to the same.
+  const auto any = session ? *session : find({update.uid, Role::producer});
+  if (any && !by.may_see(any->request.owner)) return done(unknown(update.uid));
   if (!session) return done(session.error());
+  if (!by.owns((*session)->request.owner)) return done(not_theirs(update.uid));
   const std::string& requested = (*session)->request.transport;
   if (update.transport != requested) {
     return done(Error{Cause::invalid_argument,
@@ -209,8 +244,28 @@ void Manager::on_update(UpdateTargets update, Callback<UpdateAnswer> done) {
                                                    " bytes, not " +
                                                    std::to_string(update.data_key.size())});
   }
+  auto allowed = allow(update, (*session)->request.key.role, by);
+  if (!allowed) return done(allowed.error());
+  update.allowed = std::move(*allowed);
   (*session)->updates.push_back({std::move(update), std::move(done)});
   if ((*session)->updates.size() == 1) next_update(*session);
+}
+
+/// Names are looked at when they are dialled, as they are resolved then.
+Result<net::Destinations> Manager::allow(const UpdateTargets& update, Role role,
+                                         const Principal& by) const {
+  net::Destinations allowed;
+  if (options_.destinations) allowed = options_.destinations(role);
+  const bool producer = role == Role::producer;
+  if (producer && !by.targets.empty()) allowed.allowed = by.targets;
+  for (const Endpoint& target : update.targets) {
+    if (allowed.may_permit(target)) continue;
+    return Error{Cause::permission_denied,
+                 "this facility does not allow connections to " + to_string(target) +
+                     "; its operator can (" +
+                     (producer ? "s2cs --allow-target" : "s2cs --allow-peer") + ")"};
+  }
+  return allowed;
 }
 
 void Manager::next_update(const SessionPtr& session) {
@@ -226,28 +281,30 @@ void Manager::next_update(const SessionPtr& session) {
 }
 
 Ticket Manager::release(const std::string& uid, const std::string& claim, dataserver::Ending how,
-                        Callback<void> done) {
+                        const Principal& by, Callback<void> done) {
   const Ticket ticket = next_ticket_++;
-  scheduler_.post([this, alive = std::weak_ptr(alive_), uid, claim, how, ticket,
+  scheduler_.post([this, alive = std::weak_ptr(alive_), uid, claim, how, by, ticket,
                    done = std::move(done)]() mutable {
     if (alive.expired()) return done(shutting_down());
-    on_release(uid, claim, how, ticket, std::move(done));
+    on_release(uid, claim, how, by, ticket, std::move(done));
   });
   return ticket;
 }
 
 void Manager::on_release(const std::string& uid, const std::string& claim, dataserver::Ending how,
-                         Ticket ticket, Callback<void> done) {
+                         const Principal& by, Ticket ticket, Callback<void> done) {
   if (auto status = check_uid(uid); !status) return done(status.error());
   std::vector<SessionPtr> both;
   for (const Role role : {Role::producer, Role::consumer}) {
     auto session = find({uid, role});
-    if (session && (claim.empty() || session->request.claim == claim))
-      both.push_back(std::move(session));
+    if (!session || !by.may_see(session->request.owner)) continue;
+    if (!by.may_release(session->request.owner)) return done(not_theirs(uid));
+    if (claim.empty() || session->request.claim == claim) both.push_back(std::move(session));
   }
   if (both.empty()) {
-    if (released_.contains(uid)) return done({});
-    return done(Error{Cause::not_found, "no session has the id " + uid});
+    const auto owner = released_.owner(uid);
+    if (owner && by.may_see(*owner)) return done({});
+    return done(unknown(uid));
   }
   // One answer when the last of them has ended.
   const auto pending =

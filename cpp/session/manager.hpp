@@ -37,6 +37,8 @@ struct ManagerOptions {
   /// A shut-down that waited for live connections does so this long under the next control server.
   std::chrono::milliseconds resumed_drain{30'000};
   std::chrono::milliseconds tidy_after{1'000};  ///< For the store to wipe what it has forgotten.
+  /// Where the targets of a role may be; asked at each update. Empty: anywhere.
+  std::function<net::Destinations(Role)> destinations;
   /// The calendar, for what the store keeps; may be set while it runs, in either direction.
   std::function<std::chrono::system_clock::time_point()> calendar = std::chrono::system_clock::now;
 };
@@ -66,32 +68,37 @@ class Manager {
   void resume(Store::Contents left, Callback<void> done);
 
   /// Answers when the session's hello has come, or with why it ended before.
-  Ticket request(Request request, Callback<RequestAnswer> done);
+  /// The session is theirs from then on. `already_exists` for an id that others use.
+  Ticket request(Request request, const Principal& by, Callback<RequestAnswer> done);
   /// The caller of `request` or `release` is gone: its callback is called with `cancelled`.
   void withdraw(Ticket ticket);
-  void hello(Hello hello, Callback<HelloAnswer> done);
-  void update(UpdateTargets update, Callback<UpdateAnswer> done);
+  /// Of whoever may act for the session: by its application key, or as its owner where it has none.
+  /// Others are answered as if the id were unknown.
+  void hello(Hello hello, const Principal& by, Callback<HelloAnswer> done);
+  void update(UpdateTargets update, const Principal& by, Callback<UpdateAnswer> done);
   /// Ends both roles of an id; with a `claim` only what the request that made it ended up with, so
   /// that a client which gives up cannot end somebody else's session of the same id. Answers when
   /// they are gone: with `drain` after their last live connection, unless another release cuts it.
   /// `withdraw` makes nobody wait any more; the session ends all the same.
   Ticket release(const std::string& uid, const std::string& claim, dataserver::Ending how,
-                 Callback<void> done);
+                 const Principal& by, Callback<void> done);
 
   /// Gives both roles of an id another rate, all or none; live connections notice. `exhausted` if
   /// more is to be leased than is free, `failed_precondition` for a session that is being reserved.
-  void set_rate(const std::string& uid, Rate rate, Callback<RateInForce> done);
+  void set_rate(const std::string& uid, Rate rate, const Principal& by, Callback<RateInForce> done);
 
-  /// The sessions of these ids; unknown ids are left out.
-  void list(std::vector<std::string> uids, Callback<std::vector<SessionView>> done);
+  /// The sessions of these ids that they may see; the others are left out.
+  void list(std::vector<std::string> uids, const Principal& by,
+            Callback<std::vector<SessionView>> done);
   void capacity(Callback<Capacity> done);
 
-  /// Events of the sessions of these ids, on the scheduler's thread, until the handle dies. First
-  /// the present state of each; counters at most every `period`.
+  /// Events of those sessions of these ids that they may see, on the scheduler's thread, until the
+  /// handle dies. First the present state of each; counters at most every `period`.
   class Observer;
   using Observe = std::function<void(const SessionEvent&)>;
   [[nodiscard]] std::shared_ptr<void> watch(std::vector<std::string> uids,
-                                            std::chrono::milliseconds period, Observe observe);
+                                            std::chrono::milliseconds period, const Principal& by,
+                                            Observe observe);
 
   /// Refuses new sessions, ends those that have no live connection, waits up to `drain` for the
   /// others, then cuts them. Answers when all are gone. Called again with 0 it cuts at once.
@@ -102,12 +109,15 @@ class Manager {
 
   struct HeldHello {
     Hello hello;
+    Principal by;
     Callback<HelloAnswer> done;
     Scheduler::Timer timer;
   };
 
   // manager.cpp: from a req to its release
   void on_request(Request request, RequestWaiter waiter);
+  [[nodiscard]] bool is_used_by_others(const Request& request) const;
+  [[nodiscard]] Status check_sessions_of(const std::string& owner, std::size_t most) const;
   [[nodiscard]] Status check_transport(const std::string& transport) const;
   void begin(Request request, RequestWaiter waiter);
   void join(const SessionPtr& session, RequestWaiter waiter);
@@ -116,28 +126,40 @@ class Manager {
   /// Answers a waiting successor with `why`; false if it is not there any more.
   bool drop_successor(const SessionPtr& session, Ticket ticket, const Error& why);
   void on_withdraw(Ticket ticket);
-  void on_update(UpdateTargets update, Callback<UpdateAnswer> done);
+  void on_update(UpdateTargets update, const Principal& by, Callback<UpdateAnswer> done);
+  [[nodiscard]] Result<net::Destinations> allow(const UpdateTargets& update, Role role,
+                                                const Principal& by) const;
   void next_update(const SessionPtr& session);
   void on_release(const std::string& uid, const std::string& claim, dataserver::Ending how,
-                  Ticket ticket, Callback<void> done);
+                  const Principal& by, Ticket ticket, Callback<void> done);
   void drain_over();
   void finish_shut_down();
   [[nodiscard]] SessionPtr find(const SessionKey& key) const;
+  /// Also of a session that whoever asks may not see.
+  [[nodiscard]] static Error unknown(const std::string& uid) {
+    return {Cause::not_found, "no session has the id " + uid};
+  }
+  [[nodiscard]] static Error not_theirs(const std::string& uid) {
+    return {Cause::permission_denied, "session " + uid + " is somebody else's"};
+  }
   [[nodiscard]] static Error shutting_down() {
     return {Cause::unavailable, "the control server is shutting down"};
   }
 
   // manager_hello.cpp: whom a hello is for, and those that come before their req
-  void on_hello(Hello hello, Callback<HelloAnswer> done);
-  void hold(Hello hello, Callback<HelloAnswer> done);
-  void deliver_hello(const SessionPtr& session, Hello hello, Callback<HelloAnswer> done);
+  void on_hello(HelloWaiter waiter);
+  void hold(HelloWaiter waiter);
+  void deliver_hello(const SessionPtr& session, HelloWaiter waiter);
+  /// Whether it comes from where this session's may come from, and was not seen before.
+  Status accept(const SessionPtr& session, const HelloWaiter& waiter);
   void wake_held_hellos(const std::string& uid);
   /// The session of `uid` that PROTOCOL §7, Identity, sends a hello or update to.
   [[nodiscard]] Result<SessionPtr> route(const std::string& uid, std::optional<Role> role,
                                          bool binding, bool is_hello) const;
 
   // manager_rate.cpp: what sessions may take of the network
-  void on_set_rate(const std::string& uid, Rate rate, const Callback<RateInForce>& done);
+  void on_set_rate(const std::string& uid, Rate rate, const Principal& by,
+                   const Callback<RateInForce>& done);
   [[nodiscard]] Status set_rates(const std::vector<SessionPtr>& sessions, const Rate& rate);
   void undo(const SessionPtr& session, const Rate& rate);
   /// Mbit/s that a session of this rate leases here; 0: none.
@@ -172,7 +194,7 @@ class Manager {
   // manager_store.cpp: what survives this process
   [[nodiscard]] StoredSession record(const Session& session, Phase phase) const;
   [[nodiscard]] Status keep(const SessionPtr& session, Phase phase);
-  void forget(const SessionKey& key);
+  void forget(const SessionKey& key, const std::string& owner);
   void tidy_soon();
   void resume_session(StoredSession stored);
 
@@ -209,7 +231,7 @@ class Manager {
   std::map<SessionKey, SessionPtr> sessions_;
   std::map<Ticket, SessionKey> tickets_;
   std::list<HeldHello> held_hellos_;
-  std::set<SessionKey> to_forget_;  ///< The store did not let go of these.
+  std::map<SessionKey, std::string> to_forget_;  ///< With owners: the store did not let go.
   Scheduler::Timer forget_timer_;
   Scheduler::Timer tidy_timer_;
   bool tidy_is_due_ = false;

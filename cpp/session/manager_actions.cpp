@@ -40,7 +40,7 @@ void Manager::act(const SessionPtr& session, Action action) {
       auto early = std::exchange(session->early_hellos, {});
       for (HelloWaiter& waiter : early) {
         if (!session->request.app_key.empty()) session->nonces.erase(waiter.hello.nonce);
-        deliver_hello(session, std::move(waiter.hello), std::move(waiter.done));
+        deliver_hello(session, std::move(waiter));
       }
       return;
     }
@@ -95,7 +95,7 @@ dataserver::ReserveRequest Manager::reserve_request(const Session& session) cons
   request.session = session.request.key;
   request.num_conn = session.request.num_conn;
   request.bind_host = options_.addresses.side(request.session.role).bind_host;
-  request.ports = options_.addresses.ports;
+  request.ports = session.request.ports.value_or(options_.addresses.ports);
   request.datagrams = session.request.protocol == "udp";
   request.proxy_protocol = session.request.proxy_protocol;
   return request;
@@ -110,6 +110,7 @@ dataserver::UpdateRequest Manager::update_request(const Session& session) const 
   request.transport = session.targets->transport;
   request.data_key = session.targets->data_key;
   request.rate = limit_of(session);
+  request.allowed = session.targets->allowed;
   return request;
 }
 
@@ -318,9 +319,9 @@ void Manager::call_release(const SessionPtr& session, int attempt) {
 
 void Manager::end(const SessionPtr& session) {
   const SessionKey key = session->request.key;
-  released_.add(key.uid);
+  released_.add(key.uid, session->request.owner);
   session->cancel_timers();
-  if (session->kept) forget(key);
+  if (session->kept) forget(key, session->request.owner);
   notify(session, SessionEvent::Kind::gone);
   sessions_.erase(key);
   session->targets.reset();
@@ -346,7 +347,7 @@ void Manager::notify(const SessionPtr& session, SessionEvent::Kind kind) {
   const SessionEvent event{kind, view(*session), ending ? session->reason.message : session->note};
   for (auto entry = observers_.begin(); entry != observers_.end();) {
     const auto observer = entry->lock();
-    if (observer && observer->wants(key.uid)) observer->tell(event, scheduler_.now());
+    if (observer && observer->wants(session->request)) observer->tell(event, scheduler_.now());
     entry = observer ? std::next(entry) : observers_.erase(entry);
   }
 }

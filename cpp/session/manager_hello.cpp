@@ -5,15 +5,17 @@
 
 namespace scistream::session {
 
-void Manager::hello(Hello hello, Callback<HelloAnswer> done) {
-  scheduler_.post([this, alive = std::weak_ptr(alive_), hello = std::move(hello),
-                   done = std::move(done)]() mutable {
-    if (alive.expired()) return done(shutting_down());
-    on_hello(std::move(hello), std::move(done));
+void Manager::hello(Hello hello, const Principal& by, Callback<HelloAnswer> done) {
+  scheduler_.post([this, alive = std::weak_ptr(alive_),
+                   waiter = HelloWaiter{std::move(hello), by, std::move(done)}]() mutable {
+    if (alive.expired()) return waiter.done(shutting_down());
+    on_hello(std::move(waiter));
   });
 }
 
-void Manager::on_hello(Hello hello, Callback<HelloAnswer> done) {
+void Manager::on_hello(HelloWaiter waiter) {
+  const Hello& hello = waiter.hello;
+  const auto& done = waiter.done;
   if (auto status = check_uid(hello.uid); !status) return done(status.error());
   if (hello.prod_listeners.size() > max_addresses) {
     return done(
@@ -24,61 +26,84 @@ void Manager::on_hello(Hello hello, Callback<HelloAnswer> done) {
     if (const auto endpoint = parse_endpoint(listener); !endpoint) return done(endpoint.error());
   }
   const auto session = route(hello.uid, hello.role, hello.role_is_binding, true);
-  if (session) return deliver_hello(*session, std::move(hello), std::move(done));
-  if (session.error().cause == Cause::not_found) return hold(std::move(hello), std::move(done));
+  if (session) return deliver_hello(*session, std::move(waiter));
+  // What is ambiguous is no secret to those who may see both.
+  if (session.error().cause == Cause::not_found || !waiter.by.sees) return hold(std::move(waiter));
   done(session.error());
 }
 
-void Manager::hold(Hello hello, Callback<HelloAnswer> done) {
-  if (shutting_down_) return done(shutting_down());
-  const Error unknown{Cause::not_found,
-                      "no session with the id " + hello.uid +
-                          " is waiting here; was it requested, and has it expired?"};
-  if (held_hellos_.size() >= options_.most_held_hellos) return done(unknown);
-  held_hellos_.push_back({std::move(hello), std::move(done), {}});
+void Manager::hold(HelloWaiter waiter) {
+  if (shutting_down_) return waiter.done(shutting_down());
+  // Nobody learns from it whether there is a session that is not theirs.
+  const bool is_known = !waiter.by.id.empty() || waiter.by.sees;
+  const Error refusal =
+      is_known
+          ? Error{Cause::not_found, "no session with the id " + waiter.hello.uid +
+                                        " is waiting here; was it requested, and has it expired?"}
+          : Error{Cause::unauthenticated,
+                  "no session waits here for this hello: show an access token of its user, or "
+                  "its application key (the key file that the request wrote for this "
+                  "facility)"};
+  // Those of strangers leave room.
+  const std::size_t most = is_known ? options_.most_held_hellos : options_.most_held_hellos / 2;
+  if (held_hellos_.size() >= most) return waiter.done(refusal);
+  held_hellos_.push_back(
+      {std::move(waiter.hello), std::move(waiter.by), std::move(waiter.done), {}});
   const auto held = std::prev(held_hellos_.end());
-  held->timer = scheduler_.after(options_.hello_hold, [this, held, unknown] {
+  held->timer = scheduler_.after(options_.hello_hold, [this, held, refusal] {
     const auto answer = std::move(held->done);
     held_hellos_.erase(held);
-    answer(unknown);
+    answer(refusal);
   });
 }
 
 void Manager::wake_held_hellos(const std::string& uid) {
+  // One that is not for this session is held anew.
+  std::list<HeldHello> woken;
   for (auto held = held_hellos_.begin(); held != held_hellos_.end();) {
-    const auto session = held->hello.uid == uid
-                             ? route(uid, held->hello.role, held->hello.role_is_binding, true)
-                             : Result<SessionPtr>(Error{});
-    if (!session) {
-      ++held;
-      continue;
-    }
-    Hello hello = std::move(held->hello);
-    auto done = std::move(held->done);
-    held = held_hellos_.erase(held);
-    deliver_hello(*session, std::move(hello), std::move(done));
+    const auto next = std::next(held);
+    if (held->hello.uid == uid) woken.splice(woken.end(), held_hellos_, held);
+    held = next;
+  }
+  for (HeldHello& held : woken) {
+    held.timer.cancel();
+    on_hello({std::move(held.hello), std::move(held.by), std::move(held.done)});
   }
 }
 
-void Manager::deliver_hello(const SessionPtr& session, Hello hello, Callback<HelloAnswer> done) {
+Status Manager::accept(const SessionPtr& session, const HelloWaiter& waiter) {
   const Request& request = session->request;
-  const bool producer = request.key.role == Role::producer;
-  if (!request.app_key.empty()) {
+  const Hello& hello = waiter.hello;
+  if (request.app_key.empty()) {
+    return waiter.by.owns(request.owner) ? Status() : unknown(hello.uid);
+  }
+  {
     const std::string expected = hello_proof(
         request.app_key, hello.uid, to_string(request.key.role), hello.prod_listeners, hello.nonce);
     if (hello.nonce.size() < 16 || hello.nonce.size() > 64 ||
         !equal_in_constant_time(expected, hello.proof)) {
       log_->warn("session {}: a hello without a valid application key was refused",
                  to_string(request.key));
-      return done(
-          Error{Cause::unauthenticated, "session " + hello.uid +
-                                            " asks for its application key; give the key file "
-                                            "that the request wrote for this facility"});
+      if (!waiter.by.may_see(request.owner)) return unknown(hello.uid);
+      return Error{Cause::unauthenticated, "session " + hello.uid +
+                                               " asks for its application key; give the key file "
+                                               "that the request wrote for this facility"};
     }
-    if (!session->nonces.insert(hello.nonce).second) {
-      return done(Error{Cause::unauthenticated, "this hello was seen before"});
-    }
+    if (!session->nonces.insert(hello.nonce).second)
+      return Error{Cause::unauthenticated, "this hello was seen before"};
   }
+  return {};
+}
+
+void Manager::deliver_hello(const SessionPtr& session, HelloWaiter waiter) {
+  if (const Status accepted = accept(session, waiter); !accepted) {
+    if (accepted.error().cause == Cause::not_found) return hold(std::move(waiter));
+    return waiter.done(accepted.error());
+  }
+  const Hello& hello = waiter.hello;
+  const auto& done = waiter.done;
+  const Request& request = session->request;
+  const bool producer = request.key.role == Role::producer;
   if (producer && hello.prod_listeners.empty()) {
     return done(Error{Cause::invalid_argument,
                       "a producer's hello names at least one address its application listens on"});
@@ -87,7 +112,7 @@ void Manager::deliver_hello(const SessionPtr& session, Hello hello, Callback<Hel
     return done(Error{Cause::exhausted, "too many hellos wait for session " + hello.uid});
   }
   if (session->machine.state() == State::reserving) {
-    session->early_hellos.push_back({std::move(hello), std::move(done)});
+    session->early_hellos.push_back(std::move(waiter));
     return;
   }
   const bool repeated =
@@ -111,7 +136,7 @@ void Manager::deliver_hello(const SessionPtr& session, Hello hello, Callback<Hel
   }
   if (auto status = apply(session, Input::hello); !status) return done(status.error());
   if (hello.wait_ready && session->machine.phase() != Phase::ready) {
-    session->ready_waiters.push_back({std::move(hello), std::move(done)});
+    session->ready_waiters.push_back(std::move(waiter));
     return;
   }
   done(HelloAnswer{"Hello received", session->listeners});

@@ -16,22 +16,27 @@ dataserver::RateLimit Manager::limit_of(const Session& session) const {
           leases_.capacity()};
 }
 
-void Manager::set_rate(const std::string& uid, Rate rate, Callback<RateInForce> done) {
-  scheduler_.post([this, alive = std::weak_ptr(alive_), uid, rate, done = std::move(done)] {
+void Manager::set_rate(const std::string& uid, Rate rate, const Principal& by,
+                       Callback<RateInForce> done) {
+  scheduler_.post([this, alive = std::weak_ptr(alive_), uid, rate, by, done = std::move(done)] {
     if (alive.expired()) return done(shutting_down());
-    on_set_rate(uid, rate, done);
+    on_set_rate(uid, rate, by, done);
   });
 }
 
-void Manager::on_set_rate(const std::string& uid, Rate rate, const Callback<RateInForce>& done) {
+void Manager::on_set_rate(const std::string& uid, Rate rate, const Principal& by,
+                          const Callback<RateInForce>& done) {
   if (auto status = check_uid(uid); !status) return done(status.error());
   if (auto status = validate(rate); !status) return done(status.error());
   std::vector<SessionPtr> sessions;
   for (const Role role : {Role::producer, Role::consumer}) {
     const auto session = find({uid, role});
-    if (session && session->machine.state() != State::releasing) sessions.push_back(session);
+    if (!session || session->machine.state() == State::releasing) continue;
+    if (!by.may_see(session->request.owner)) continue;
+    if (!by.owns(session->request.owner)) return done(not_theirs(uid));
+    sessions.push_back(session);
   }
-  if (sessions.empty()) return done(Error{Cause::not_found, "no session has the id " + uid});
+  if (sessions.empty()) return done(unknown(uid));
   for (const SessionPtr& session : sessions) {
     if (session->ports.empty()) {
       return done(

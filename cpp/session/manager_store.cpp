@@ -45,16 +45,16 @@ Status Manager::keep(const SessionPtr& session, Phase phase) {
   return saved;
 }
 
-void Manager::forget(const SessionKey& key) {
+void Manager::forget(const SessionKey& key, const std::string& owner) {
   to_forget_.erase(key);
-  const Status forgotten = store_->forget(key, options_.calendar());
+  const Status forgotten = store_->forget(key, owner, options_.calendar());
   if (forgotten) return tidy_soon();
   log_->error("session {} has ended and is not forgotten yet: {}", to_string(key),
               forgotten.error().message);
-  to_forget_.insert(key);
+  to_forget_[key] = owner;
   forget_timer_ = scheduler_.after(forget_again, [this] {
     const auto again = std::exchange(to_forget_, {});
-    for (const SessionKey& each : again) forget(each);
+    for (const auto& [each, whose] : again) forget(each, whose);
   });
 }
 
@@ -73,7 +73,7 @@ void Manager::resume(Store::Contents left, Callback<void> done) {
                    done = std::move(done)]() mutable {
     if (alive.expired()) return done(shutting_down());
     const auto now = options_.calendar();
-    for (const auto& [uid, when] : left.released) released_.add(uid, ago(when, now));
+    for (const auto& [uid, owner, when] : left.released) released_.add(uid, owner, ago(when, now));
     lost_since_ = scheduler_.now();
     for (StoredSession& stored : left.sessions) resume_session(std::move(stored));
     done({});

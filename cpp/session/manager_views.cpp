@@ -6,15 +6,16 @@
 
 namespace scistream::session {
 
-void Manager::list(std::vector<std::string> uids, Callback<std::vector<SessionView>> done) {
-  scheduler_.post([this, alive = std::weak_ptr(alive_), uids = std::move(uids),
+void Manager::list(std::vector<std::string> uids, const Principal& by,
+                   Callback<std::vector<SessionView>> done) {
+  scheduler_.post([this, alive = std::weak_ptr(alive_), uids = std::move(uids), by,
                    done = std::move(done)]() mutable {
     if (alive.expired()) return done(shutting_down());
     // Fresh counters where the data server answers, else those heard of last.
     data_server_->status(
-        std::nullopt, [this, &scheduler = scheduler_, alive, uids = std::move(uids),
+        std::nullopt, [this, &scheduler = scheduler_, alive, uids = std::move(uids), by,
                        done = std::move(done)](Result<std::vector<dataserver::SessionStatus>> now) {
-          scheduler.post([this, alive, uids, done, now = std::move(now)] {
+          scheduler.post([this, alive, uids, by, done, now = std::move(now)] {
             if (alive.expired()) return done(shutting_down());
             if (now) {
               for (const auto& status : *now) {
@@ -26,7 +27,8 @@ void Manager::list(std::vector<std::string> uids, Callback<std::vector<SessionVi
             std::vector<SessionView> views;
             for (const std::string& uid : uids) {
               for (const Role role : {Role::producer, Role::consumer}) {
-                if (const auto session = find({uid, role})) views.push_back(view(*session));
+                const auto session = find({uid, role});
+                if (session && by.may_see(session->request.owner)) views.push_back(view(*session));
               }
             }
             done(std::move(views));
@@ -44,14 +46,15 @@ void Manager::capacity(Callback<Capacity> done) {
 }
 
 std::shared_ptr<void> Manager::watch(std::vector<std::string> uids,
-                                     std::chrono::milliseconds period, Observe observe) {
-  auto observer = std::make_shared<Observer>(std::move(uids), period, std::move(observe));
+                                     std::chrono::milliseconds period, const Principal& by,
+                                     Observe observe) {
+  auto observer = std::make_shared<Observer>(std::move(uids), period, by, std::move(observe));
   scheduler_.post([this, alive = std::weak_ptr(alive_), weak = std::weak_ptr(observer)] {
     const auto present = weak.lock();
     if (alive.expired() || !present) return;
     observers_.push_back(weak);
     for (const auto& [key, session] : sessions_) {
-      if (present->wants(key.uid)) {
+      if (present->wants(session->request)) {
         present->tell({SessionEvent::Kind::state, view(*session), ""}, scheduler_.now());
       }
     }

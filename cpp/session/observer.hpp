@@ -13,11 +13,14 @@ namespace scistream::session {
 /// One watcher of some sessions. Owned by whoever watches; lives on the Manager's scheduler.
 class Manager::Observer {
  public:
-  Observer(std::vector<std::string> uids, std::chrono::milliseconds period, Observe observe)
-      : uids_(std::move(uids)), period_(period), observe_(std::move(observe)) {}
+  Observer(std::vector<std::string> uids, std::chrono::milliseconds period, Principal by,
+           Observe observe)
+      : uids_(std::move(uids)), period_(period), by_(std::move(by)), observe_(std::move(observe)) {}
 
-  [[nodiscard]] bool wants(const std::string& uid) const {
-    return std::find(uids_.begin(), uids_.end(), uid) != uids_.end();
+  /// Whether it asked for that session, and may see it.
+  [[nodiscard]] bool wants(const Request& request) const {
+    return std::find(uids_.begin(), uids_.end(), request.key.uid) != uids_.end() &&
+           by_.may_see(request.owner);
   }
 
   void tell(const SessionEvent& event, Clock::time_point now) {
@@ -34,6 +37,7 @@ class Manager::Observer {
  private:
   std::vector<std::string> uids_;
   std::chrono::milliseconds period_;
+  Principal by_;
   Observe observe_;
   std::map<SessionKey, Clock::time_point> next_counters_;
 };

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,20 +21,24 @@ class ReleasedIds {
   explicit ReleasedIds(const Clock& clock) : clock_(clock) {}
 
   /// `ago`: how long before now it was released; later than what was added before.
-  void add(const std::string& uid, Clock::duration ago = Clock::duration(0)) {
+  void add(const std::string& uid, const std::string& owner,
+           Clock::duration ago = Clock::duration(0)) {
     forget();
     const auto until = clock_.now() + memory - ago;
-    until_[uid] = until;
+    known_[uid] = {until, owner};
     order_.emplace_back(until, uid);
     while (order_.size() > most) drop_oldest();
   }
 
-  [[nodiscard]] bool contains(const std::string& uid) {
+  /// Whose it was, if it was released lately.
+  [[nodiscard]] std::optional<std::string> owner(const std::string& uid) {
     forget();
-    return until_.contains(uid);
+    const auto found = known_.find(uid);
+    if (found == known_.end()) return std::nullopt;
+    return found->second.owner;
   }
 
-  [[nodiscard]] std::size_t size() const noexcept { return until_.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return known_.size(); }
 
  private:
   void forget() {
@@ -44,12 +49,17 @@ class ReleasedIds {
     const auto [until, uid] = order_.front();
     order_.pop_front();
     // An id added again since has a later entry that keeps it.
-    const auto found = until_.find(uid);
-    if (found != until_.end() && found->second == until) until_.erase(found);
+    const auto found = known_.find(uid);
+    if (found != known_.end() && found->second.until == until) known_.erase(found);
   }
 
+  struct Known {
+    Clock::time_point until;
+    std::string owner;
+  };
+
   const Clock& clock_;
-  std::map<std::string, Clock::time_point> until_;
+  std::map<std::string, Known> known_;
   std::deque<std::pair<Clock::time_point, std::string>> order_;
 };
 

@@ -20,11 +20,13 @@ using Ticket = std::uint64_t;
 
 struct RequestWaiter {
   Ticket ticket = 0;
+  std::size_t most_sessions = SIZE_MAX;  ///< Whoever waits may have.
   Callback<RequestAnswer> done;
 };
 
 struct HelloWaiter {
   Hello hello;
+  Principal by;
   Callback<HelloAnswer> done;
 };
 

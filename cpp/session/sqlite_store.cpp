@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 
+#include <array>
 #include <cerrno>
 #include <string>
 #include <utility>
@@ -18,13 +19,16 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::system_clock;
 
-constexpr int schema_version = 1;
-constexpr const char* schema =
+/// What each version of the store added to the one before.
+constexpr std::array schema{
     "CREATE TABLE session (uid TEXT NOT NULL, role TEXT NOT NULL, record TEXT NOT NULL,"
     " PRIMARY KEY (uid, role));"
     "CREATE TABLE released (uid TEXT PRIMARY KEY, at_ms INTEGER NOT NULL);"
     "CREATE INDEX released_at ON released (at_ms);"
-    "PRAGMA user_version = 1;";
+    "PRAGMA user_version = 1;",
+    "ALTER TABLE released ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "PRAGMA user_version = 2;"};
+constexpr std::int64_t schema_version = schema.size();
 /// Keys are wiped from pages that become free. The folder's lock keeps others away.
 constexpr const char* settings =
     "PRAGMA locking_mode = EXCLUSIVE;"
@@ -76,15 +80,16 @@ class SqliteStore::Database {
     if (code = run(settings); code != SQLITE_OK) return code;
     if (code = check(); code != SQLITE_OK) return code;
     if (code = number("PRAGMA user_version", version_); code != SQLITE_OK) return code;
-    if (version_ == 0) {
-      if (code = transaction([this] { return run(schema); }); code != SQLITE_OK) return code;
-      version_ = schema_version;
+    if (version_ < 0 || version_ > schema_version) return SQLITE_OK;
+    for (; version_ < schema_version; ++version_) {
+      const char* step = schema.at(static_cast<std::size_t>(version_));
+      if (code = transaction([&] { return run(step); }); code != SQLITE_OK) return code;
     }
-    if (version_ > schema_version) return SQLITE_OK;
     for (const auto& [statement, text] :
          {std::pair{&save_, "INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3)"},
           {&remove_, "DELETE FROM session WHERE uid = ?1 AND role = ?2"},
-          {&remember_, "INSERT OR REPLACE INTO released VALUES (?1, ?2)"}}) {
+          {&remember_,
+           "INSERT OR REPLACE INTO released (uid, owner, at_ms) VALUES (?1, ?2, ?3)"}}) {
       code =
           sqlite3_prepare_v3(connection_, text, -1, SQLITE_PREPARE_PERSISTENT, statement, nullptr);
       if (code != SQLITE_OK) return code;
@@ -130,9 +135,10 @@ class SqliteStore::Database {
     return finish(remove_);
   }
 
-  int remember(const std::string& uid, std::int64_t at_ms) {
+  int remember(const std::string& uid, const std::string& owner, std::int64_t at_ms) {
     bind(remember_, 1, uid);
-    sqlite3_bind_int64(remember_, 2, at_ms);
+    bind(remember_, 2, owner);
+    sqlite3_bind_int64(remember_, 3, at_ms);
     return finish(remember_);
   }
 
@@ -236,7 +242,7 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::pa
     code = database->open();
   }
   if (code != SQLITE_OK) return database->error(code);
-  if (database->version() > schema_version) {
+  if (database->version() < 0 || database->version() > schema_version) {
     return Error{Cause::failed_precondition,
                  "the session store '" + path.string() +
                      "' was made by a newer version; use that one, or move the file away"};
@@ -251,11 +257,12 @@ Status SqliteStore::save(const StoredSession& session) {
   return code == SQLITE_OK ? Status() : database_->error(code);
 }
 
-Status SqliteStore::forget(const SessionKey& session, system_clock::time_point when) {
+Status SqliteStore::forget(const SessionKey& session, const std::string& owner,
+                           system_clock::time_point when) {
   const bool clear = ++forgotten_ >= clear_every;
   const auto work = [&] {
     int step = database_->remove(session.uid, std::string(to_string(session.role)));
-    if (step == SQLITE_OK) step = database_->remember(session.uid, to_ms(when));
+    if (step == SQLITE_OK) step = database_->remember(session.uid, owner, to_ms(when));
     if (step != SQLITE_OK || !clear) return step;
     const auto old = to_ms(when - ReleasedIds::memory);
     step = database_->run(("DELETE FROM released WHERE at_ms < " + std::to_string(old)).c_str());
@@ -300,12 +307,13 @@ Result<Store::Contents> SqliteStore::load() {
       });
   if (code == SQLITE_OK) {
     code = database_->each(
-        "SELECT uid, at_ms FROM (SELECT uid, at_ms FROM released ORDER BY at_ms DESC LIMIT " +
+        "SELECT uid, owner, at_ms FROM (SELECT uid, owner, at_ms FROM released"
+        " ORDER BY at_ms DESC LIMIT " +
             std::to_string(ReleasedIds::most) + ") ORDER BY at_ms",
         [&](sqlite3_stmt* row) {
           contents.released.push_back(
-              {Database::text(row, 0),
-               system_clock::time_point(milliseconds(sqlite3_column_int64(row, 1)))});
+              {Database::text(row, 0), Database::text(row, 1),
+               system_clock::time_point(milliseconds(sqlite3_column_int64(row, 2)))});
         });
   }
   for (const auto& [uid, role] : unreadable) {

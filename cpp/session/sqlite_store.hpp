@@ -22,7 +22,8 @@ class SqliteStore final : public Store {
   SqliteStore& operator=(const SqliteStore&) = delete;
 
   Status save(const StoredSession& session) override;
-  Status forget(const SessionKey& session, std::chrono::system_clock::time_point when) override;
+  Status forget(const SessionKey& session, const std::string& owner,
+                std::chrono::system_clock::time_point when) override;
   Status tidy() override;
   /// A session that cannot be read is logged, left out and removed.
   Result<Contents> load() override;

@@ -45,8 +45,10 @@ class Store {
 
   /// Adds a session, or replaces the one of its key.
   virtual Status save(const StoredSession& session) = 0;
-  /// Forgets a session and remembers its id as released at `when`. Unknown is a success.
-  virtual Status forget(const SessionKey& session, std::chrono::system_clock::time_point when) = 0;
+  /// Forgets a session and remembers its id as released at `when`, and whose it was. Unknown is a
+  /// success.
+  virtual Status forget(const SessionKey& session, const std::string& owner,
+                        std::chrono::system_clock::time_point when) = 0;
 
   /// Wipes what has been forgotten, keys above all, from wherever it may still be. Costs more than
   /// the others.
@@ -54,6 +56,7 @@ class Store {
 
   struct ReleasedId {
     std::string uid;
+    std::string owner;
     std::chrono::system_clock::time_point when;
   };
   struct Contents {

@@ -96,6 +96,7 @@ std::string to_json(const StoredSession& session) {
                 {"lifetime_ms", request.lifetime.count()},
                 {"claim", request.claim},
                 {"caller_host", request.caller_host},
+                {"owner", request.owner},
                 {"phase", to_string(session.phase)},
                 {"draining", session.draining},
                 {"drain_is_users", session.drain_is_users},
@@ -112,6 +113,7 @@ std::string to_json(const StoredSession& session) {
     document["targets"] = to_strings(session.targets->targets);
     document["targets_transport"] = session.targets->transport;
     document["data_key"] = session.targets->data_key.hex();
+    document["allowed"] = session.targets->allowed.to_strings();
   }
   return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -150,6 +152,7 @@ Result<StoredSession> stored_session(std::string_view text) {
       return bad("its lifetime is out of reach");
     request.claim = document.at("claim").get<std::string>();
     request.caller_host = document.at("caller_host").get<std::string>();
+    request.owner = document.value("owner", "");
     if (const auto valid = validate(request); !valid) return bad(valid.error().message);
     session.phase = phase(document.at("phase").get<std::string>());
     session.draining = document.at("draining").get<bool>();
@@ -178,6 +181,10 @@ Result<StoredSession> stored_session(std::string_view text) {
       }
       targets.transport = document.at("targets_transport").get<std::string>();
       targets.data_key = secret(document.at("data_key"));
+      auto allowed =
+          net::Destinations::parse(document.value("allowed", std::vector<std::string>()));
+      if (!allowed) return bad(allowed.error().message);
+      targets.allowed = std::move(*allowed);
       session.targets = std::move(targets);
     }
     if (session.phase == Phase::ready && (!session.targets || session.targets->targets.empty()))

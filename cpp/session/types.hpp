@@ -12,6 +12,7 @@
 #include "base/secret.hpp"
 #include "base/session_key.hpp"
 #include "dataserver/data_server.hpp"
+#include "net/destinations.hpp"
 #include "session/machine.hpp"
 
 namespace scistream::session {
@@ -25,6 +26,31 @@ inline constexpr std::size_t max_addresses = 4096;
 
 template <class T>
 using Callback = std::function<void(Result<T>)>;
+
+/// On whose behalf something is asked of the control server. Says nothing by itself about who that
+/// is, and may do nothing to sessions of others unless it is said.
+struct Principal {
+  std::string id;                        ///< Unique and lasting; empty: nobody who is known.
+  bool sees = false;                     ///< Sessions of others as well.
+  bool releases = false;                 ///< And may end them.
+  bool administers = false;              ///< And may do to them whatever their owners may.
+  std::size_t most_sessions = SIZE_MAX;  ///< That are theirs at a time.
+
+  /// Where applications that they stream from may be; empty: wherever the facility allows.
+  std::vector<net::Destination> targets;
+
+  /// Of a server that does not ask who calls.
+  static Principal anybody() { return {"", true, true, true, SIZE_MAX, {}}; }
+
+  [[nodiscard]] bool owns(const std::string& owner) const {
+    return administers || (!id.empty() && id == owner);
+  }
+  /// Whether they may know that such a session is there.
+  [[nodiscard]] bool may_see(const std::string& owner) const {
+    return sees || releases || owns(owner);
+  }
+  [[nodiscard]] bool may_release(const std::string& owner) const { return releases || owns(owner); }
+};
 
 /// What a session is to get of the network.
 struct Rate {
@@ -58,6 +84,9 @@ struct Request {
   std::chrono::milliseconds lifetime{0};  ///< After set-up; 0: unlimited.
   std::string claim;                      ///< Random, of this one request; not part of its values.
   std::string caller_host;  ///< Numeric address the request came from; not part of its values.
+  std::string owner;        ///< Who asked for it, `Principal::id`; not part of its values.
+  /// Its listeners are to have ports of this range; not part of its values.
+  std::optional<PortRange> ports;
 };
 
 /// `invalid_argument` naming the value that is wrong.
@@ -106,6 +135,7 @@ struct UpdateTargets {
   std::vector<Endpoint> targets;
   std::string transport = "tcp";  ///< The one that was requested.
   Secret data_key;                ///< Empty for tcp, `key_size` bytes for tls.
+  net::Destinations allowed;      ///< Where its targets may be.
 };
 
 struct UpdateAnswer {

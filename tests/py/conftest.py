@@ -14,6 +14,7 @@ from applications import Application, application, echoes
 from containers import Engine
 from facility import Client, Facility
 from needs import skip_or_fail
+from openid import OpenIdProvider
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +56,13 @@ def echo_app() -> Iterator[Application]:
     """An application that gives back what comes."""
     with application(echoes) as app:
         yield app
+
+
+@pytest.fixture(scope="module")
+def openid_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIdProvider]:
+    """Shared by a module's tests; a test that makes it hang or fail ends that itself."""
+    with OpenIdProvider(tmp_path_factory.mktemp("openid")) as provider:
+        yield provider
 
 
 @pytest.fixture(scope="session")

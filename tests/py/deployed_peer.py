@@ -1,4 +1,5 @@
-"""A peer that knows only the wire as it is in use elsewhere: four rpcs, no deadlines, no tokens.
+"""A peer that knows only the wire as it is in use elsewhere: four rpcs, no deadlines, no tokens but
+bare ones.
 
 The messages are built here, at run time, from that table alone; nothing of `proto/` is used. What
 this client can do with our server, and our client with this server, is what wire compatibility
@@ -79,7 +80,8 @@ def new_uid() -> str:
 class Peer:
     """A user client of a deployed installation, talking to one control server."""
 
-    def __init__(self, endpoint: str, certificate: Path | None) -> None:
+    def __init__(self, endpoint: str, certificate: Path | None, token: str = "") -> None:
+        self._metadata = [("authorization", token)] if token else []
         if certificate is None:
             self.channel = grpc.insecure_channel(endpoint)
         else:
@@ -102,25 +104,28 @@ class Peer:
 
     def req(self, uid: str, role: str, num_conn: int = 1, rate: int = 10_000) -> Any:
         """The open call; it answers once hello has come."""
-        return self._calls["req"].future(
-            MESSAGES["Request"](uid=uid, role=role, num_conn=num_conn, rate=rate)
+        return self._call(
+            "req", MESSAGES["Request"](uid=uid, role=role, num_conn=num_conn, rate=rate)
         )
+
+    def _call(self, rpc: str, message: Any) -> Any:
+        return self._calls[rpc].future(message, metadata=self._metadata)
 
     def hello(self, uid: str, role: str, listeners: Sequence[str] = ()) -> Any:
         return self.hello_later(uid, role, listeners).result(LIMIT)
 
     def hello_later(self, uid: str, role: str, listeners: Sequence[str] = ()) -> Any:
-        return self._calls["hello"].future(
-            MESSAGES["Hello"](uid=uid, role=role, prod_listeners=list(listeners))
+        return self._call(
+            "hello", MESSAGES["Hello"](uid=uid, role=role, prod_listeners=list(listeners))
         )
 
     def update(self, uid: str, targets: Sequence[str], role: str = "") -> Any:
         """Without a role, as 1.0.0 sends it."""
         message = MESSAGES["UpdateTargets"](uid=uid, remote_listeners=list(targets), role=role)
-        return self._calls["update"].future(message).result(LIMIT)
+        return self._call("update", message).result(LIMIT)
 
     def release(self, uid: str) -> Any:
-        return self._calls["release"].future(MESSAGES["Release"](uid=uid)).result(LIMIT)
+        return self._call("release", MESSAGES["Release"](uid=uid)).result(LIMIT)
 
 
 def set_up(

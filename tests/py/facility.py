@@ -60,6 +60,7 @@ class Command:
         *words: object,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         self.words = [str(word) for word in words]
         self._changed = threading.Condition()
@@ -69,7 +70,7 @@ class Command:
             self.words,
             cwd=cwd,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

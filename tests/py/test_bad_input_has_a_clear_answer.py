@@ -114,7 +114,7 @@ def test_an_update_before_its_hello_is_refused(pair: Pair, peer: Peer) -> None:
     uid = new_uid()
     request = peer.req(uid, "PROD")
     eventually(lambda: pair.user.leased(pair.prod) == 1, "it waits for its hello")
-    status, message = refusal(lambda: peer.update(uid, ["10.0.0.9:7000"]))
+    status, message = refusal(lambda: peer.update(uid, ["127.0.0.9:7000"]))
     assert status == "FAILED_PRECONDITION"
     assert "'update' is not possible now" in message
     assert not request.done()

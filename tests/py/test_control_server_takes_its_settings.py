@@ -183,7 +183,7 @@ def test_an_unknown_type_lists_the_known_ones(tmp_path: Path) -> None:
     assert "known: Native" in err
 
 
-# Protocol: client-id-refused, certificate-given
+# Protocol: client-id-alone, certificate-given
 @pytest.mark.parametrize(
     "flags",
     [
@@ -208,6 +208,17 @@ def test_an_unknown_type_lists_the_known_ones(tmp_path: Path) -> None:
         ["--listener_ip", "nosuch.invalid"],
         ["--server_crt", "only.crt"],
         ["--client_id", "abc"],
+        ["--client_secret", "abc"],
+        ["--client_id", "abc", "--client_secret", "x", "--client-secret-file", "/etc/hostname"],
+        ["--client_id", "abc", "--client_secret", "x", "--introspection-url", "ftp://x"],
+        ["--client_id", "abc", "--client_secret", "x", "--insecure-no-auth"],
+        ["--issuer", "https://login.example.org"],
+        ["--issuer", "nonsense", "--audience", "me"],
+        ["--policy", "/etc/hostname"],
+        ["--client-ca", "/etc/hostname", "--ssl=False"],
+        ["--max-sessions-per-user", "0"],
+        ["--allow-target", "10.0.0.0/33"],
+        ["--allow-peer", "gateway.example.org"],
     ],
     ids=" ".join,
 )
@@ -215,6 +226,32 @@ def test_bad_settings_are_usage_errors(tmp_path: Path, flags: list[str]) -> None
     rc, err = refused(tmp_path, "--state-dir", tmp_path / "state", *flags)
     assert rc == 2, err
     assert err.startswith("s2cs: ") or "\ns2cs: " in err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--client_id", "abc", "--client-secret-file"],
+        ["--client_id", "abc", "--client_secret", "x", "--identity-ca"],
+        ["--client-ca"],
+        ["--client_id", "abc", "--client_secret", "x", "--policy"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, flags: list[str]) -> None:
+    state = tmp_path / "state"
+    rc, err = refused(tmp_path, "--state-dir", state, *flags, "/nowhere/at/all")
+    assert rc == 7, err
+    assert "'/nowhere/at/all'" in err
+
+
+def test_a_secret_in_the_command_line_is_warned_of(tmp_path: Path) -> None:
+    users = ["--client_id", "abc", "--client_secret", "s3cret"]
+    with Facility(tmp_path, *users) as facility:
+        assert "--client-secret-file" in facility.command.err
+        assert "s3cret" not in facility.command.err
+    with Facility(tmp_path, "--client_id", "abc", env={"SCISTREAM_CLIENT_SECRET": "x"}) as facility:
+        assert "--client-secret-file" not in facility.command.err
 
 
 # Protocol: port-not-shared

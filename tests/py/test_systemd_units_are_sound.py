@@ -107,7 +107,8 @@ def test_the_unit_confines(deployed: Path, program: str) -> None:
 def test_both_are_one_user_and_confined_alike(deployed: Path) -> None:
     """They share a socket; and s2cs may start the data server itself."""
     of_their_own = {
-        *("Environment", "EnvironmentFile", "ExecStart", "KillMode", "TimeoutStopSec"),
+        *("Environment", "EnvironmentFile", "ExecStart", "ExecReload", "KillMode"),
+        "TimeoutStopSec",
         *("RestartSec", "WatchdogSec", "OOMScoreAdjust", "PrivateUsers"),
         *("StateDirectory", "StateDirectoryMode", "RuntimeDirectory", "RuntimeDirectoryMode"),
     }
@@ -216,16 +217,40 @@ def test_the_two_units_of_one_machine_stream(
 
 
 def test_every_setting_of_the_control_server_can_be_in_force(
-    deployed: Path, folders: dict[str, Path]
+    deployed: Path, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     """Also its last line, by which s2cs starts its data server itself."""
     own = places()
     host = own["SCISTREAM_LISTENER_IP"]
     lan = {"SCISTREAM_WAN_IP": host, "SCISTREAM_LAN_IP": host}
-    settings = in_force(deployed / "s2cs.env", {**own, **lan})
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[[rule]]\nadminister = true\n")
+    users = {
+        "SCISTREAM_CLIENT_ID": "gateway",
+        "SCISTREAM_CLIENT_SECRET": "secret",
+        "SCISTREAM_CLIENT_CA": str(Authority(tmp_path / "authority").make().certificate),
+        "SCISTREAM_POLICY": str(policy),
+    }
+    settings = in_force(deployed / "s2cs.env", {**own, **lan, **users})
+    # It is for a server that knows no users.
+    assert settings.pop("SCISTREAM_INSECURE_NO_AUTH") == "True"
     with started(unit(deployed, "s2cs"), folders, settings) as control:
         control.line(rf"^s2cs ready on {re.escape(settings['SCISTREAM_ADVERTISE'])}:\d+$")
         control.line("data server started", "err")
+        assert "list of processes" not in control.err
+        ended(control)
+
+
+def test_the_control_server_reads_its_policy_again(
+    deployed: Path, folders: dict[str, Path]
+) -> None:
+    """`systemctl reload`."""
+    assert unit(deployed, "s2cs")["Service"]["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    settings = {**places(), "SCISTREAM_DATA_SERVER": ""}
+    with started(unit(deployed, "s2cs"), folders, settings) as control:
+        control.line("^s2cs ready on")
+        control.signal(1)
+        control.line("reloaded", "err")
         ended(control)
 
 

@@ -34,7 +34,7 @@ class TokenCacheTest : public ::testing::Test {
     cache_->identify(token, [this](Result<Identity> who) { told_.push_back(std::move(who)); });
   }
   Identity alice(std::chrono::seconds lasts = 1h) {
-    return {"issuer", "alice", "", "", {}, {}, time_ + lasts};
+    return {"issuer", "alice", "", "", {}, {}, {}, time_ + lasts};
   }
   void pass(std::chrono::seconds time) {
     clock_.advance(time);

@@ -35,7 +35,7 @@ class ControlClientTest : public ::testing::Test {
     scheduler.stop();
   }
   void talk_to(const Endpoint& endpoint) {
-    client = std::make_unique<ControlClient>(scheduler, ServerAccess{endpoint, false, "", ""});
+    client = std::make_unique<ControlClient>(scheduler, ServerAccess{endpoint, false, ""});
   }
   Result<ServerInfo> info() {
     return wait_for<ServerInfo>([this](auto done) { client->info(done); });

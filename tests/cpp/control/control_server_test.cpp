@@ -36,7 +36,7 @@ TEST(ControlServer, ServesOnEachOfItsAddresses) {
   const auto port = server.endpoint().port;
   net::AsioScheduler scheduler;
   for (const char* host : {"127.0.4.1", "127.0.4.2", "127.0.4.3"}) {
-    ControlClient client(scheduler, {{host, port}, true, server.certificate(), ""});
+    ControlClient client(scheduler, {{host, port}, true, server.certificate()});
     const auto info = wait_for<ServerInfo>([&](auto done) { client.info(done); });
     EXPECT_TRUE(info.ok()) << host << ": " << info.error().message;
   }

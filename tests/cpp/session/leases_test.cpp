@@ -49,14 +49,14 @@ TEST(Leases, BandwidthIsUnlimitedWithoutACapacity) {
 TEST(ReleasedIds, AreForgottenAfterTenMinutes) {
   ManualScheduler clock;
   ReleasedIds ids(clock);
-  ids.add("x");
+  ids.add("x", "");
   clock.advance(std::chrono::minutes(9));
-  EXPECT_TRUE(ids.contains("x"));
-  ids.add("x");
+  EXPECT_TRUE(ids.owner("x"));
+  ids.add("x", "");
   clock.advance(std::chrono::minutes(9));
-  EXPECT_TRUE(ids.contains("x"));
+  EXPECT_TRUE(ids.owner("x"));
   clock.advance(std::chrono::minutes(1));
-  EXPECT_FALSE(ids.contains("x"));
+  EXPECT_FALSE(ids.owner("x"));
   EXPECT_EQ(ids.size(), 0U);
 }
 
@@ -64,10 +64,10 @@ TEST(ReleasedIds, AreForgottenAfterTenMinutes) {
 TEST(ReleasedIds, KeepTenThousand) {
   ManualScheduler clock;
   ReleasedIds ids(clock);
-  for (int i = 0; i < 10'001; ++i) ids.add(std::to_string(i));
+  for (int i = 0; i < 10'001; ++i) ids.add(std::to_string(i), "");
   EXPECT_EQ(ids.size(), ReleasedIds::most);
-  EXPECT_FALSE(ids.contains("0"));
-  EXPECT_TRUE(ids.contains("10000"));
+  EXPECT_FALSE(ids.owner("0"));
+  EXPECT_TRUE(ids.owner("10000"));
 }
 
 // Protocol: advertise

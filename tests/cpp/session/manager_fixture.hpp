@@ -82,17 +82,17 @@ class ManagerTest : public ::testing::Test {
 
   std::shared_ptr<Slot<RequestAnswer>> req(Request request) {
     return ask<RequestAnswer>(
-        [&](auto done) { ticket = manager->request(std::move(request), done); });
+        [&](auto done) { ticket = manager->request(std::move(request), by, done); });
   }
   std::shared_ptr<Slot<HelloAnswer>> hello(Hello message) {
-    return ask<HelloAnswer>([&](auto done) { manager->hello(std::move(message), done); });
+    return ask<HelloAnswer>([&](auto done) { manager->hello(std::move(message), by, done); });
   }
   std::shared_ptr<Slot<UpdateAnswer>> update(UpdateTargets message) {
-    return ask<UpdateAnswer>([&](auto done) { manager->update(std::move(message), done); });
+    return ask<UpdateAnswer>([&](auto done) { manager->update(std::move(message), by, done); });
   }
   std::shared_ptr<Slot<void>> release(const std::string& uid, const std::string& claim = "",
                                       dataserver::Ending how = dataserver::Ending::cut) {
-    return ask<void>([&](auto done) { manager->release(uid, claim, how, done); });
+    return ask<void>([&](auto done) { manager->release(uid, claim, how, by, done); });
   }
   Capacity capacity() {
     const auto slot = ask<Capacity>([&](auto done) { manager->capacity(done); });
@@ -100,7 +100,7 @@ class ManagerTest : public ::testing::Test {
   }
   std::vector<SessionView> list(std::vector<std::string> uids) {
     const auto slot =
-        ask<std::vector<SessionView>>([&](auto done) { manager->list(std::move(uids), done); });
+        ask<std::vector<SessionView>>([&](auto done) { manager->list(std::move(uids), by, done); });
     return **slot->result;
   }
   void set_up(const std::string& uid, Role role = Role::producer) {
@@ -156,6 +156,7 @@ class ManagerTest : public ::testing::Test {
   std::unique_ptr<Manager> manager =
       std::make_unique<Manager>(time, data_server, store, options(), null_logger());
   Ticket ticket = 0;
+  Principal by = Principal::anybody();  ///< Who asks.
 };
 
 }  // namespace scistream::session

@@ -111,7 +111,7 @@ TEST_F(ManagerTest, WhoDoesNotWaitForADrainAnyMoreIsForgotten) {
   data_server->answer_at_once = false;
   auto slot = std::make_shared<Slot<void>>();
   const Ticket ticket =
-      manager->release("a", "", dataserver::Ending::drain,
+      manager->release("a", "", dataserver::Ending::drain, by,
                        [slot](const Status& status) { slot->callback()(status); });
   time.run();
   manager->withdraw(ticket);
@@ -612,7 +612,7 @@ TEST_F(ManagerTest, ShutDownDrainsLiveSessionsAndThenCuts) {
 // Protocol: watch
 TEST_F(ManagerTest, WatchTellsEveryStateInOrder) {
   std::vector<std::string> seen;
-  const auto watch = manager->watch({"a"}, seconds(1), [&](const SessionEvent& event) {
+  const auto watch = manager->watch({"a"}, seconds(1), by, [&](const SessionEvent& event) {
     seen.push_back(event.kind == SessionEvent::Kind::gone
                        ? "gone"
                        : std::string(to_string(event.session.state)));
@@ -785,7 +785,8 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
       switch (*rc::gen::inRange(0, 11)) {
         case 0:
           ++asked;
-          tickets.push_back(under_test->request(want(uid, role, *rc::gen::inRange(1, 5)), count));
+          tickets.push_back(under_test->request(want(uid, role, *rc::gen::inRange(1, 5)),
+                                                Principal::anybody(), count));
           break;
         case 1:
           if (!tickets.empty())
@@ -796,19 +797,19 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
           Hello message = greet(uid);
           if (*rc::gen::arbitrary<bool>()) message.role = role;
           message.wait_ready = *rc::gen::arbitrary<bool>();
-          under_test->hello(message, count);
+          under_test->hello(message, Principal::anybody(), count);
           break;
         }
         case 3: {
           ++asked;
           UpdateTargets message = aim(uid);
           message.role = role;
-          under_test->update(message, count);
+          under_test->update(message, Principal::anybody(), count);
           break;
         }
         case 4:
           ++asked;
-          under_test->release(uid, "", dataserver::Ending::cut, count);
+          under_test->release(uid, "", dataserver::Ending::cut, Principal::anybody(), count);
           break;
         case 5: server->answer_one(*rc::gen::inRange<std::size_t>(0, 5)); break;
         case 6: server->answer_one(0, Error{Cause::failure, "injected"}); break;
@@ -826,7 +827,7 @@ TEST_F(ManagerTest, AnythingAtAllEndsWithEveryCallAnsweredAndNothingReserved) {
     kept->fail.reset();
     for (const char* uid : {"a", "b", "c"}) {
       ++asked;
-      under_test->release(uid, "", dataserver::Ending::cut, count);
+      under_test->release(uid, "", dataserver::Ending::cut, Principal::anybody(), count);
     }
     for (int round = 0; round < 50; ++round) {
       clock.run();

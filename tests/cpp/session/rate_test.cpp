@@ -8,7 +8,8 @@ class RateTest : public ManagerTest {
  protected:
   std::shared_ptr<Slot<RateInForce>> set_rate(const std::string& uid, long long mbps,
                                               bool is_explicit = true) {
-    return ask<RateInForce>([&](auto done) { manager->set_rate(uid, {mbps, is_explicit}, done); });
+    return ask<RateInForce>(
+        [&](auto done) { manager->set_rate(uid, {mbps, is_explicit}, by, done); });
   }
   void set_up_at(const std::string& uid, Rate rate, Role role = Role::producer) {
     Request wanted = want(uid, role, 1);

@@ -117,14 +117,15 @@ TYPED_TEST(StoreContract, ForgettingRemembersTheIdAndLeavesTheOtherRole) {
     const auto store = this->place.open();
     ASSERT_TRUE(store->save(a_session("a", Role::producer)).ok());
     ASSERT_TRUE(store->save(a_session("a", Role::consumer)).ok());
-    ASSERT_TRUE(store->forget({"a", Role::producer}, at(5)).ok());
-    ASSERT_TRUE(store->forget({"never there", Role::producer}, at(6)).ok());
+    ASSERT_TRUE(store->forget({"a", Role::producer}, "alice", at(5)).ok());
+    ASSERT_TRUE(store->forget({"never there", Role::producer}, "alice", at(6)).ok());
   }
   const auto contents = this->place.open()->load();
   ASSERT_EQ(contents->sessions.size(), 1U);
   EXPECT_EQ(contents->sessions.front().request.key.role, Role::consumer);
   ASSERT_EQ(contents->released.size(), 2U);
   EXPECT_EQ(contents->released.front().uid, "a");
+  EXPECT_EQ(contents->released.front().owner, "alice");
   EXPECT_EQ(contents->released.front().when, at(5));
 }
 
@@ -155,7 +156,7 @@ TEST(SqliteStore, NoKeyStaysOnDiskOnceTidied) {
   };
   ASSERT_TRUE(store->save(session).ok());
   EXPECT_TRUE(on_disk());
-  ASSERT_TRUE(store->forget(session.request.key, at(1)).ok());
+  ASSERT_TRUE(store->forget(session.request.key, "alice", at(1)).ok());
   ASSERT_TRUE(store->tidy().ok());
   EXPECT_FALSE(on_disk());
 }
@@ -168,7 +169,7 @@ TEST(SqliteStore, DoesNotGrowWithWhatHasEnded) {
     for (int i = 0; i < count; ++i) {
       const auto session = a_session("session-" + std::to_string(i));
       ASSERT_TRUE(store->save(session).ok());
-      ASSERT_TRUE(store->forget(session.request.key, at(i)).ok());
+      ASSERT_TRUE(store->forget(session.request.key, "alice", at(i)).ok());
     }
   };
   const int full = static_cast<int>(ReleasedIds::most) + 500;
@@ -182,7 +183,7 @@ TEST(SqliteStore, RemembersNoMoreReleasedIdsThanTheProtocolSays) {
   OnDisk disk;
   const auto store = disk.open();
   for (std::size_t i = 0; i < ReleasedIds::most + 500; ++i)
-    ASSERT_TRUE(store->forget({"s" + std::to_string(i), Role::producer}, at(0)).ok());
+    ASSERT_TRUE(store->forget({"s" + std::to_string(i), Role::producer}, "alice", at(0)).ok());
   EXPECT_EQ(store->load()->released.size(), ReleasedIds::most);
 }
 

@@ -20,6 +20,7 @@ class MemoryStore final : public session::Store {
   int tidied = 0;
   std::map<SessionKey, std::string> records;
   std::map<std::string, std::chrono::system_clock::time_point> released;
+  std::map<std::string, std::string> owners;  ///< Of these.
 
   Status save(const session::StoredSession& session) override {
     if (fail) return *fail;
@@ -27,10 +28,12 @@ class MemoryStore final : public session::Store {
     return {};
   }
 
-  Status forget(const SessionKey& session, std::chrono::system_clock::time_point when) override {
+  Status forget(const SessionKey& session, const std::string& owner,
+                std::chrono::system_clock::time_point when) override {
     if (fail) return *fail;
     records.erase(session);
     released[session.uid] = when;
+    owners[session.uid] = owner;
     return {};
   }
 
@@ -48,7 +51,7 @@ class MemoryStore final : public session::Store {
       if (!session) return session.error();
       contents.sessions.push_back(std::move(*session));
     }
-    for (const auto& [uid, when] : released) contents.released.push_back({uid, when});
+    for (const auto& [uid, when] : released) contents.released.push_back({uid, owners[uid], when});
     return contents;
   }
 };

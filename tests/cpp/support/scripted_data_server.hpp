@@ -27,7 +27,8 @@ class ScriptedDataServer final : public dataserver::DataServer {
   std::map<SessionKey, std::vector<std::uint16_t>> held;
   std::map<SessionKey, std::vector<Endpoint>> targets;
   std::map<SessionKey, dataserver::RateLimit> rates;  ///< As the last update said.
-  std::map<SessionKey, std::uint64_t> reservations;   ///< The last of each key.
+  std::map<SessionKey, net::Destinations> allowed;
+  std::map<SessionKey, std::uint64_t> reservations;  ///< The last of each key.
   std::vector<std::string> log;
   dataserver::Counters counters;
 
@@ -67,6 +68,7 @@ class ScriptedDataServer final : public dataserver::DataServer {
       if (!held.contains(request.session)) return done(Error{Cause::not_found, "no such session"});
       targets[request.session] = request.targets;
       rates[request.session] = request.rate;
+      allowed[request.session] = request.allowed;
       done({});
     });
   }

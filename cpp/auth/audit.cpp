@@ -1,0 +1,78 @@
+#include "auth/audit.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+namespace scistream::auth {
+
+namespace {
+
+constexpr std::chrono::minutes between_complaints{1};
+constexpr std::size_t longest_text = 512;
+
+/// RFC 3339, in UTC.
+std::string in_words(std::chrono::system_clock::time_point when) {
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count();
+  const std::time_t seconds = ms / 1000;
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  std::array<char, 32> date{};
+  const auto length = std::strftime(date.data(), date.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  const std::string fraction = std::to_string(1000 + ms % 1000).substr(1);
+  return std::string(date.data(), length) + "." + fraction + "Z";
+}
+
+}  // namespace
+
+std::string to_json(const AuditEntry& entry, std::chrono::system_clock::time_point when) {
+  nlohmann::ordered_json line{{"time", in_words(when)},
+                              {"decision", entry.allowed ? "allowed" : "refused"},
+                              {"what", entry.rpc},
+                              {"session", entry.session.substr(0, longest_text)},
+                              {"from", entry.from}};
+  if (entry.who != nullptr) {
+    line["who"] = {
+        {"issuer", entry.who->issuer}, {"subject", entry.who->subject}, {"name", entry.who->name}};
+  } else {
+    line["who"] = nullptr;
+  }
+  if (!entry.why.empty()) line["why"] = entry.why.substr(0, longest_text);
+  return line.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+Result<std::unique_ptr<FileAudit>> FileAudit::open(std::filesystem::path path, Logger log) {
+  std::unique_ptr<FileAudit> audit(new FileAudit(std::move(path), std::move(log)));
+  if (const Status opened = audit->reopen(); !opened) return opened.error();
+  return audit;
+}
+
+Status FileAudit::reopen() {
+  constexpr int mode = 0600;
+  net::Fd file(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!file) return errno_error("cannot write the audit log '" + path_.string() + "'", errno);
+  const std::lock_guard lock(mutex_);
+  file_ = std::move(file);
+  return {};
+}
+
+void FileAudit::record(const AuditEntry& entry) {
+  const std::string line = to_json(entry, std::chrono::system_clock::now()) + "\n";
+  const std::lock_guard lock(mutex_);
+  // In one go, so that lines of several writers do not mix.
+  const auto written = ::write(file_.get(), line.data(), line.size());
+  if (written == static_cast<ssize_t>(line.size())) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_complaint_) return;
+  next_complaint_ = now + between_complaints;
+  log_->error("{}", errno_error("the audit log '" + path_.string() + "' loses lines",
+                                written < 0 ? errno : ENOSPC)
+                        .message);
+}
+
+}  // namespace scistream::auth

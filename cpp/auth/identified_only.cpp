@@ -1,0 +1,124 @@
+#include "auth/identified_only.hpp"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "auth/issuers.hpp"
+#include "auth/openid_issuer.hpp"
+
+namespace scistream::auth {
+
+namespace {
+
+/// Who makes the identities that are found in client certificates.
+constexpr const char* certificates = "certificate";
+
+Identity of_certificate(const std::vector<std::string>& names) {
+  Identity who;
+  who.issuer = certificates;
+  who.subject = names.front();
+  who.name = names.front().substr(names.front().find(':') + 1);
+  if (names.front().starts_with("email:")) who.email = who.name;
+  // TLS looks at it for as long as the connection lives.
+  who.expires = std::chrono::system_clock::time_point::max();
+  return who;
+}
+
+}  // namespace
+
+IdentifiedOnly::IdentifiedOnly(IdentityOptions options)
+    : options_(std::move(options)),
+      requests_(clock_, options_.requests),
+      failures_(clock_, options_.failures) {}
+
+IdentifiedOnly::~IdentifiedOnly() { thread_.stop(); }
+
+Result<std::unique_ptr<IdentifiedOnly>> IdentifiedOnly::make(IdentityOptions options,
+                                                             Policy policy) {
+  std::unique_ptr<IdentifiedOnly> made(new IdentifiedOnly(std::move(options)));
+  made->replace(std::move(policy));
+  if (const Status status = made->make_authenticators(); !status) return status.error();
+  return made;
+}
+
+Status IdentifiedOnly::make_authenticators() {
+  auto client = net::HttpClient::make(thread_.at(0), {options_.ca_file});
+  if (!client) return client.error();
+  auto issuers = std::make_unique<Issuers>();
+  if (const auto& wanted = options_.introspection) {
+    auto introspection = std::make_unique<Introspection>(*client, *wanted);
+    hint_ = {introspection->expected().issuer, introspection->expected().scope};
+    issuers->set_opaque(std::move(introspection));
+  }
+  for (const Expected& expected : options_.issuers) {
+    auto issuer = OpenIdIssuer::make(*client, expected, clock_);
+    if (!issuer) return issuer.error();
+    if (hint_.issuer.empty()) hint_ = {expected.issuer, expected.scope};
+    issuers->add(expected.issuer, std::move(*issuer));
+  }
+  if (options_.introspection || !options_.issuers.empty())
+    tokens_ = std::make_unique<TokenCache>(std::move(issuers), clock_);
+  return {};
+}
+
+void IdentifiedOnly::replace(Policy policy) {
+  auto next = std::make_shared<const Policy>(std::move(policy));
+  const std::lock_guard lock(policy_mutex_);
+  policy_ = std::move(next);
+}
+
+void IdentifiedOnly::admit(const Caller& caller, const Question& question, Done done) {
+  boost::asio::post(thread_.at(0), [this, caller, proof = question.has_other_proof,
+                                    done = std::move(done)] { check(caller, proof, done); });
+}
+
+void IdentifiedOnly::check(const Caller& caller, bool has_other_proof, Done done) {
+  if (!caller.certificate_names.empty() && caller.token.empty())
+    return done(permit(of_certificate(caller.certificate_names)));
+  const auto nobody = [has_other_proof, done](Error why) {
+    // Whoever is known by something else need not be known by a token as well.
+    if (has_other_proof) return done(Permit{});
+    done(std::move(why));
+  };
+  if (caller.token.empty()) {
+    return nobody({Cause::unauthenticated,
+                   "this server serves users that it knows: log in (s2uc "
+                   "login), or show a client certificate"});
+  }
+  if (!tokens_) {
+    return nobody(
+        {Cause::unauthenticated, "this server takes no tokens: show a client certificate"});
+  }
+  const std::string token(caller.token.view());
+  if (const auto known = tokens_->known(token); known && known->ok()) return done(permit(**known));
+  if (!failures_.allows(caller.host)) {
+    return nobody({Cause::exhausted, "too many tokens from " + caller.host +
+                                         " were no good; try again in a few seconds"});
+  }
+  tokens_->identify(token, [this, host = caller.host, done, nobody](const Result<Identity>& who) {
+    if (who) return done(permit(*who));
+    const bool is_bad = who.error().cause == Cause::unauthenticated ||
+                        who.error().cause == Cause::permission_denied;
+    if (is_bad) failures_.count(host);
+    if (!is_bad) return done(who.error());
+    nobody(who.error());
+  });
+}
+
+Result<Permit> IdentifiedOnly::permit(Identity who) {
+  if (!requests_.take(who.issuer + "\n" + who.subject))
+    return Error{Cause::exhausted, "too many requests of one user; try again in a second"};
+  std::shared_ptr<const Policy> policy;
+  {
+    const std::lock_guard lock(policy_mutex_);
+    policy = policy_;
+  }
+  auto rights = policy->rights_of(who);
+  if (!rights) return rights.error();
+  if (!rights->most_sessions) rights->most_sessions = options_.most_sessions;
+  Permit permit{std::move(who), {}, std::move(*rights)};
+  permit.principal = principal_of(*permit.who, permit.rights);
+  return permit;
+}
+
+}  // namespace scistream::auth

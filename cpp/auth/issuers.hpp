@@ -1,0 +1,32 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "auth/authenticator.hpp"
+
+namespace scistream::auth {
+
+/// Several authenticators: a signed token goes to the one for the issuer that it names, any other
+/// token to the one for tokens that say nothing themselves. Lives on the thread of these.
+class Issuers final : public Authenticator {
+ public:
+  /// Of signed tokens; the issuer as it calls itself.
+  void add(std::string issuer, std::unique_ptr<Authenticator> authenticator) {
+    signed_.emplace_back(std::move(issuer), std::move(authenticator));
+  }
+  /// Of all others.
+  void set_opaque(std::unique_ptr<Authenticator> authenticator) {
+    opaque_ = std::move(authenticator);
+  }
+
+  void identify(const std::string& token, Done done) override;
+
+ private:
+  std::vector<std::pair<std::string, std::unique_ptr<Authenticator>>> signed_;
+  std::unique_ptr<Authenticator> opaque_;
+};
+
+}  // namespace scistream::auth

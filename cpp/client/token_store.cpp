@@ -1,0 +1,297 @@
+#include "client/token_store.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <thread>
+
+#include "auth/claims.hpp"
+#include "base/file.hpp"
+#include "client/secrets.hpp"
+
+namespace scistream::client {
+
+namespace {
+
+using auth::text_in;
+using auth::texts_in;
+using nlohmann::json;
+using std::chrono::milliseconds;
+using std::chrono::system_clock;
+
+constexpr const char* suffix = ".json";
+constexpr const char* lock_suffix = ".lock";
+/// A refresh is two requests of ten seconds at most.
+constexpr std::chrono::seconds patience{30};
+
+struct Optional {
+  const char* name;
+  std::optional<net::Url> Provider::* url;
+};
+constexpr Optional optional_endpoints[] = {
+    {"device_authorization", &Provider::device_authorization},
+    {"revocation", &Provider::revocation},
+    {"userinfo", &Provider::userinfo}};
+
+std::string text_of(const Login& login) {
+  const Provider& provider = login.provider;
+  const Tokens& tokens = login.tokens;
+  json endpoints{{"authorization", to_string(provider.authorization)},
+                 {"token", to_string(provider.token)}};
+  for (const auto& [name, url] : optional_endpoints)
+    if (provider.*url) endpoints[name] = to_string(*(provider.*url));
+  json document{{"issuer", provider.issuer},
+                {"scope", login.scope},
+                {"client_id", login.client_id},
+                {"ca_file", login.ca_file},
+                {"access_token", std::string(tokens.access.view())},
+                {"refresh_token", std::string(tokens.refresh.view())},
+                {"granted", tokens.scope},
+                {"subject", tokens.subject},
+                {"name", tokens.name},
+                {"servers", to_strings(login.servers)},
+                {"endpoints", std::move(endpoints)}};
+  if (tokens.expires != system_clock::time_point::max())
+    document["expires"] = system_clock::to_time_t(tokens.expires);
+  std::string text = document.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  for (const char* secret : {"access_token", "refresh_token"}) {
+    auto& value = document[secret].get_ref<std::string&>();
+    OPENSSL_cleanse(value.data(), value.size());
+  }
+  return text;
+}
+
+Secret take_secret(json& document, const char* member) {
+  const auto found = document.find(member);
+  if (found == document.end() || !found->is_string()) return {};
+  auto& text = found->get_ref<std::string&>();
+  Secret secret{std::string_view(text)};
+  OPENSSL_cleanse(text.data(), text.size());
+  return secret;
+}
+
+std::optional<Login> parse(const std::string& text) {
+  json document = json::parse(text, nullptr, false);
+  if (!document.is_object()) return std::nullopt;
+  Login login;
+  Tokens& tokens = login.tokens;
+  tokens.access = take_secret(document, "access_token");
+  tokens.refresh = take_secret(document, "refresh_token");
+  tokens.scope = text_in(document, "granted");
+  tokens.subject = text_in(document, "subject");
+  tokens.name = text_in(document, "name");
+  if (document.contains("expires")) {
+    const auto expires = auth::time_in(document, "expires");
+    if (!expires) return std::nullopt;
+    tokens.expires = *expires;
+  }
+  login.scope = text_in(document, "scope");
+  login.client_id = text_in(document, "client_id");
+  login.ca_file = text_in(document, "ca_file");
+  for (const std::string& each : texts_in(document, "servers")) {
+    auto server = parse_endpoint(each);
+    if (!server) return std::nullopt;
+    login.servers.push_back(std::move(*server));
+  }
+  Provider& provider = login.provider;
+  provider.issuer = text_in(document, "issuer");
+  const json endpoints = document.value("endpoints", json());
+  if (!endpoints.is_object()) return std::nullopt;
+  const auto authorization = net::parse_url(text_in(endpoints, "authorization"));
+  const auto token = net::parse_url(text_in(endpoints, "token"));
+  if (!authorization || !token) return std::nullopt;
+  provider.authorization = *authorization;
+  provider.token = *token;
+  for (const auto& [name, url] : optional_endpoints) {
+    if (!endpoints.contains(name)) continue;
+    const auto parsed = net::parse_url(text_in(endpoints, name));
+    if (!parsed) return std::nullopt;
+    provider.*url = *parsed;
+  }
+  const bool is_whole =
+      is_one_word(tokens.access.view()) && !provider.issuer.empty() && !login.scope.empty();
+  return is_whole ? std::optional(std::move(login)) : std::nullopt;
+}
+
+/// `not_found` if there is no such file.
+Result<Login> read(const std::filesystem::path& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077U) != 0) {
+    return Error{Cause::permission_denied,
+                 "the login in '" + path.string() + "' can be read by others; say chmod 600"};
+  }
+  auto text = read_file(path);
+  if (!text) return text.error();
+  const Wiped wiped(*text);
+  auto login = parse(*text);
+  if (login) return std::move(*login);
+  return Error{Cause::failure,
+               "the login in '" + path.string() + "' is damaged: remove the file and log in again"};
+}
+
+}  // namespace
+
+bool Login::is_for(const Endpoint& server) const {
+  return std::find(servers.begin(), servers.end(), canonical_server(server)) != servers.end();
+}
+
+void Login::add(const Endpoint& server) {
+  if (!is_for(server)) servers.push_back(canonical_server(server));
+}
+
+void Login::drop(const Endpoint& server) { std::erase(servers, canonical_server(server)); }
+
+TokenStore::TokenStore(const std::filesystem::path& state_directory)
+    : folder_(state_directory.empty() ? state_directory : state_directory / "logins") {}
+
+std::filesystem::path TokenStore::file_of(const std::string& issuer, const std::string& scope,
+                                          const char* ending) const {
+  // No issuer has a line break in it, so no two of them share a file.
+  return folder_ / (to_hex(sha256(issuer + "\n" + scope)) + ending);
+}
+
+Status TokenStore::make_folder() const {
+  if (folder_.empty())
+    return Error{Cause::failed_precondition, "without a state folder no login can be kept"};
+  return make_private_directory(folder_);
+}
+
+Result<std::optional<Login>> TokenStore::find(const std::string& issuer,
+                                              const std::string& scope) const {
+  if (folder_.empty()) return std::optional<Login>();
+  auto login = read(file_of(issuer, scope, suffix));
+  if (!login && login.error().cause == Cause::not_found) return std::optional<Login>();
+  if (!login) return login.error();
+  return std::optional(std::move(*login));
+}
+
+namespace {
+
+/// The only one; `several` says what to do if it is not.
+template <class Fits>
+Result<std::optional<Login>> the_one(TokenStore::All all, Fits fits, const char* several) {
+  std::optional<Login> found;
+  for (Login& each : all.logins) {
+    if (!fits(each)) continue;
+    if (found) {
+      return Error{Cause::failed_precondition, "there are logins for '" + found->scope + "' at '" +
+                                                   found->issuer() + "' and for '" + each.scope +
+                                                   "' at '" + each.issuer() + "': " + several};
+    }
+    found = std::move(each);
+  }
+  // Who has a login must not become nobody because it cannot be read.
+  if (!found && !all.damaged.empty()) return all.damaged.front();
+  return found;
+}
+
+}  // namespace
+
+Result<std::optional<Login>> TokenStore::find(const std::string& scope) const {
+  return the_one(
+      all(),
+      [&scope](const Login& each) {
+        return each.scope == scope || full_scope(each.issuer(), each.scope) == scope;
+      },
+      "log out of them (s2uc logout --scope SCOPE) and into one");
+}
+
+Result<std::optional<Login>> TokenStore::find(const Endpoint& server) const {
+  return the_one(
+      all(), [&server](const Login& each) { return each.is_for(server); },
+      "say which with --scope");
+}
+
+TokenStore::All TokenStore::all() const {
+  All found;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, none)) {
+    if (entry.path().extension() != suffix) continue;
+    auto login = read(entry.path());
+    if (login) {
+      found.logins.push_back(std::move(*login));
+    } else if (login.error().cause != Cause::not_found) {
+      found.damaged.push_back(login.error());
+    }
+  }
+  std::sort(found.logins.begin(), found.logins.end(), [](const Login& a, const Login& b) {
+    return std::pair(a.issuer(), a.scope) < std::pair(b.issuer(), b.scope);
+  });
+  return found;
+}
+
+Result<TokenStore::Lock> TokenStore::lock(const std::string& issuer,
+                                          const std::string& scope) const {
+  if (Status made = make_folder(); !made) return made.error();
+  // It stays when the login goes: who waits for it must not wait for another file than who comes.
+  const auto path = file_of(issuer, scope, lock_suffix);
+  const std::string what = "cannot lock '" + path.string() + "'";
+  net::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!file) return errno_error(what, errno);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return errno_error(what, errno);
+    if (std::chrono::steady_clock::now() > deadline) {
+      return Error{Cause::timeout, what + ": another command holds it for " +
+                                       std::to_string(patience.count()) + " s already"};
+    }
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  return Lock(std::move(file));
+}
+
+Status TokenStore::save(const Login& login) const {
+  if (Status made = make_folder(); !made) return made;
+  std::string text = text_of(login);
+  const Wiped wiped(text);
+  return write_private_file(file_of(login.issuer(), login.scope, suffix), text);
+}
+
+Status TokenStore::give(const Endpoint& server, const std::string& issuer,
+                        const std::string& scope) const {
+  const auto is_it = [&](const Login& each) {
+    return each.issuer() == issuer && each.scope == scope;
+  };
+  for (const Login& each : all().logins) {
+    if (is_it(each) == each.is_for(server)) continue;
+    const auto held = lock(each.issuer(), each.scope);
+    if (!held) return held.error();
+    auto now = find(each.issuer(), each.scope);
+    if (!now) return now.error();
+    if (!*now) continue;
+    is_it(each) ? (*now)->add(server) : (*now)->drop(server);
+    if (Status saved = save(**now); !saved) return saved;
+  }
+  return {};
+}
+
+Result<bool> TokenStore::remove(const std::string& issuer, const std::string& scope) const {
+  if (folder_.empty()) return false;
+  const auto path = file_of(issuer, scope, suffix);
+  std::error_code failed;
+  const bool was = std::filesystem::remove(path, failed);
+  if (failed) return errno_error("cannot remove '" + path.string() + "'", failed.value());
+  return was;
+}
+
+Status TokenStore::remove_all() const {
+  Status status;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, none)) {
+    if (entry.path().extension() != suffix) continue;
+    std::error_code failed;
+    std::filesystem::remove(entry.path(), failed);
+    if (failed)
+      status = errno_error("cannot remove '" + entry.path().string() + "'", failed.value());
+  }
+  return status;
+}
+
+}  // namespace scistream::client

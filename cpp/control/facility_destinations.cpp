@@ -1,0 +1,92 @@
+#include "control/facility_destinations.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/endpoint.hpp"
+#include "net/tcp.hpp"
+
+namespace scistream::control {
+
+namespace {
+
+void add(std::vector<net::Destination>& to, const std::vector<net::Destination>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+Result<net::Destinations> parse_option(const char* option, const std::vector<std::string>& texts) {
+  auto parsed = net::Destinations::parse(texts);
+  if (!parsed) return Error{Cause::invalid_argument, option + (": " + parsed.error().message)};
+  return parsed;
+}
+
+}  // namespace
+
+Result<FacilityDestinations> FacilityDestinations::parse(const std::vector<std::string>& targets,
+                                                         const std::vector<std::string>& peers) {
+  FacilityDestinations all;
+  auto of_targets = parse_option("--allow-target", targets);
+  if (!of_targets) return of_targets.error();
+  auto of_peers = parse_option("--allow-peer", peers);
+  if (!of_peers) return of_peers.error();
+  all.targets_ = std::move(*of_targets);
+  all.peers_ = std::move(*of_peers);
+  return all;
+}
+
+void FacilityDestinations::set_control_port(std::vector<std::string> hosts, std::uint16_t port) {
+  hosts_ = std::move(hosts);
+  port_ = port;
+  is_on_loopback_ =
+      std::all_of(hosts_.begin(), hosts_.end(), [](const auto& host) { return is_loopback(host); });
+}
+
+net::Destinations FacilityDestinations::of(Role role) const {
+  net::Destinations all = role == Role::producer ? of_targets() : of_peers();
+  add(all.denied, control_ports());
+  return all;
+}
+
+net::Destinations FacilityDestinations::of_targets() const {
+  net::Destinations all = targets_;
+  if (!all.allowed.empty()) return all;
+  for (const net::Network& network : net::connected_networks()) all.allowed.push_back({network});
+  if (is_on_loopback_) add(all.allowed, net::loopback_destinations());
+  // Without any network, nowhere rather than anywhere.
+  if (all.allowed.empty())
+    add(all.denied, {*net::parse_destination("0.0.0.0/0"), *net::parse_destination("[::]/0")});
+  return all;
+}
+
+net::Destinations FacilityDestinations::of_peers() const {
+  net::Destinations all = peers_;
+  if (!all.allowed.empty()) return all;
+  auto special = net::special_destinations();
+  if (is_on_loopback_) {
+    for (const net::Destination& each : net::loopback_destinations()) std::erase(special, each);
+  }
+  add(all.denied, special);
+  return all;
+}
+
+/// A session that leads there would call the control server as if from this machine.
+std::vector<net::Destination> FacilityDestinations::control_ports() const {
+  std::vector<std::string> hosts;
+  for (const std::string& host : hosts_) {
+    if (!is_wildcard(host)) {
+      hosts.push_back(host);
+      continue;
+    }
+    if (const auto local = net::local_addresses())
+      hosts.insert(hosts.end(), local->begin(), local->end());
+    for (const net::Destination& each : net::loopback_destinations())
+      hosts.push_back(net::to_string(each));
+  }
+  std::vector<net::Destination> found;
+  for (const std::string& host : hosts) {
+    if (const auto network = net::parse_network(host)) found.push_back({*network, {port_, port_}});
+  }
+  return found;
+}
+
+}  // namespace scistream::control

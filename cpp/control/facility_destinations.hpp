@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/session_key.hpp"
+#include "net/destinations.hpp"
+
+namespace scistream::control {
+
+/// Where a facility lets its sessions connect to: what its operator says, or what is safe without
+/// a word, and never to its own control port. Immutable; any thread.
+class FacilityDestinations {
+ public:
+  /// The texts of `--allow-target` and `--allow-peer`; the error names the option.
+  static Result<FacilityDestinations> parse(const std::vector<std::string>& targets,
+                                            const std::vector<std::string>& peers);
+
+  /// Where the control server listens.
+  void set_control_port(std::vector<std::string> hosts, std::uint16_t port);
+
+  /// Of sessions of that role, by the networks that this machine is in now.
+  [[nodiscard]] net::Destinations of(Role role) const;
+
+ private:
+  [[nodiscard]] net::Destinations of_targets() const;
+  [[nodiscard]] net::Destinations of_peers() const;
+  [[nodiscard]] std::vector<net::Destination> control_ports() const;
+
+  net::Destinations targets_;
+  net::Destinations peers_;
+  std::vector<std::string> hosts_;
+  std::uint16_t port_ = 0;
+  bool is_on_loopback_ = false;
+};
+
+}  // namespace scistream::control

@@ -1,0 +1,236 @@
+"""Connections, messages and hellos that somebody sends to be in the way of others."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import re
+import secrets
+import socket
+import ssl
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc  # type: ignore[import-untyped]
+import pytest
+
+import http2
+from callers import RPCS, Caller, ended, knows, proven, set_up, stranger
+from deployed_peer import new_uid
+from facility import LIMIT, Facility, split
+from openid import OpenIdProvider
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def facility(
+    tmp_path_factory: pytest.TempPathFactory, openid_provider: OpenIdProvider
+) -> Iterator[Facility]:
+    folder = tmp_path_factory.mktemp("facility")
+    with Facility(folder, *knows(openid_provider)) as facility:
+        yield facility
+
+
+@pytest.fixture(scope="module")
+def alice(facility: Facility, openid_provider: OpenIdProvider) -> Iterator[Caller]:
+    with Caller(facility, openid_provider.mint("alice")) as alice:
+        alice("info")
+        yield alice
+
+
+@pytest.fixture
+def newcomer(facility: Facility, openid_provider: OpenIdProvider) -> Iterator[Caller]:
+    """A user on a connection that was not there before."""
+    with Caller(facility, openid_provider.mint("alice")) as caller:
+        yield caller
+
+
+def resident(facility: Facility) -> int:
+    """Bytes of memory that the control server has."""
+    status = Path(f"/proc/{facility.command.pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) * 1024
+
+
+def descriptors(facility: Facility) -> int:
+    return len(list(Path(f"/proc/{facility.command.pid}/fd").iterdir()))
+
+
+# ---- connections -------------------------------------------------------------------------------
+
+
+def client_hello(facility: Facility) -> bytes:
+    """What a TLS client sends first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    trust = ssl.create_default_context(cafile=str(facility.certificate))
+    tls = trust.wrap_bio(incoming, outgoing, server_hostname=facility.host)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+def test_connections_that_say_little_keep_nobody_out(
+    facility: Facility, alice: Caller, newcomer: Caller
+) -> None:
+    """And are closed after a while."""
+    start = client_hello(facility)
+    before = descriptors(facility)
+    with contextlib.ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            connection = socket.create_connection(split(facility.endpoint), timeout=LIMIT)
+            return stack.enter_context(connection)
+
+        silent = [connect() for _ in range(300)]
+        slow = [connect() for _ in range(200)]
+        for number in range(20):
+            for connection in slow:
+                connection.sendall(start[number : number + 1])
+            if number % 5 == 0:
+                assert alice.code("info") == "OK"
+        assert newcomer.code("info") == "OK"
+        # Past TLS, and then nothing, or half a frame.
+        greeted = [stack.enter_context(http2.connect(facility)) for _ in range(20)]
+        for connection in greeted[:10]:
+            connection.sendall(b"\0\0\x40\1")
+        set_up(newcomer, uid := new_uid(), "PROD", ["127.0.0.1:9"])
+        newcomer("release", uid=uid)
+        for connection in (silent[0], silent[-1], slow[0], slow[-1]):
+            with contextlib.suppress(ConnectionResetError):
+                while connection.recv(100):
+                    pass
+        assert alice.code("info") == "OK"
+    assert descriptors(facility) < before + 500
+
+
+# ---- messages ----------------------------------------------------------------------------------
+
+
+# Protocol: compression-refused
+@pytest.mark.parametrize("algorithm", ["Gzip", "Deflate"])
+def test_a_compressed_message_is_refused_unread(
+    facility: Facility, alice: Caller, openid_provider: OpenIdProvider, algorithm: str
+) -> None:
+    """One that would be 64 MiB takes up no such memory, whoever sends it."""
+    bomb = bytes(64 * MIB)
+    before = resident(facility)
+    compression = getattr(grpc.Compression, algorithm)
+    for token in ("", openid_provider.mint("alice")):
+        with stranger(facility, token, compression=compression) as caller:
+            for rpc in ("list", "hello"):
+                assert caller.raw(rpc, bomb) in ("UNIMPLEMENTED", "RESOURCE_EXHAUSTED")
+                assert resident(facility) < before + 16 * MIB
+            # A small one is no better.
+            assert caller.raw("list", b"\n\1a" * 1_000) == "UNIMPLEMENTED"
+    assert alice.code("info") == "OK"
+
+
+# Protocol: message-size
+def test_a_message_has_an_end(facility: Facility, alice: Caller) -> None:
+    with stranger(facility) as caller:
+        for size in (2 * MIB + 1, 8 * MIB):
+            assert caller.raw("list", bytes(size)) == "RESOURCE_EXHAUSTED"
+    assert alice.code("list", uids=["x" * 128] * 10_000) == "OK"
+
+
+# Protocol: message-size
+def test_messages_without_an_end_do_not_fill_the_memory(facility: Facility, alice: Caller) -> None:
+    """However much strangers have to send, and however little of it they mean to end."""
+    before = resident(facility)
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            http2.pour(stack.enter_context(http2.connect(facility)), "hello", 64 * MIB)
+        assert alice.code("info") == "OK"
+        assert resident(facility) < before + 96 * MIB
+
+
+def test_a_length_that_nothing_follows_takes_no_memory(facility: Facility, alice: Caller) -> None:
+    before = resident(facility)
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            connection = stack.enter_context(http2.connect(facility))
+            body = b"\0" + struct.pack(">I", 2 * MIB - 1) + b"only that"
+            connection.sendall(http2.headers("list") + http2.frame(http2.DATA, 0, 1, body))
+        assert alice.code("info") == "OK"
+        assert resident(facility) < before + 32 * MIB
+
+
+GARBAGE = {
+    "noise": secrets.token_bytes(5_000),
+    "groups in groups": b"\x0b" * MIB,
+    "messages in messages": b"\x0a\xff\xff\xff\x07" * 1_000,
+    "a length beyond its end": b"\x0a\xff\xff\xff\xff\x07",
+    "a number without an end": b"\x08" + b"\xff" * 1_000,
+    "a field without a number": b"\x02\x00",
+    "a text that is none": b"\x0a\x04\xff\xfe\xfd\xfc",
+}
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+def test_what_is_no_message_is_refused(facility: Facility, alice: Caller, what: str) -> None:
+    before = resident(facility)
+    with stranger(facility) as caller:
+        for rpc in RPCS:
+            code = caller.raw(rpc, GARBAGE[what])
+            assert code in ("INTERNAL", "UNAUTHENTICATED", "UNIMPLEMENTED"), rpc
+    # Nor is it taken from those who are known.
+    for rpc in ("hello", "update", "release", "status", "req"):
+        assert alice.raw(rpc, GARBAGE[what]) in ("INTERNAL", "INVALID_ARGUMENT", "UNIMPLEMENTED")
+    assert alice.code("info") == "OK"
+    assert resident(facility) < before + 16 * MIB
+
+
+# ---- hellos ------------------------------------------------------------------------------------
+
+
+def test_thousands_of_hellos_of_strangers_keep_no_early_one_from_being_held(
+    facility: Facility, alice: Caller
+) -> None:
+    before = resident(facility)
+    with stranger(facility) as crowd:
+        guess = proven(secrets.token_bytes(32), "not-there", "PROD", ["127.0.0.1:9"])
+        flood = [crowd.later("hello", **{**guess, "uid": f"id-{n}"}) for n in range(3_000)]
+        # Those beyond what strangers may have are refused at once: then their room is full.
+        while not any(call.done() for call in flood):
+            assert alice.code("info") == "OK"
+        uid, key = new_uid(), secrets.token_bytes(32)
+        early = alice.later("hello", **proven(key, uid, "PROD", ["127.0.0.1:9"]))
+        plain = new_uid()
+        other = alice.later("hello", uid=plain, role="PROD", prod_listeners=["127.0.0.1:9"])
+        assert alice.code("info") == "OK"
+        for each, more in ((uid, {"app_key": key}), (plain, {})):
+            request = alice.later("req", uid=each, role="PROD", num_conn=1, **more)
+            assert list(request.result().prod_listeners) == ["127.0.0.1:9"]
+        assert ended(early).code == ended(other).code == "OK"
+        # A key that is there is found among all those that are not.
+        with stranger(facility) as application:
+            again = proven(key, uid, "PROD", ["127.0.0.1:9"])
+            assert application.code("hello", **again) == "OK"
+        codes = Counter(ended(call).code for call in flood)
+        assert codes == {"UNAUTHENTICATED": 3_000}
+        for each in (uid, plain):
+            alice("release", uid=each)
+    gc.collect()
+    assert resident(facility) < before + 64 * MIB
+
+
+def test_hellos_of_strangers_for_a_session_do_not_push_its_own_out(
+    facility: Facility, alice: Caller
+) -> None:
+    """Each is for that session, and each waits as if there were none."""
+    uid, key = new_uid(), secrets.token_bytes(32)
+    request = alice.later("req", uid=uid, role="PROD", num_conn=1, app_key=key)
+    with stranger(facility) as crowd, stranger(facility) as application:
+        wrong = proven(secrets.token_bytes(32), uid, "PROD", ["127.0.0.1:9"])
+        flood = [crowd.later("hello", **wrong) for _ in range(1_500)]
+        while not any(call.done() for call in flood):
+            assert alice.code("info") == "OK"
+        hello = proven(key, uid, "PROD", ["127.0.0.1:10"])
+        assert application.code("hello", **hello) == "OK"
+        assert list(request.result().prod_listeners) == ["127.0.0.1:10"]
+        assert {ended(call).code for call in flood} == {"UNAUTHENTICATED"}
+    alice("release", uid=uid)
