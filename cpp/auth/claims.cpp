@@ -24,7 +24,7 @@ Status check(const json& claims, const Expected& expected, system_clock::time_po
     return bad_token("is not for this service, whose audience is '" + expected.audience + "'");
   const auto expires = time_in(claims, "exp");
   if (!expires) return bad_token("does not say when it expires");
-  if (*expires + clock_leeway <= now) return bad_token("has expired; log in again (s2uc login)");
+  if (*expires + clock_leeway <= now) return bad_token("has expired: log in again");
   for (const char* since : {"nbf", "iat"}) {
     if (!claims.contains(since)) continue;
     const auto begins = time_in(claims, since);
@@ -104,8 +104,8 @@ Result<Identity> identity_in_claims(const json& claims, const Expected& expected
   const auto& scopes = who.scopes;
   if (!expected.scope.empty() &&
       std::find(scopes.begin(), scopes.end(), expected.scope) == scopes.end()) {
-    return Error{Cause::permission_denied, "the token has no scope '" + expected.scope +
-                                               "'; log in for it (s2uc login --scope)"};
+    return Error{Cause::permission_denied,
+                 "the token has no scope '" + expected.scope + "'; log in for it"};
   }
   return who;
 }

@@ -82,8 +82,8 @@ void IdentifiedOnly::check(const Caller& caller, bool has_other_proof, Done done
   };
   if (caller.token.empty()) {
     return nobody({Cause::unauthenticated,
-                   "this server serves users that it knows: log in (s2uc "
-                   "login), or show a client certificate"});
+                   "this server serves users that it knows: log in, "
+                   "or show a client certificate"});
   }
   if (!tokens_) {
     return nobody(

@@ -15,7 +15,7 @@ Result<Identity> identity_in_introspection(std::string_view answer, const Expect
     return Error{Cause::unavailable,
                  "'" + expected.issuer + "' does not say whether the token is active"};
   }
-  if (!active->get<bool>()) return bad_token("is not active; log in again (s2uc login)");
+  if (!active->get<bool>()) return bad_token("is not active: log in again");
   return identity_in_claims(claims, expected, now);
 }
 

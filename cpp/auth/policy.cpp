@@ -1,7 +1,5 @@
 #include "auth/policy.hpp"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -10,17 +8,12 @@
 #include <utility>
 
 #include "base/file.hpp"
+#include "base/toml.hpp"
 #include "dataserver/data_server.hpp"
 
 namespace scistream::auth {
 
 namespace {
-
-/// Names the place, since people write these.
-Error bad(const toml::node& where, const std::string& why) {
-  return {Cause::invalid_argument,
-          "line " + std::to_string(where.source().begin.line) + ": " + why};
-}
 
 bool contains(const std::vector<std::string>& all, const std::string& one) {
   return std::find(all.begin(), all.end(), one) != all.end();
@@ -57,17 +50,17 @@ class Reader {
     targets(rights.targets);
     for (const auto& [key, value] : table_) {
       if (!contains(known_, std::string(key.str())))
-        return bad(value, "'" + std::string(key.str()).substr(0, 64) +
-                              "' is nothing that a rule has; see docs/security.md");
+        return bad_toml(value, "'" + std::string(key.str()).substr(0, 64) +
+                                   "' is nothing that a rule has; see docs/security.md");
     }
     if (wrong_) return *wrong_;
     for (std::string& domain : rule.who.domains) domain = lower(domain);
     const Who& who = rule.who;
     const bool names = !who.identities.empty() || !who.groups.empty() || !who.domains.empty();
     if (names && who.issuer.empty()) {
-      return bad(table_,
-                 "a rule for an identity, a group or a domain names the issuer that says "
-                 "so: anybody can run one that says the same");
+      return bad_toml(table_,
+                      "a rule for an identity, a group or a domain names the issuer that says "
+                      "so: anybody can run one that says the same");
     }
     return rule;
   }
@@ -78,7 +71,7 @@ class Reader {
     return table_.get(key);
   }
   void fail(const toml::node& where, const char* key, const std::string& wanted) {
-    if (!wrong_) wrong_ = bad(where, "'" + std::string(key) + "' is " + wanted);
+    if (!wrong_) wrong_ = bad_toml(where, "'" + std::string(key) + "' is " + wanted);
   }
 
   void text(const char* key, std::string& to) {
@@ -223,19 +216,14 @@ Policy Policy::for_all() {
 }
 
 Result<Policy> Policy::parse(std::string_view text) {
-  toml::table document;
-  try {
-    document = toml::parse(text);
-  } catch (const toml::parse_error& error) {
-    return Error{Cause::invalid_argument, "line " + std::to_string(error.source().begin.line) +
-                                              ": " + std::string(error.description())};
-  }
+  const auto document = parse_toml(text);
+  if (!document) return document.error();
   Policy policy;
-  for (const auto& [key, value] : document) {
+  for (const auto& [key, value] : *document) {
     const auto* rules = value.as_array();
     if (key.str() != "rule" || rules == nullptr || !rules->is_array_of_tables()) {
-      return bad(value, "'" + std::string(key.str()).substr(0, 64) +
-                            "' is nothing that a policy has: it is a list of [[rule]]");
+      return bad_toml(value, "'" + std::string(key.str()).substr(0, 64) +
+                                 "' is nothing that a policy has: it is a list of [[rule]]");
     }
     for (const toml::node& each : *rules) {
       auto rule = Reader(*each.as_table()).read();

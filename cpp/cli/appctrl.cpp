@@ -149,7 +149,7 @@ int run(Settings& settings) {
   if (!words) return fail(words.error());
   const auto code = client::run_application(*words, answer->listeners, settings.uid, settings.role,
                                             {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2},
-                                            {"SCISTREAM_APP_KEY"});
+                                            {"SCISTREAM_APP_KEY", "SCISTREAM_TOKEN"});
   if (!code) return fail(code.error());
   return *code;
 }

@@ -108,7 +108,11 @@ bool open_browser(const std::string& address) {
   ::sigaddset(&ignored_here, SIGPIPE);
   ::posix_spawnattr_setsigdefault(&attributes, &ignored_here);
   // A session of its own: Ctrl-C here is not for the browser.
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+  sigset_t blocked;
+  ::sigemptyset(&blocked);
+  ::posix_spawnattr_setsigmask(&attributes, &blocked);
+  ::posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
   pid_t pid = 0;
   const int failed = ::posix_spawnp(&pid, program.c_str(), &files, &attributes, arguments, environ);
   ::posix_spawnattr_destroy(&attributes);

@@ -33,8 +33,8 @@ void add_token_options(CLI::App& app, ClientSettings& settings) {
   app.add_option("--scope", settings.scope,
                  "Call as logged in for this scope (s2uc login), and so from now on");
   app.add_option("--token-file", settings.token_file,
-                 "File with the access token to call with, which only you can read")
-      ->envname("SCISTREAM_TOKEN_FILE");
+                 "File with the access token to call with, which only you can read "
+                 "(Env:SCISTREAM_TOKEN_FILE, or SCISTREAM_TOKEN with the token)");
 }
 
 void add_place_options(CLI::App& app, ClientSettings& settings) {
@@ -66,7 +66,10 @@ Result<client::ClientOptions> client_options(ClientSettings& settings, Warnings 
   options.state_directory = settings.state_directory;
   auto tokens = client::token_options_of_environment();
   tokens.state_directory = settings.state_directory;
-  if (!settings.token_file.empty()) tokens.token_file = settings.token_file;
+  if (!settings.token_file.empty()) {
+    tokens.token_file = settings.token_file;
+    tokens.token = {};
+  }
   options.tokens = std::make_shared<client::TokenSource>(std::move(tokens));
   options.scope = settings.scope;
   options.certificate = settings.client_cert;

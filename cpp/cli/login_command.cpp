@@ -4,13 +4,16 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
 #include "cli/browser.hpp"
 #include "cli/command_line.hpp"
+#include "cli/signals.hpp"
 #include "cli/terminal.hpp"
 #include "client/login_config.hpp"
 #include "client/secrets.hpp"
@@ -236,6 +239,13 @@ Status log_in(const LoginSettings& settings, ClientSettings& client) {
   choose_state_directory(client);
   auto plan = plan_of(settings);
   if (!plan) return plan.error();
+  block_signals({SIGINT, SIGTERM, SIGHUP});
+  // Nothing is half done before it is kept: what waits for the user, or for a terminal, just ends.
+  const SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP}, [](int) {
+    const Error withdrawn{Cause::cancelled, "you are not logged in"};
+    print_error("s2uc", withdrawn);
+    std::_Exit(exit_code(withdrawn.cause));
+  });
   OAuth oauth(client::OAuthOptions{.ca_file = plan->ca_file});
   auto provider = oauth.discover(plan->issuer);
   if (!provider) return provider.error();

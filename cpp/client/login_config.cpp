@@ -1,23 +1,16 @@
 #include "client/login_config.hpp"
 
-#include <toml++/toml.h>
-
 #include <cstdlib>
 #include <initializer_list>
 #include <utility>
 
 #include "base/file.hpp"
+#include "base/toml.hpp"
 #include "client/provider.hpp"
 
 namespace scistream::client {
 
 namespace {
-
-/// Names the place, since people write these.
-Error bad(const toml::node& where, const std::string& why) {
-  return {Cause::invalid_argument,
-          "line " + std::to_string(where.source().begin.line) + ": " + why};
-}
 
 std::string name_of(const toml::key& key) { return std::string(key.str()).substr(0, 100); }
 
@@ -29,7 +22,7 @@ struct Member {
 /// The texts of a table, all optional, and nothing else in it.
 Status read_texts(const toml::node& node, std::initializer_list<Member> members) {
   const auto* table = node.as_table();
-  if (table == nullptr) return bad(node, "this is a table, such as [server.\"gw1:5000\"]");
+  if (table == nullptr) return bad_toml(node, "this is a table, such as [server.\"gw1:5000\"]");
   for (const auto& [key, value] : *table) {
     const Member* known = nullptr;
     for (const Member& each : members)
@@ -37,11 +30,11 @@ Status read_texts(const toml::node& node, std::initializer_list<Member> members)
     if (known == nullptr) {
       std::string all;
       for (const Member& each : members) all += (all.empty() ? "" : ", ") + std::string(each.name);
-      return bad(value, "'" + name_of(key) + "' is none of " + all);
+      return bad_toml(value, "'" + name_of(key) + "' is none of " + all);
     }
     const auto* text = value.as_string();
     if (text == nullptr || text->get().empty())
-      return bad(value, "'" + name_of(key) + "' is a text that is not empty");
+      return bad_toml(value, "'" + name_of(key) + "' is a text that is not empty");
     known->to = text->get();
   }
   return {};
@@ -49,12 +42,12 @@ Status read_texts(const toml::node& node, std::initializer_list<Member> members)
 
 Status read_server(const toml::key& name, const toml::node& node, LoginConfig& config) {
   const auto server = parse_endpoint(name.str());
-  if (!server) return bad(node, server.error().message);
+  if (!server) return bad_toml(node, server.error().message);
   LoginConfig::Server read;
   std::string issuer = "globus";
   if (Status good = read_texts(node, {{"scope", read.scope}, {"issuer", issuer}}); !good)
     return good;
-  if (read.scope.empty()) return bad(node, "'" + name_of(name) + "' has no scope");
+  if (read.scope.empty()) return bad_toml(node, "'" + name_of(name) + "' has no scope");
   read.issuer = issuer_of(issuer);
   config.servers[canonical_server(*server)] = std::move(read);
   return {};
@@ -73,7 +66,7 @@ Status read_workflow(const toml::node& node, LoginConfig& config) {
       {{"client_id", workflow.client_id}, {"client_secret_file", secret_file}, {"issuer", issuer}});
   if (!good) return good;
   if (workflow.client_id.empty() || secret_file.empty())
-    return bad(node, "a workflow has a client_id and a client_secret_file");
+    return bad_toml(node, "a workflow has a client_id and a client_secret_file");
   workflow.client_secret_file = secret_file;
   workflow.issuer = issuer_of(issuer);
   return {};
@@ -82,26 +75,21 @@ Status read_workflow(const toml::node& node, LoginConfig& config) {
 }  // namespace
 
 Result<LoginConfig> LoginConfig::parse(std::string_view text) {
-  toml::table document;
-  try {
-    document = toml::parse(text);
-  } catch (const toml::parse_error& error) {
-    return Error{Cause::invalid_argument, "line " + std::to_string(error.source().begin.line) +
-                                              ": " + std::string(error.description())};
-  }
+  const auto document = parse_toml(text);
+  if (!document) return document.error();
   LoginConfig config;
-  for (const auto& [key, value] : document) {
+  for (const auto& [key, value] : *document) {
     const bool is_workflow = key.str() == "workflow";
     if (!is_workflow && key.str() != "server" && key.str() != "provider")
-      return bad(value, "'" + name_of(key) + "' is none of server, provider, workflow");
+      return bad_toml(value, "'" + name_of(key) + "' is none of server, provider, workflow");
     if (is_workflow) {
       if (Status good = read_workflow(value, config); !good) return good.error();
       continue;
     }
     const auto* tables = value.as_table();
     if (tables == nullptr)
-      return bad(value,
-                 "'" + name_of(key) + "' is a table of tables, such as [server.\"gw:5000\"]");
+      return bad_toml(value,
+                      "'" + name_of(key) + "' is a table of tables, such as [server.\"gw:5000\"]");
     for (const auto& [name, each] : *tables) {
       const Status good = key.str() == "server" ? read_server(name, each, config)
                                                 : read_provider(name, each, config);

@@ -114,9 +114,12 @@ Result<Secret> TokenSource::token_for(const Endpoint& server, const std::string&
   const LoginConfig::Workflow& workflow = is_given ? options_.workflow : config->workflow;
   if (!workflow.client_id.empty()) {
     const auto entry = config->servers.find(canonical_server(server));
-    const std::string of_config = entry == config->servers.end() ? "" : entry->second.scope;
+    const bool is_configured = entry != config->servers.end();
+    // What is configured for another issuer is not this one's.
+    const bool is_its_issuer = !is_configured || entry->second.issuer == workflow.issuer;
+    const std::string of_config = is_configured ? entry->second.scope : "";
     const std::string wanted = scope.empty() ? of_config : scope;
-    if (!wanted.empty()) return token_of_workflow(workflow, wanted);
+    if (!wanted.empty() && is_its_issuer) return token_of_workflow(workflow, wanted);
   }
   return token_of_login(server, scope, *config);
 }

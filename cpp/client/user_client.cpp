@@ -148,6 +148,7 @@ UserClient::~UserClient() {
     clients_.clear();
     retired_.clear();
   }
+  logins_.stop();
   scheduler_.stop();
 }
 
@@ -182,9 +183,7 @@ Result<net::CertificateAndKey> UserClient::own_certificate() const {
 }
 
 control::ControlClient& UserClient::at(const Endpoint& server) {
-  auto token = token_for(server);
   auto own = own_certificate();
-  if (!own) token = own.error();
   const std::lock_guard lock(mutex_);
   auto& client = clients_[server];
   const bool has_another = own && client && client->access().certificate != own->certificate;
@@ -196,9 +195,15 @@ control::ControlClient& UserClient::at(const Endpoint& server) {
       access.certificate = std::move(own->certificate);
       access.key = std::move(own->key);
     }
+    if (!own || !options_.token.empty() || options_.tokens) {
+      access.token = [this, server, own = own ? Status() : Status(own.error())](auto done) {
+        if (!own) return done(own.error());
+        // It may have to be renewed, which takes its time.
+        logins_.post([this, server, done = std::move(done)] { done(token_for(server)); });
+      };
+    }
     client = std::make_unique<control::ControlClient>(scheduler_, std::move(access));
   }
-  client->set_token(std::move(token));
   return *client;
 }
 

@@ -113,8 +113,7 @@ class UserClient {
   /// What a server is shown of the user; empty: nothing. As TokenSource::token_for().
   [[nodiscard]] Result<Secret> token_for(const Endpoint& server) const;
   [[nodiscard]] Scheduler& scheduler() { return scheduler_; }
-  /// The connection to a control server, made on first use, with a token that is good now. May ask
-  /// a provider for one: not on a scheduler.
+  /// The connection to a control server, made on first use.
   control::ControlClient& at(const Endpoint& server);
 
  private:
@@ -132,6 +131,7 @@ class UserClient {
   ClientOptions options_;
   SessionBook book_;
   net::AsioScheduler scheduler_;
+  net::AsioScheduler logins_{"sci-logins"};  ///< What asks providers of tokens.
   std::mutex mutex_;
   std::map<Endpoint, std::unique_ptr<control::ControlClient>> clients_;
   std::vector<std::unique_ptr<control::ControlClient>> retired_;  ///< Whose certificate is old.

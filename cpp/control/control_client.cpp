@@ -86,23 +86,38 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
  public:
   WatchCall(LinkPtr link, const std::vector<std::string>& uids, milliseconds period,
             std::function<void(const session::SessionEvent&)> observe, session::Callback<void> done)
-      : link_(std::move(link)),
-        context_(std::in_place, link_->open),
-        observe_(std::move(observe)),
-        done_(std::move(done)) {
+      : link_(std::move(link)), observe_(std::move(observe)), done_(std::move(done)) {
     request_.mutable_uids()->Add(uids.begin(), uids.end());
     request_.set_period_ms(static_cast<std::uint32_t>(period.count()));
   }
 
   void start(std::shared_ptr<WatchCall> self) {
-    if (!*context_) {
-      link_->scheduler.post(
-          [done = done_] { done(Error{Cause::cancelled, "the client is going away"}); });
-      return;
+    link_->ask_token([this, self = std::move(self)]() mutable { go(std::move(self)); });
+  }
+
+  void cancel() override {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    if (context_ && *context_) (*context_)->TryCancel();
+  }
+
+ private:
+  void go(std::shared_ptr<WatchCall> self) {
+    Status fit;
+    {
+      const std::lock_guard lock(mutex_);
+      context_.emplace(link_->open);
+      if (cancelled_) {
+        fit = Error{Cause::cancelled, "the call was cancelled"};
+      } else if (!*context_) {
+        fit = Error{Cause::cancelled, "the client is going away"};
+      } else {
+        fit = link_->authorize(**context_);
+      }
+      if (!fit) context_.reset();
     }
-    if (const Status shown = link_->authorize(**context_); !shown) {
-      link_->scheduler.post([done = done_, shown] { done(shown.error()); });
-      context_.reset();
+    if (!fit) {
+      link_->scheduler.post([done = done_, fit] { done(fit.error()); });
       return;
     }
     self_ = std::move(self);
@@ -111,12 +126,6 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
     StartCall();
   }
 
-  void cancel() override {
-    const std::lock_guard lock(mutex_);
-    if (context_ && *context_) (*context_)->TryCancel();
-  }
-
- private:
   void OnReadDone(bool ok) override {
     if (!ok) return;
     session::SessionEvent event;
@@ -144,7 +153,8 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
 
   LinkPtr link_;
   std::mutex mutex_;
-  std::optional<OpenContext> context_;
+  bool cancelled_ = false;
+  std::optional<OpenContext> context_;  ///< Of a call that has begun.
   WatchRequest request_;
   SessionEvent event_;
   std::function<void(const session::SessionEvent&)> observe_;
@@ -166,8 +176,6 @@ std::optional<milliseconds> ControlClient::clock_ahead() const {
   if (ahead == ServerLink::unknown_clock) return std::nullopt;
   return milliseconds(ahead);
 }
-
-void ControlClient::set_token(Result<Secret> token) { link_->set_token(std::move(token)); }
 
 ControlClient::Handle ControlClient::request(const session::Request& request, milliseconds deadline,
                                              Callback<session::RequestAnswer> done) {

@@ -22,6 +22,11 @@ struct ServerAccess {
   std::string roots;  ///< PEM certificates to trust; empty: the system's.
   /// `roots` is the certificate that this very server had, or says why that is not known.
   bool pinned = false;
+  /// Finds out, before each call, what shows who makes it: sent as `authorization`, bare; empty:
+  /// nothing. An error is what the call fails with. Does not block; answers on any thread, perhaps
+  /// at once. It does not leave this machine in clear: `invalid_argument`.
+  using Token = std::function<void(std::function<void(Result<Secret>)>)>;
+  Token token{};
   std::string certificate{};  ///< Shown to the server, PEM; empty: none.
   std::string key{};          ///< Its private key, PEM.
 };
@@ -58,10 +63,6 @@ class ControlClient {
   ~ControlClient();
   ControlClient(const ControlClient&) = delete;
   ControlClient& operator=(const ControlClient&) = delete;
-
-  /// With what calls from now on show who makes them, as `authorization`, bare; empty: nothing. An
-  /// error is what they fail with. It does not leave this machine in clear: `invalid_argument`.
-  void set_token(Result<Secret> token);
 
   template <class T>
   using Callback = session::Callback<T>;

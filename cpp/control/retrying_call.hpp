@@ -40,6 +40,34 @@ class RetryingCall final : public Call,
 
   void start() {
     timer_ = {};  // it may outlive the scheduler in an object that gRPC lets go of last
+    waits_for_token_ = true;
+    link_->ask_token([self = this->shared_from_this()] {
+      if (std::exchange(self->waits_for_token_, false)) self->attempt_it();
+    });
+  }
+
+  void cancel() override {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    if (current_) return (*current_->context)->TryCancel();
+    link_->scheduler.post([self = this->shared_from_this()] {
+      if (std::exchange(self->waits_for_token_, false))
+        self->finish(Error{Cause::cancelled, "the call was cancelled"});
+    });
+  }
+
+ private:
+  struct Attempt {
+    explicit Attempt(std::shared_ptr<OpenCalls> open) : context(std::in_place, std::move(open)) {}
+    std::optional<OpenContext> context;  ///< Until the call has ended.
+    Query request;
+    Answer response;
+    Clock::time_point started;
+    Error error;         ///< Why it failed.
+    bool heard = false;  ///< The server had said something before the call ended.
+  };
+
+  void attempt_it() {
     auto attempt = std::make_shared<Attempt>(link_->open);
     attempt->request = request_();
     attempt->started = link_->scheduler.now();
@@ -76,23 +104,6 @@ class RetryingCall final : public Call,
           attempt->context.reset();
         });
   }
-
-  void cancel() override {
-    const std::lock_guard lock(mutex_);
-    cancelled_ = true;
-    if (current_) (*current_->context)->TryCancel();
-  }
-
- private:
-  struct Attempt {
-    explicit Attempt(std::shared_ptr<OpenCalls> open) : context(std::in_place, std::move(open)) {}
-    std::optional<OpenContext> context;  ///< Until the call has ended.
-    Query request;
-    Answer response;
-    Clock::time_point started;
-    Error error;         ///< Why it failed.
-    bool heard = false;  ///< The server had said something before the call ended.
-  };
 
   void on_answer(const Attempt& attempt, const grpc::Status& status) {
     {
@@ -165,6 +176,7 @@ class RetryingCall final : public Call,
   std::function<Query()> request_;
   Clock::time_point deadline_;
   Repeat repeat_;
+  bool waits_for_token_ = false;
   bool asked_ = false;  ///< Whether the server is one of ours.
   session::Callback<T> done_;
   std::function<Result<T>(const Answer&)> convert_;

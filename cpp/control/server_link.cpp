@@ -48,15 +48,21 @@ ServerLink::ServerLink(Scheduler& scheduler, ServerAccess access)
                               {this->access.certificate, this->access.key, this->access.roots}),
           false))) {}
 
-void ServerLink::set_token(Result<Secret> token) {
-  const bool is_in_clear = token && !token->empty() && !access.tls;
-  if (is_in_clear && !is_loopback(access.endpoint.host)) {
-    token = Error{Cause::invalid_argument,
-                  "an access token does not travel over plaintext off this machine; leave "
-                  "--ssl=False out"};
-  }
-  const std::lock_guard lock(token_mutex_);
-  token_ = std::move(token);
+void ServerLink::ask_token(std::function<void()> then) {
+  if (!access.token) return then();
+  access.token([self = shared_from_this(), then = std::move(then)](Result<Secret> token) {
+    const bool is_in_clear = token && !token->empty() && !self->access.tls;
+    if (is_in_clear && !is_loopback(self->access.endpoint.host)) {
+      token = Error{Cause::invalid_argument,
+                    "an access token does not travel over plaintext off this machine; leave "
+                    "--ssl=False out"};
+    }
+    {
+      const std::lock_guard lock(self->token_mutex_);
+      self->token_ = std::move(token);
+    }
+    self->scheduler.post(then);
+  });
 }
 
 Status ServerLink::authorize(grpc::ClientContext& context) const {

@@ -43,7 +43,8 @@ class ServerLink : public std::enable_shared_from_this<ServerLink> {
 
   /// Shows who calls; or why that cannot be shown, and the call is not made.
   Status authorize(grpc::ClientContext& context) const;
-  void set_token(Result<Secret> token);
+  /// Finds out what shows it; `then` runs on the scheduler, or at once where nothing is asked for.
+  void ask_token(std::function<void()> then);
   /// A refusal that says for what to log in says it in its message.
   [[nodiscard]] Error refusal(const grpc::ClientContext& context, Error error) const;
   /// Learns from the answer to a call that has ended, even if it failed; whether there was one.

@@ -13,6 +13,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
+#include <filesystem>
 #include <optional>
 
 #include "base/version.hpp"
@@ -217,9 +218,13 @@ Result<HttpClient> HttpClient::make(asio::io_context& context, HttpOptions optio
     trust->load_verify_file(options.ca_file, failed);
   }
   if (failed) {
-    return Error{Cause::not_found, "no certificates of authorities in '" +
-                                       (options.ca_file.empty() ? "the system" : options.ca_file) +
-                                       "': " + failed.message()};
+    std::error_code ignored;
+    const bool is_there =
+        !options.ca_file.empty() && std::filesystem::exists(options.ca_file, ignored);
+    return Error{is_there ? Cause::invalid_argument : Cause::not_found,
+                 "no certificates of authorities in '" +
+                     (options.ca_file.empty() ? "the system" : options.ca_file) +
+                     "': " + failed.message()};
   }
   return HttpClient(context, std::move(options), std::move(trust));
 }

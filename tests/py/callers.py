@@ -43,8 +43,8 @@ def _control() -> Any:
         files = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes())
     pool = descriptor_pool.DescriptorPool()
     for file in files.file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
-    return pool.FindServiceByName("scistream.Control")  # type: ignore[no-untyped-call]
+        pool.Add(file)
+    return pool.FindServiceByName("scistream.Control")
 
 
 _METHODS: dict[str, Any] = {method.name: method for method in _control().methods}

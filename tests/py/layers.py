@@ -16,6 +16,7 @@ ROOMS = {
     "google/protobuf": {"control"},
     "pybind11": {"bindings"},
     "sqlite3.h": {"session"},
+    "toml++": {"base"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')

@@ -9,6 +9,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -115,9 +116,8 @@ def test_a_public_key_is_no_secret_to_sign_with(
     (key,) = [key for key in keys_of(provider) if key["kid"] == header["kid"]]
     digest = {"HS384": hashlib.sha384, "HS512": hashlib.sha512}.get(alg, hashlib.sha256)
     for secret in (pem(key), pem(key).strip(), json.dumps(key).encode(), decode(key["n"]), b""):
-        forged = token_of(
-            {**header, "alg": alg}, claims, lambda text, by=secret: hmac.digest(by, text, digest)
-        )
+        sign = partial(hmac.digest, secret, digest=digest)
+        forged = token_of({**header, "alg": alg}, claims, sign)
         assert refused(facility, forged) == "UNAUTHENTICATED"
 
 
@@ -223,6 +223,14 @@ def test_a_long_token_harms_nobody(facility: Facility, alice: Caller, size: int)
     for token in ("x" * size, "a.b." + "c" * size):
         assert refused(facility, token) in ("UNAUTHENTICATED", "RESOURCE_EXHAUSTED")
     assert alice.code("info") == "OK"
+
+
+# Protocol: token-signed
+def test_a_token_may_name_many_groups(facility: Facility, provider: OpenIdProvider) -> None:
+    provider.set_person("member", groups=[secrets.token_hex(16) for _ in range(200)])
+    token = provider.mint("member", jwt=True)
+    assert 8_192 < len(token) < 16_384
+    assert refused(facility, token) == "OK"
 
 
 @pytest.mark.parametrize(
@@ -495,6 +503,23 @@ def test_a_hello_with_its_key_needs_no_token(facility: Facility, alice: Caller, 
         # It proves nothing else.
         for rpc in ("status", "release", "update"):
             assert application.code(rpc, uid=uid) == "UNAUTHENTICATED"
+    alice("release", uid=uid)
+
+
+# Protocol: hello-by-key, provider-down
+def test_nor_does_it_while_nobody_can_say_whose_its_token_is(
+    facility: Facility, provider: OpenIdProvider, alice: Caller
+) -> None:
+    uid, key = new_uid(), secrets.token_bytes(32)
+    request = alice.later("req", uid=uid, role="PROD", num_conn=1, app_key=key)
+    token = provider.mint("alice")
+    with (
+        provider.trouble(lambda: provider.fail(500, INTROSPECTION)),
+        stranger(facility, token) as application,
+    ):
+        hello = proven(key, uid, "PROD", ["127.0.0.1:9"])
+        assert application.code("hello", **hello) == "OK"
+    request.result()
     alice("release", uid=uid)
 
 

@@ -12,6 +12,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import pytest
@@ -19,7 +20,7 @@ import pytest
 import http2
 from callers import RPCS, Caller, ended, knows, proven, set_up, stranger
 from deployed_peer import new_uid
-from facility import LIMIT, Facility, split
+from facility import LIMIT, Facility, eventually, split
 from openid import OpenIdProvider
 
 MIB = 1 << 20
@@ -73,6 +74,7 @@ def client_hello(facility: Facility) -> bytes:
     return outgoing.read()
 
 
+@pytest.mark.slow
 def test_connections_that_say_little_keep_nobody_out(
     facility: Facility, alice: Caller, newcomer: Caller
 ) -> None:
@@ -195,15 +197,14 @@ def test_thousands_of_hellos_of_strangers_keep_no_early_one_from_being_held(
         guess = proven(secrets.token_bytes(32), "not-there", "PROD", ["127.0.0.1:9"])
         flood = [crowd.later("hello", **{**guess, "uid": f"id-{n}"}) for n in range(3_000)]
         # Those beyond what strangers may have are refused at once: then their room is full.
-        while not any(call.done() for call in flood):
-            assert alice.code("info") == "OK"
+        eventually(lambda: any(call.done() for call in flood), "there is no more room")
         uid, key = new_uid(), secrets.token_bytes(32)
         early = alice.later("hello", **proven(key, uid, "PROD", ["127.0.0.1:9"]))
         plain = new_uid()
         other = alice.later("hello", uid=plain, role="PROD", prod_listeners=["127.0.0.1:9"])
         assert alice.code("info") == "OK"
-        for each, more in ((uid, {"app_key": key}), (plain, {})):
-            request = alice.later("req", uid=each, role="PROD", num_conn=1, **more)
+        for each, needed in ((uid, key), (plain, b"")):
+            request = alice.later("req", uid=each, role="PROD", num_conn=1, app_key=needed)
             assert list(request.result().prod_listeners) == ["127.0.0.1:9"]
         assert ended(early).code == ended(other).code == "OK"
         # A key that is there is found among all those that are not.
@@ -227,10 +228,37 @@ def test_hellos_of_strangers_for_a_session_do_not_push_its_own_out(
     with stranger(facility) as crowd, stranger(facility) as application:
         wrong = proven(secrets.token_bytes(32), uid, "PROD", ["127.0.0.1:9"])
         flood = [crowd.later("hello", **wrong) for _ in range(1_500)]
-        while not any(call.done() for call in flood):
-            assert alice.code("info") == "OK"
+        eventually(lambda: any(call.done() for call in flood), "there is no more room")
         hello = proven(key, uid, "PROD", ["127.0.0.1:10"])
         assert application.code("hello", **hello) == "OK"
         assert list(request.result().prod_listeners) == ["127.0.0.1:10"]
         assert {ended(call).code for call in flood} == {"UNAUTHENTICATED"}
     alice("release", uid=uid)
+
+
+def test_large_hellos_of_strangers_are_not_held(facility: Facility, alice: Caller) -> None:
+    """A proof has 32 bytes and a nonce 64 characters at most; more than that is nobody's."""
+    most = before = resident(facility)
+    large: dict[str, Any] = {"uid": "not-there", "role": "PROD", "prod_listeners": ["127.0.0.1:9"]}
+    with stranger(facility) as crowd:
+        for nonce, proof in (("n" * 16, bytes(2_000_000)), ("n" * 2_000_000, bytes(32))):
+            large |= {"nonce": nonce, "proof": proof}
+            flood = [crowd.later("hello", **large) for _ in range(100)]
+            while not all(call.done() for call in flood):
+                most = max(most, resident(facility))
+            assert "OK" not in {ended(call).code for call in flood}
+    assert most < before + 96 * MIB
+    assert alice.code("info") == "OK"
+
+
+def test_what_strangers_ask_for_does_not_fill_the_disk(facility: Facility, alice: Caller) -> None:
+    """The audit log tells of them, but not as much as they can say."""
+    audit = facility.state / "audit.jsonl"
+    before = audit.stat().st_size
+    with stranger(facility) as crowd:
+        for _ in range(5):
+            calls = [crowd.later("status", uid="\0" * 600) for _ in range(1_000)]
+            assert {ended(call).code for call in calls} <= {"UNAUTHENTICATED", "RESOURCE_EXHAUSTED"}
+    added = audit.stat().st_size - before
+    assert 0 < added < 2 * MIB
+    assert alice.code("info") == "OK"

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def mallory(facility: Facility, provider: OpenIdProvider) -> Iterator[Caller]:
 
 def attack(mallory: Caller, uid: str) -> dict[str, str]:
     """What mallory, who has guessed the id, gets for each call that could do something to it."""
-    calls = {
+    calls: dict[str, dict[str, Any]] = {
         "release": {},
         "update": {"role": "PROD", "remote_listeners": HALF},
         "rate": {"rate_mbps": 1, "is_explicit": True},
@@ -97,7 +98,11 @@ def test_a_whole_session_goes_on_whatever_another_user_does_to_it(
         two.user("alice", signed=signed) as (prod, cons),
         two.user("mallory", signed=signed) as mallory,
     ):
-        key = {"app_key": secrets.token_bytes(32), "claim": "a-claim", "data_key": data_key}
+        key: dict[str, Any] = {
+            "app_key": secrets.token_bytes(32),
+            "claim": "a-claim",
+            "data_key": data_key,
+        }
         wan = set_up(prod, uid, "PROD", [echo_app.endpoint], **key)
         (listener,) = set_up(cons, uid, "CONS", wan, **key)
         with connect(listener) as connection:
@@ -525,9 +530,7 @@ def test_a_new_policy_counts_from_the_next_call_on_unless_it_is_broken(
         for number, broken in enumerate(('[[rule]]\nnonsense = "x"\n', "[[rule", ""), 1):
             path.write_text(broken)
             facility.command.signal(signal.SIGHUP)
-            eventually(
-                lambda n=number: facility.command.err.count("not reloaded") == n, "it says so"
-            )
+            eventually(partial(has_said, facility, "not reloaded", number), "it says so")
             assert alice.code("info") == "OK"
         last = facility.command.err.splitlines()[-1]
         assert f"not reloaded, what was in force stays so: the policy '{path}', there is no" in last
@@ -540,6 +543,10 @@ def test_a_new_policy_counts_from_the_next_call_on_unless_it_is_broken(
         facility.command.line("policy and audit log reloaded", "err")
         assert alice.code("status", uid=uid) == "PERMISSION_DENIED"
         assert facility.taken, "her session goes on"
+
+
+def has_said(facility: Facility, words: str, times: int) -> bool:
+    return facility.command.err.count(words) == times
 
 
 # Protocol: policy-errors

@@ -82,7 +82,7 @@ def half(caller: Caller, role: str, transport: dict[str, bytes]) -> Iterator[str
     assert caller.code("release", uid=uid) == "OK"
 
 
-def aim(caller: Caller, uid: str, target: str, transport: dict[str, bytes]) -> Outcome:
+def aim(caller: Caller, uid: str, target: str | list[str], transport: dict[str, bytes]) -> Outcome:
     kind = "tls" if transport else "tcp"
     targets = [target] if isinstance(target, str) else target
     return caller.outcome("update", uid=uid, remote_listeners=targets, transport=kind, **transport)

@@ -118,6 +118,10 @@ TEST(Policy, SaysInWhichLineSomethingIsWrong) {
   EXPECT_NE(why("[[rule]]\nports = \"9-5\"\n").find("line 2"), std::string::npos);
   EXPECT_NE(why("[[rule]]\nissuer = \"i\"\nidentity = []\n").find("empty"), std::string::npos);
   EXPECT_NE(why("[[rule]]\nissuer = \"i\"\nidentity = [1]\n").find("identity"), std::string::npos);
+  EXPECT_NE(why("# \xc3\xa4\n[[rule]]\nname = \"\xc3\xa4\"\n").find("line 3: letters beyond ASCII"),
+            std::string::npos);
+  EXPECT_EQ(must(Policy::parse("# \xc3\xa4\n[[rule]]\nname = \"\\u00e4\"\n")).rules()[0].name,
+            "\xc3\xa4");
   EXPECT_NE(why("").find("no [[rule]]"), std::string::npos);
   EXPECT_NE(why("rules = 1\n").find("'rules'"), std::string::npos);
   EXPECT_NE(why("rule = 1\n").find("[[rule]]"), std::string::npos);
