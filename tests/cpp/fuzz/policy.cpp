@@ -1,5 +1,6 @@
 // Who may do what, as an operator writes it.
 #include "auth/policy.hpp"
+
 #include "fuzz.hpp"
 
 using namespace scistream;
