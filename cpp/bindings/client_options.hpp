@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "bindings/errors.hpp"
@@ -17,6 +18,11 @@ inline client::ClientOptions client_options(bool tls, std::string roots,
                                             std::filesystem::path state_directory) {
   client::ClientOptions options;
   options.tls = tls;
+  if (token.empty()) {
+    auto tokens = client::token_options_of_environment();
+    tokens.state_directory = state_directory;
+    options.tokens = std::make_shared<client::TokenSource>(std::move(tokens));
+  }
   options.token = std::move(token);
   if (tls && roots.empty()) {
     auto trust = value_or_raise(client::trust_of(server_cert, state_directory));

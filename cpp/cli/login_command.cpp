@@ -96,37 +96,65 @@ struct Plan {
   std::vector<Endpoint> servers;
 };
 
-Result<Plan> plan_of(const LoginSettings& settings) {
+/// What a control server, which is trusted to be itself, says of the tokens that it takes. Nothing
+/// from one that asks for none.
+Result<control::LoginHint> announced_by(const Endpoint& server, ClientSettings& settings) {
+  auto options = client_options(settings, Warnings::verbose_only);
+  if (!options) return options.error();
+  options->tokens.reset();
+  client::UserClient client(*options);
+  const auto info = client.info(server);
+  const bool is_refused = !info && (info.error().cause == Cause::unauthenticated ||
+                                    info.error().cause == Cause::permission_denied);
+  auto hint = client.at(server).login_hint();
+  if (!info && (!is_refused || hint.issuer.empty())) return info.error();
+  return hint;
+}
+
+Result<Plan> plan_of(const LoginSettings& settings, ClientSettings& client) {
   const auto config = configuration();
   if (!config) return config.error();
   Plan plan;
-  plan.issuer = client::issuer_of(settings.provider);
+  for (const std::string& each : settings.s2cs) {
+    auto servers = parse_endpoints(each);
+    if (!servers) return servers.error();
+    plan.servers.insert(plan.servers.end(), servers->begin(), servers->end());
+  }
+  control::LoginHint announced;
+  if (settings.scope.empty() && !plan.servers.empty()) {
+    auto hint = announced_by(plan.servers.front(), client);
+    if (!hint) return hint.error();
+    announced = std::move(*hint);
+  }
+  const bool is_announced = settings.provider.empty() && !announced.issuer.empty();
+  plan.issuer = is_announced
+                    ? announced.issuer
+                    : client::issuer_of(settings.provider.empty() ? "globus" : settings.provider);
   if (const auto url = net::parse_url(plan.issuer); !url) {
     return Error{Cause::invalid_argument,
                  "--provider is globus, or an issuer: " + url.error().message};
   }
   plan.scope = settings.scope;
+  if (plan.scope.empty() && plan.issuer == announced.issuer) {
+    // Who asks for no scope asks for somebody who has logged in.
+    plan.scope = announced.scope.empty() ? "openid" : announced.scope;
+  }
   if (plan.scope.empty() && plan.issuer == client::globus().issuer) plan.scope = usual_scope;
   if (!client::is_one_word(plan.scope)) {
     return Error{Cause::invalid_argument,
                  "--scope is one word, which the facility tells you: what '" + plan.issuer +
                      "' calls the right to use its control server"};
   }
-  for (const std::string& each : settings.s2cs) {
-    auto servers = parse_endpoints(each);
-    if (!servers) return servers.error();
-    plan.servers.insert(plan.servers.end(), servers->begin(), servers->end());
-  }
   const auto known = config->client_ids.find(plan.issuer);
   plan.client_id = settings.client_id;
   if (plan.client_id.empty() && known != config->client_ids.end()) plan.client_id = known->second;
   if (plan.client_id.empty()) {
-    return Error{Cause::invalid_argument,
-                 "say --client-id ID: under which id this program is registered at '" +
-                     plan.issuer +
-                     "' as a native (public) client; or keep it in SCISTREAM_NATIVE_CLIENT_ID, or "
-                     "in config.toml as client_id of [provider." +
-                     (settings.provider == "globus" ? "globus" : "\"" + plan.issuer + "\"") + "]"};
+    return Error{
+        Cause::invalid_argument,
+        "say --client-id ID: under which id this program is registered at '" + plan.issuer +
+            "' as a native (public) client; or keep it in SCISTREAM_NATIVE_CLIENT_ID, or "
+            "in config.toml as client_id of [provider." +
+            (plan.issuer == client::globus().issuer ? "globus" : "\"" + plan.issuer + "\"") + "]"};
   }
   // Who renews it runs elsewhere.
   if (!settings.identity_ca.empty())
@@ -198,10 +226,12 @@ LoginCommands::LoginCommands(CLI::App& app, LoginSettings& login, ClientSettings
       logging_out_(app.add_subcommand("logout", "Log out, and remove all tokens")) {
   for (CLI::App* command : {logging_in_, checking_, logging_out_})
     add_client_options(*command, client);
-  logging_in_->add_option("--scope", login.scope,
-                          std::string("What the facility says [with Globus ") + usual_scope + "]");
-  logging_in_->add_option("--provider", login.provider,
-                          "Who knows you: globus, or the issuer's address [globus]");
+  logging_in_->add_option(
+      "--scope", login.scope,
+      std::string("What the facility says [what --s2cs says; with Globus ") + usual_scope + "]");
+  logging_in_->add_option(
+      "--provider", login.provider,
+      "Who knows you: globus, or the issuer's address [what --s2cs says; globus]");
   logging_in_
       ->add_option("--client-id", login.client_id,
                    "Id under which this program is registered there, as a native client")
@@ -237,7 +267,7 @@ Status LoginCommands::run() {
 
 Status log_in(const LoginSettings& settings, ClientSettings& client) {
   choose_state_directory(client);
-  auto plan = plan_of(settings);
+  auto plan = plan_of(settings, client);
   if (!plan) return plan.error();
   block_signals({SIGINT, SIGTERM, SIGHUP});
   // Nothing is half done before it is kept: what waits for the user, or for a terminal, just ends.

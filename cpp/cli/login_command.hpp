@@ -12,8 +12,8 @@ namespace scistream::cli {
 
 /// `s2uc login`, `s2uc check-auth` and `s2uc logout`: who the user is to facilities.
 struct LoginSettings {
-  std::string scope;  ///< Empty: the usual one; of logout, all of them.
-  std::string provider = "globus";
+  std::string scope;     ///< Empty: what the control server says, or the usual one; of logout: all.
+  std::string provider;  ///< Empty: what the control server says, or globus.
   std::string client_id;
   std::vector<std::string> s2cs;  ///< Control servers that the login is for.
   std::filesystem::path identity_ca;

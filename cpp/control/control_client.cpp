@@ -171,6 +171,8 @@ ControlClient::~ControlClient() { link_->close(); }
 
 const ServerAccess& ControlClient::access() const { return link_->access; }
 
+LoginHint ControlClient::login_hint() const { return link_->login_hint(); }
+
 std::optional<milliseconds> ControlClient::clock_ahead() const {
   const std::int64_t ahead = link_->clock_ahead;
   if (ahead == ServerLink::unknown_clock) return std::nullopt;

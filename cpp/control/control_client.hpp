@@ -40,6 +40,12 @@ struct ServerInfo {
   session::Capacity capacity;
 };
 
+/// Whose tokens are good at a server, as it says itself.
+struct LoginHint {
+  std::string issuer;  ///< Empty: it does not say.
+  std::string scope;
+};
+
 /// A call that has been started. Thread-safe.
 class Call {
  public:
@@ -96,6 +102,8 @@ class ControlClient {
   /// How much later it is there than here, by the clocks of both, when the server last spoke; as
   /// exact as the answer was quick. Nothing before, or if it does not say.
   [[nodiscard]] std::optional<milliseconds> clock_ahead() const;
+  /// As its last refusal said.
+  [[nodiscard]] LoginHint login_hint() const;
 
  private:
   std::shared_ptr<ServerLink> link_;

@@ -452,7 +452,9 @@ class ControlServer::Impl {
     auto server = GrpcServer::serve(
         std::move(sockets_),
         certificate_ ? certificate_->credentials() : grpc::InsecureServerCredentials(),
-        service_.get(), log_);
+        service_.get(), log_,
+        // Its own machine does not flood it.
+        knows_users() ? std::optional(GrpcServer::ConnectionLimits{}) : std::nullopt);
     if (!server) return server.error();
     server_ = std::move(*server);
     if (certificate_) watch_certificate();

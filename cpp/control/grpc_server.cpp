@@ -1,10 +1,13 @@
 #include "control/grpc_server.hpp"
 
+#include <boost/asio/ip/network_v6.hpp>
 #include <boost/asio/post.hpp>
 #include <future>
 #include <list>
 #include <utility>
 
+#include "auth/throttle.hpp"
+#include "base/clock.hpp"
 #include "base/endpoint.hpp"
 #include "net/acceptor.hpp"
 #include "net/tcp.hpp"
@@ -20,6 +23,9 @@ using Handover = grpc::experimental::ExternalConnectionAcceptor;
 constexpr int backlog = 512;
 /// Bytes; the largest are lists of 10,000 ids.
 constexpr int largest_message = 2 << 20;
+/// Of a connection without a call.
+constexpr int longest_idle_ms = 300'000;
+constexpr std::chrono::minutes between_complaints{1};
 
 void set_options(grpc::ServerBuilder& builder) {
   // Notices clients that vanish without a word; those of other facilities answer pings.
@@ -32,6 +38,7 @@ void set_options(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(largest_message);
   for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP})
     builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, longest_idle_ms);
   // Whoever connects and says nothing does not hold a descriptor for long.
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
 }
@@ -64,13 +71,18 @@ Result<std::vector<net::Fd>> bind_all(const std::vector<std::string>& hosts, std
 class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
  public:
   Doors(boost::asio::io_context& context, std::vector<net::Fd> sockets,
-        std::unique_ptr<Handover> handover, const Logger& log)
+        std::unique_ptr<Handover> handover, std::optional<ConnectionLimits> limits,
+        const Logger& log)
       : handover_(std::move(handover)),
-        accepted_([this](std::size_t, net::Fd client, const net::tcp::endpoint&) {
+        log_(log),
+        accepted_([this](std::size_t, net::Fd client, const net::tcp::endpoint& peer) {
+          if (!may_enter(peer)) return;
           Handover::NewConnectionParameters connection;
           connection.fd = client.release();
           handover_->HandleNewConnection(&connection);
         }) {
+    if (limits)
+      throttle_.emplace(clock_, auth::Throttle::Limits{limits->burst, limits->per_second});
     for (net::Fd& socket : sockets) {
       acceptors_.emplace_back(context, std::move(socket), acceptors_.size(), "the control port",
                               accepted_, log);
@@ -93,7 +105,33 @@ class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
   }
 
  private:
+  /// A handshake costs more than to begin one.
+  bool may_enter(const net::tcp::endpoint& peer) {
+    if (!throttle_) return true;
+    const std::string name = neighbourhood(peer.address());
+    if (throttle_->take(name)) return true;
+    if (const auto now = clock_.now(); now >= next_complaint_) {
+      next_complaint_ = now + between_complaints;
+      log_->warn("{} connects too often to the control port: some of it is closed unheard", name);
+    }
+    return false;
+  }
+
+  /// Whoever has one address of IPv6 has 2^64.
+  static std::string neighbourhood(const boost::asio::ip::address& address) {
+    if (!address.is_v6()) return address.to_string();
+    const auto v6 = address.to_v6();
+    if (v6.is_v4_mapped())
+      return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, v6).to_string();
+    constexpr unsigned short network = 64;
+    return boost::asio::ip::network_v6(v6, network).canonical().to_string();
+  }
+
   const std::unique_ptr<Handover> handover_;
+  const Logger log_;
+  const SteadyClock clock_;
+  std::optional<auth::Throttle> throttle_;
+  Clock::time_point next_complaint_{};
   const net::Acceptor::Accepted accepted_;
   std::list<net::Acceptor> acceptors_;
 };
@@ -113,15 +151,15 @@ Result<std::vector<net::Fd>> GrpcServer::bind(const std::vector<std::string>& ho
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::serve(
     std::vector<net::Fd> sockets, const std::shared_ptr<grpc::ServerCredentials>& credentials,
-    grpc::Service* service, const Logger& log) {
+    grpc::Service* service, const Logger& log, std::optional<ConnectionLimits> limits) {
   std::unique_ptr<GrpcServer> server(new GrpcServer);
   grpc::ServerBuilder builder;
   set_options(builder);
   using Type = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
   auto handover = builder.experimental().AddExternalConnectionAcceptor(Type::FROM_FD, credentials);
   builder.RegisterService(service);
-  server->doors_ =
-      std::make_shared<Doors>(server->thread_.at(0), std::move(sockets), std::move(handover), log);
+  server->doors_ = std::make_shared<Doors>(server->thread_.at(0), std::move(sockets),
+                                           std::move(handover), limits, log);
   server->server_ = builder.BuildAndStart();
   if (!server->server_) {
     return Error{Cause::failure, "gRPC does not start; perhaps it cannot use the certificate"};

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,17 @@ class GrpcServer {
   static Result<std::vector<net::Fd>> bind(const std::vector<std::string>& hosts,
                                            std::uint16_t port);
 
+  /// How often one address may connect; more are closed unheard. IPv6 counts by /64.
+  struct ConnectionLimits {
+    double burst = 200;
+    double per_second = 50;
+  };
+
   /// Serves on bound sockets.
   static Result<std::unique_ptr<GrpcServer>> serve(
       std::vector<net::Fd> sockets, const std::shared_ptr<grpc::ServerCredentials>& credentials,
-      grpc::Service* service, const Logger& log);
+      grpc::Service* service, const Logger& log,
+      std::optional<ConnectionLimits> limits = std::nullopt);
 
   /// Serves on a Unix socket that only this user can reach, and removes it at the end.
   static Result<std::unique_ptr<GrpcServer>> serve_unix(const std::string& path,

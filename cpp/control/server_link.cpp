@@ -72,7 +72,12 @@ Status ServerLink::authorize(grpc::ClientContext& context) const {
   return {};
 }
 
-Error ServerLink::refusal(const grpc::ClientContext& context, Error error) const {
+LoginHint ServerLink::login_hint() const {
+  const std::lock_guard lock(token_mutex_);
+  return login_hint_;
+}
+
+Error ServerLink::refusal(const grpc::ClientContext& context, Error error) {
   if (error.cause != Cause::unauthenticated && error.cause != Cause::permission_denied)
     return error;
   const auto& said = context.GetServerTrailingMetadata();
@@ -92,6 +97,10 @@ Error ServerLink::refusal(const grpc::ClientContext& context, Error error) const
   const std::string issuer = find(issuer_header);
   const std::string scope = find(scope_header);
   if (issuer.empty()) return error;
+  {
+    const std::lock_guard lock(token_mutex_);
+    login_hint_ = {issuer, scope};
+  }
   error.message += " [s2uc login --provider " + issuer +
                    (scope.empty() ? std::string() : " --scope " + scope) + " --s2cs " +
                    to_string(access.endpoint) + "]";

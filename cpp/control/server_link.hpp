@@ -46,7 +46,8 @@ class ServerLink : public std::enable_shared_from_this<ServerLink> {
   /// Finds out what shows it; `then` runs on the scheduler, or at once where nothing is asked for.
   void ask_token(std::function<void()> then);
   /// A refusal that says for what to log in says it in its message.
-  [[nodiscard]] Error refusal(const grpc::ClientContext& context, Error error) const;
+  [[nodiscard]] Error refusal(const grpc::ClientContext& context, Error error);
+  [[nodiscard]] LoginHint login_hint() const;
   /// Learns from the answer to a call that has ended, even if it failed; whether there was one.
   bool note(const grpc::ClientContext& context);
   /// Cancels all calls, waits for gRPC to let go of them, and lets the channel go.
@@ -72,6 +73,7 @@ class ServerLink : public std::enable_shared_from_this<ServerLink> {
  private:
   mutable std::mutex token_mutex_;
   Result<Secret> token_ = Secret();
+  LoginHint login_hint_;
 };
 
 }  // namespace scistream::control

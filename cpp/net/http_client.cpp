@@ -17,6 +17,7 @@
 #include <optional>
 
 #include "base/version.hpp"
+#include "net/http_answer.hpp"
 
 namespace scistream::net {
 
@@ -27,27 +28,12 @@ namespace http = boost::beast::http;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr std::uint32_t most_header = 16'384;
 constexpr unsigned version_1_1 = 11;
 
 bool is_address(const std::string& host) {
   error_code none;
   asio::ip::make_address(host, none);
   return !none;
-}
-
-std::chrono::seconds max_age_in(std::string_view cache_control) {
-  constexpr std::string_view name = "max-age=";
-  const auto found = cache_control.find(name);
-  if (found == std::string_view::npos || cache_control.find("no-store") != std::string_view::npos)
-    return std::chrono::seconds(0);
-  constexpr long most = 86'400;
-  long seconds = 0;
-  for (const char c : cache_control.substr(found + name.size())) {
-    if (c < '0' || c > '9') break;
-    seconds = std::min(most, seconds * 10 + (c - '0'));
-  }
-  return std::chrono::seconds(seconds);
 }
 
 /// One request and its answer, over one connection of its own. Lives until it has told them.
@@ -75,8 +61,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     }
     request_.body() = std::move(request.body);
     request_.prepare_payload();
-    parser_.body_limit(options.most_body);
-    parser_.header_limit(most_header);
+    limit(parser_, options.most_body);
   }
 
   ~Exchange() {
@@ -165,16 +150,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   }
 
   void answer() {
-    auto& response = parser_.get();
-    const auto encoding = response[http::field::content_encoding];
-    if (!encoding.empty() && encoding != "identity")
-      return fail(Cause::unavailable, "answers compressed, which it was not asked for");
-    HttpResponse found;
-    found.status = response.result_int();
-    const auto kept = response[http::field::cache_control];
-    found.max_age = max_age_in({kept.data(), kept.size()});
-    found.body = std::move(response.body());
-    finish(std::move(found));
+    auto response = response_in(parser_);
+    if (!response) return fail(response.error().cause, response.error().message);
+    finish(std::move(response));
   }
 
   void fail(Cause cause, const std::string& why) {
@@ -199,7 +177,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   asio::ssl::stream<tcp::socket> stream_;
   http::request<http::string_body> request_;
   boost::beast::flat_buffer buffer_;
-  http::response_parser<http::string_body> parser_;
+  HttpParser parser_;
 };
 
 }  // namespace

@@ -29,7 +29,8 @@ class AppController(Live):
         roots: Certificates to trust, PEM text, one or several.
         server_cert: The same as a file. With neither: `server.crt` of the working folder, else the
             pinned ones of the state folder, else the system's authorities.
-        token: Access token; empty is none.
+        token: Access token for every server. Empty: `SCISTREAM_TOKEN`, or the login of each
+            server (`s2uc login`), if there is one.
         state_dir: The user's state folder; None is the default of the commands.
 
     Raises:

@@ -88,6 +88,30 @@ def test_whoever_has_not_logged_in_is_told_how(
     assert info(user, gates[1]).rc == UNAUTHENTICATED, "it is for the one that was named"
 
 
+# Protocol: login-announced
+def test_a_server_says_itself_for_what_to_log_in(
+    user: Client, gates: Gates, openid_provider: OpenIdProvider
+) -> None:
+    words = ["login", "--s2cs", gates[0].endpoint, "--device", "--client-id", NATIVE]
+    authority = ["--identity-ca", openid_provider.ca_file]
+    with user.start("s2uc", *words, *authority) as login:
+        code = login.line(CODE_LINE)[1]
+        openid_provider.approve_device(code, "alice")
+        assert login.wait() == 0, login.err
+    kept = kept_login(user).document
+    assert kept["scope"] == SCOPE
+    assert info(user, gates[0]).rc == 0
+
+
+# Protocol: login-announced
+def test_a_server_that_is_not_trusted_is_not_listened_to(tmp_path: Path, gates: Gates) -> None:
+    stranger = Client(tmp_path)
+    done = stranger.s2uc("login", "--s2cs", gates[0].endpoint, "--client-id", NATIVE)
+    assert done.rc == UNAUTHENTICATED
+    assert "is not trusted" in done.err
+    assert not kept_logins(stranger)
+
+
 # ---- on another device -------------------------------------------------------------------------
 
 
