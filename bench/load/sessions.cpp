@@ -178,7 +178,7 @@ int main(int argc, char** argv) try {
 
   net::AsioScheduler scheduler;
   auto client = std::make_unique<control::ControlClient>(
-      scheduler, control::ServerAccess{*server, true, *roots, ""});
+      scheduler, control::ServerAccess{*server, true, *roots});
 
   Visits stay;
   constexpr std::size_t at_once = 64;

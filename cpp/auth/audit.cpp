@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::chrono::minutes between_complaints{1};
 constexpr std::size_t longest_text = 512;
+constexpr std::size_t longest_id = 128;
+constexpr std::size_t most_omitted = 10'000;  // addresses
 
 /// RFC 3339, in UTC.
 std::string in_words(std::chrono::system_clock::time_point when) {
@@ -30,11 +32,12 @@ std::string in_words(std::chrono::system_clock::time_point when) {
 
 }  // namespace
 
-std::string to_json(const AuditEntry& entry, std::chrono::system_clock::time_point when) {
+std::string to_json(const AuditEntry& entry, std::chrono::system_clock::time_point when,
+                    std::size_t omitted) {
   nlohmann::ordered_json line{{"time", in_words(when)},
                               {"decision", entry.allowed ? "allowed" : "refused"},
                               {"what", entry.rpc},
-                              {"session", entry.session.substr(0, longest_text)},
+                              {"session", entry.session.substr(0, longest_id)},
                               {"from", entry.from}};
   if (entry.who != nullptr) {
     line["who"] = {
@@ -43,6 +46,7 @@ std::string to_json(const AuditEntry& entry, std::chrono::system_clock::time_poi
     line["who"] = nullptr;
   }
   if (!entry.why.empty()) line["why"] = entry.why.substr(0, longest_text);
+  if (omitted > 0) line["omitted"] = omitted;
   return line.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
 }
 
@@ -61,9 +65,24 @@ Status FileAudit::reopen() {
   return {};
 }
 
+std::optional<std::size_t> FileAudit::omitted_before(const AuditEntry& entry) {
+  if (entry.who != nullptr || entry.allowed) return 0;
+  if (strangers_.take(entry.from)) {
+    const auto found = omitted_.find(entry.from);
+    if (found == omitted_.end()) return 0;
+    const std::size_t count = found->second;
+    omitted_.erase(found);
+    return count;
+  }
+  if (omitted_.size() < most_omitted || omitted_.contains(entry.from)) ++omitted_[entry.from];
+  return std::nullopt;
+}
+
 void FileAudit::record(const AuditEntry& entry) {
-  const std::string line = to_json(entry, std::chrono::system_clock::now()) + "\n";
   const std::lock_guard lock(mutex_);
+  const auto omitted = omitted_before(entry);
+  if (!omitted) return;
+  const std::string line = to_json(entry, std::chrono::system_clock::now(), *omitted) + "\n";
   // In one go, so that lines of several writers do not mix.
   const auto written = ::write(file_.get(), line.data(), line.size());
   if (written == static_cast<ssize_t>(line.size())) return;

@@ -2,12 +2,16 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "auth/identity.hpp"
+#include "auth/throttle.hpp"
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "net/fd.hpp"
@@ -37,8 +41,9 @@ class NoAudit final : public AuditLog {
   void record(const AuditEntry&) override {}
 };
 
-/// Appends one JSON object a line to a file of mode 0600. What cannot be written is said in the
-/// log, at most once a minute, and does not stop anything.
+/// Appends one JSON object a line to a file of mode 0600. Refusals of callers whom nobody knows are
+/// counted where one address has many, and the next line of it says how many were left out. What
+/// cannot be written is said in the log, at most once a minute, and does not stop anything.
 class FileAudit final : public AuditLog {
  public:
   static Result<std::unique_ptr<FileAudit>> open(std::filesystem::path path, Logger log);
@@ -51,7 +56,15 @@ class FileAudit final : public AuditLog {
   FileAudit(std::filesystem::path path, Logger log)
       : path_(std::move(path)), log_(std::move(log)) {}
 
+  /// How many lines of its address were left out before this one; nothing: this one is, too.
+  std::optional<std::size_t> omitted_before(const AuditEntry& entry);
+
+  static constexpr Throttle::Limits strangers{100, 1};
+
   std::mutex mutex_;
+  const SteadyClock clock_;
+  Throttle strangers_{clock_, strangers};
+  std::map<std::string, std::size_t> omitted_;  ///< By address.
   const std::filesystem::path path_;
   const Logger log_;
   net::Fd file_;
@@ -59,6 +72,8 @@ class FileAudit final : public AuditLog {
 };
 
 /// The line, without its end. Ids and reasons that are not plain text are escaped or replaced.
-std::string to_json(const AuditEntry& entry, std::chrono::system_clock::time_point when);
+/// `omitted`: refusals of the same address that have none.
+std::string to_json(const AuditEntry& entry, std::chrono::system_clock::time_point when,
+                    std::size_t omitted = 0);
 
 }  // namespace scistream::auth

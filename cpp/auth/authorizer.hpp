@@ -30,11 +30,12 @@ struct Question {
   bool has_other_proof = false;
 };
 
-/// Somebody who may go on.
+/// Somebody who may go on, or who is known and may not.
 struct Permit {
   std::optional<Identity> who;  ///< Empty: nobody knows.
-  session::Principal principal;
-  Rights rights;
+  Status allowed{};             ///< Else why not; then the rest says nothing.
+  session::Principal principal{};
+  Rights rights{};
 };
 
 /// How to become known to a server that refuses.
@@ -50,8 +51,9 @@ class Authorizer {
   using Done = std::function<void(Result<Permit>)>;
 
   virtual ~Authorizer() = default;
-  /// `done` comes once, on any thread, perhaps before this returns: `unauthenticated`,
-  /// `permission_denied`, or `unavailable` and `exhausted` where it cannot be found out.
+  /// `done` comes once, on any thread, perhaps before this returns, with a permit for those who are
+  /// known: `unauthenticated`, `permission_denied` (of a token for something else), or
+  /// `unavailable` and `exhausted` where it cannot be found out.
   virtual void admit(const Caller& caller, const Question& question, Done done) = 0;
   [[nodiscard]] virtual LoginHint login_hint() const { return {}; }
 };

@@ -48,7 +48,7 @@ Status IdentifiedOnly::make_authenticators() {
   if (const auto& wanted = options_.introspection) {
     auto introspection = std::make_unique<Introspection>(*client, *wanted);
     hint_ = {introspection->expected().issuer, introspection->expected().scope};
-    issuers->set_opaque(std::move(introspection));
+    issuers->set_opaque(hint_.issuer, std::move(introspection));
   }
   for (const Expected& expected : options_.issuers) {
     auto issuer = OpenIdIssuer::make(*client, expected, clock_);
@@ -100,24 +100,31 @@ void IdentifiedOnly::check(const Caller& caller, bool has_other_proof, Done done
     const bool is_bad = who.error().cause == Cause::unauthenticated ||
                         who.error().cause == Cause::permission_denied;
     if (is_bad) failures_.count(host);
-    if (!is_bad) return done(who.error());
     nobody(who.error());
   });
 }
 
-Result<Permit> IdentifiedOnly::permit(Identity who) {
-  if (!requests_.take(who.issuer + "\n" + who.subject))
-    return Error{Cause::exhausted, "too many requests of one user; try again in a second"};
+Permit IdentifiedOnly::permit(Identity who) {
+  Permit permit{std::move(who)};
+  const Identity& known = *permit.who;
+  if (!requests_.take(known.issuer + "\n" + known.subject)) {
+    permit.allowed =
+        Error{Cause::exhausted, "too many requests of one user; try again in a second"};
+    return permit;
+  }
   std::shared_ptr<const Policy> policy;
   {
     const std::lock_guard lock(policy_mutex_);
     policy = policy_;
   }
-  auto rights = policy->rights_of(who);
-  if (!rights) return rights.error();
+  auto rights = policy->rights_of(known);
+  if (!rights) {
+    permit.allowed = rights.error();
+    return permit;
+  }
   if (!rights->most_sessions) rights->most_sessions = options_.most_sessions;
-  Permit permit{std::move(who), {}, std::move(*rights)};
-  permit.principal = principal_of(*permit.who, permit.rights);
+  permit.rights = std::move(*rights);
+  permit.principal = principal_of(known, permit.rights);
   return permit;
 }
 

@@ -47,7 +47,7 @@ class IdentifiedOnly final : public Authorizer {
   explicit IdentifiedOnly(IdentityOptions options);
   Status make_authenticators();
   void check(const Caller& caller, bool has_other_proof, Done done);
-  [[nodiscard]] Result<Permit> permit(Identity who);
+  [[nodiscard]] Permit permit(Identity who);
 
   const IdentityOptions options_;
   const SteadyClock clock_;

@@ -51,10 +51,14 @@ void Introspection::identify(const std::string& token, Done done) {
         // Whatever keeps it from answering, it is not the caller's doing.
         if (!answer) return done(Error{Cause::unavailable, answer.error().message});
         constexpr unsigned ok = 200;
+        constexpr unsigned bad_request = 400;
         constexpr unsigned unauthorized = 401;
         if (answer->status == unauthorized)
           return done(
               strange(endpoint, "does not know this service: see --client_id, --client_secret"));
+        // It knows such tokens, and does not say anything of them.
+        if (answer->status == bad_request)
+          return done(bad_token("is none that its provider can be asked about"));
         if (answer->status != ok)
           return done(strange(endpoint, "answers HTTP " + std::to_string(answer->status)));
         done(identity_in_introspection(answer->body, expected, std::chrono::system_clock::now()));

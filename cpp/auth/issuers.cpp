@@ -13,7 +13,8 @@ void Issuers::identify(const std::string& token, Done done) {
     return !issuer.empty() && each.first == issuer;
   });
   if (found != signed_.end()) return found->second->identify(token, std::move(done));
-  if (opaque_) return opaque_->identify(token, std::move(done));
+  if (opaque_ && (issuer.empty() || issuer == opaque_issuer_))
+    return opaque_->identify(token, std::move(done));
   done(bad_token(issuer.empty() ? "is none that can be read"
                                 : "is of an issuer that is not known here"));
 }

@@ -17,8 +17,9 @@ class Issuers final : public Authenticator {
   void add(std::string issuer, std::unique_ptr<Authenticator> authenticator) {
     signed_.emplace_back(std::move(issuer), std::move(authenticator));
   }
-  /// Of all others.
-  void set_opaque(std::unique_ptr<Authenticator> authenticator) {
+  /// Of all others, and of signed ones of this issuer.
+  void set_opaque(std::string issuer, std::unique_ptr<Authenticator> authenticator) {
+    opaque_issuer_ = std::move(issuer);
     opaque_ = std::move(authenticator);
   }
 
@@ -26,6 +27,7 @@ class Issuers final : public Authenticator {
 
  private:
   std::vector<std::pair<std::string, std::unique_ptr<Authenticator>>> signed_;
+  std::string opaque_issuer_;
   std::unique_ptr<Authenticator> opaque_;
 };
 

@@ -38,7 +38,7 @@ Status admit(const Rights& rights, session::Request& request) {
 
 session::Principal principal_of(const Identity& who, const Rights& rights) {
   session::Principal principal;
-  // Neither of them has a control character (claims.cpp).
+  // An issuer, which comes first, has no line's end in it.
   principal.id = who.issuer + "\n" + who.subject;
   principal.sees = rights.sees;
   principal.releases = rights.releases;

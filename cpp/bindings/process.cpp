@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "bindings/errors.hpp"
+#include "control/grpc_log.hpp"
 
 namespace scistream::bindings {
 
@@ -25,7 +26,8 @@ void about_to_use_grpc() {
   static std::atomic<int> user{0};
   const int self = ::getpid();
   int first = 0;
-  if (user.compare_exchange_strong(first, self) || first == self) return;
+  if (user.compare_exchange_strong(first, self)) return control::keep_grpc_quiet();
+  if (first == self) return;
   raise({Cause::failed_precondition,
          "this process was forked from process " + std::to_string(first) +
              ", which had used scistream by then, and gRPC does not survive that; start it with "

@@ -42,6 +42,8 @@ Result<Secret> client_secret(const CLI::App& app, AccessSettings& settings) {
         "--client-secret-file, or the variable SCISTREAM_CLIENT_SECRET";
     std::fprintf(stderr, "%s\n", styled(warning, Style::red, STDERR_FILENO).c_str());
   }
+  // Programs that are started from here need not know it.
+  ::unsetenv(secret_variable);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
   return Secret(settings.client_secret);
 }
 
@@ -62,6 +64,11 @@ Result<auth::IntrospectionOptions> introspection(const CLI::App& app, AccessSett
   options.client_id = settings.client_id;
   options.client_secret = std::move(*secret);
   options.scope = settings.scope;
+  // One with a path in its name says so as an issuer of signed tokens.
+  for (const std::string& issuer : settings.issuers) {
+    const auto url = net::parse_url(issuer);
+    if (url && net::server_of(*url) == net::server_of(options.endpoint)) options.issuer = issuer;
+  }
   return options;
 }
 

@@ -24,6 +24,15 @@ void add_all(const std::vector<std::string>& from, List* to) {
   to->Add(from.begin(), from.end());
 }
 
+/// Before it may have to wait: only what can be a proof takes room.
+Status check_proof(const Hello& hello) {
+  constexpr std::size_t longest_proof = 32;
+  constexpr std::size_t longest_nonce = 64;
+  if (hello.proof().size() <= longest_proof && hello.nonce().size() <= longest_nonce) return {};
+  return Error{Cause::invalid_argument,
+               "a hello has a nonce of 16 to 64 characters and a proof of 32 bytes"};
+}
+
 /// Ends a watch when the last of its sessions is gone.
 class WatchedSessions {
  public:
@@ -122,6 +131,8 @@ grpc::ServerUnaryReactor* ControlService::hello(grpc::CallbackServerContext* con
                                                 const Hello* request, AppResponse* response) {
   return serve(gate_, *context, {"hello", request->uid(), !request->proof().empty()},
                [this, request, response](UnaryCall* call, const auth::Permit& permit) {
+                 if (const auto status = check_proof(*request); !status)
+                   return call->finish(to_grpc(status));
                  call->greet();
                  manager_.hello(from_wire(*request), permit.principal,
                                 [call, response](Result<session::HelloAnswer> answer) {

@@ -23,6 +23,10 @@ using Handover = grpc::experimental::ExternalConnectionAcceptor;
 constexpr int backlog = 512;
 /// Bytes; the largest are lists of 10,000 ids.
 constexpr int largest_message = 2 << 20;
+/// Of all connections together.
+constexpr std::size_t most_memory = 128U << 20U;
+/// Tokens that name many groups are large.
+constexpr int largest_metadata = 32 << 10;
 /// Of a connection without a call.
 constexpr int longest_idle_ms = 300'000;
 constexpr std::chrono::minutes between_complaints{1};
@@ -36,6 +40,9 @@ void set_options(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
   // What is small on the wire and large behind it is for nobody's good here.
   builder.SetMaxReceiveMessageSize(largest_message);
+  // Sizes are looked at when messages are whole; until then this is what holds them.
+  builder.SetResourceQuota(grpc::ResourceQuota("sci").Resize(most_memory));
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, largest_metadata);
   for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP})
     builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, longest_idle_ms);

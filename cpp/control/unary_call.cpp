@@ -93,20 +93,18 @@ void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& a
                         [&gate, &context, asked, host = caller.host, then = std::move(then),
                          refuse = std::move(refuse)](Result<auth::Permit> permit) {
                           auth::AuditEntry entry = entry_of(asked, host);
-                          if (permit) {
-                            entry.allowed = true;
-                            entry.who = permit->who ? &*permit->who : nullptr;
-                            gate.audit.record(entry);
-                            return then(std::move(*permit));
-                          }
-                          entry.why = permit.error().message;
+                          if (permit) entry.who = permit->who ? &*permit->who : nullptr;
+                          const Status allowed = permit ? permit->allowed : Status(permit.error());
+                          entry.allowed = allowed.ok();
+                          if (!allowed) entry.why = allowed.error().message;
                           gate.audit.record(entry);
+                          if (allowed) return then(std::move(*permit));
                           const auth::LoginHint hint = gate.authorizer.login_hint();
                           if (!hint.issuer.empty())
                             context.AddTrailingMetadata(issuer_header, hint.issuer);
                           if (!hint.scope.empty())
                             context.AddTrailingMetadata(scope_header, hint.scope);
-                          refuse(to_grpc(permit.error()));
+                          refuse(to_grpc(allowed));
                         });
 }
 

@@ -160,7 +160,12 @@ std::string to_string(const Destination& destination) {
          (first == last ? std::string() : "-" + std::to_string(last));
 }
 
-bool Destinations::permit(const address& where, std::uint16_t port) const {
+bool Destinations::permit(const address& any, std::uint16_t port) const {
+  address where = plain(any);
+  // The kernel takes no address for this machine's own.
+  if (where.is_unspecified()) {
+    where = where.is_v4() ? address(address_v4::loopback()) : address(address_v6::loopback());
+  }
   return (allowed.empty() || among(allowed, where, port)) && !among(denied, where, port);
 }
 

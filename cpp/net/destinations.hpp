@@ -38,7 +38,7 @@ std::string to_string(const Destination& destination);
 
 /// Where connections may go: what is among those allowed, or anywhere if none are, unless it is
 /// among those denied. An address counts, however it is written: an IPv4 address in IPv6 is the
-/// IPv4 one.
+/// IPv4 one, and no address (0.0.0.0, ::) is loopback, where it leads.
 struct Destinations {
   std::vector<Destination> allowed;
   std::vector<Destination> denied;

@@ -52,6 +52,17 @@ void Manager::on_request(Request request, RequestWaiter waiter) {
   if (shutting_down_) return waiter.done(shutting_down());
   if (auto status = validate(request); !status) return waiter.done(status.error());
   if (auto status = check_transport(request.transport); !status) return waiter.done(status.error());
+  if (request.ports) {
+    // What somebody may have is a part of what there is.
+    const PortRange all = options_.addresses.ports;
+    const PortRange theirs{std::max(all.first, request.ports->first),
+                           std::min(all.last, request.ports->last)};
+    if (theirs.first > theirs.last) {
+      return waiter.done(Error{Cause::permission_denied,
+                               "none of this facility's ports is for you; ask its operator"});
+    }
+    request.ports = theirs;
+  }
   if (is_used_by_others(request)) {
     return waiter.done(Error{Cause::already_exists,
                              "the id " + request.key.uid + " is in use; choose another one"});
@@ -339,6 +350,7 @@ void Manager::shut_down(std::chrono::milliseconds drain, Callback<void> done) {
     if (alive.expired()) return done({});
     shut_down_waiters_.push_back(std::move(done));
     const bool first = !std::exchange(shutting_down_, true);
+    held_bytes_ = 0;
     for (auto& held : std::exchange(held_hellos_, {})) held.done(shutting_down());
     if (drain.count() == 0) return drain_over();
     if (first) drain_timer_ = scheduler_.after(drain, [this] { drain_over(); });

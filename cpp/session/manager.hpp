@@ -30,6 +30,7 @@ struct ManagerOptions {
   /// waits.
   std::chrono::milliseconds cancel_grace{200};
   std::size_t most_held_hellos = 1024;
+  std::size_t most_held_bytes = 16U << 20U;                      ///< Of all of these.
   std::chrono::milliseconds idle_limit{std::chrono::hours(24)};  ///< Without a connection; 0: none.
   std::chrono::milliseconds max_session{0};                      ///< After set-up; 0: none.
   std::chrono::milliseconds restore_window{5'000};  ///< For a lost data server to come back.
@@ -111,6 +112,7 @@ class Manager {
     Hello hello;
     Principal by;
     Callback<HelloAnswer> done;
+    std::size_t bytes = 0;
     Scheduler::Timer timer;
   };
 
@@ -231,6 +233,7 @@ class Manager {
   std::map<SessionKey, SessionPtr> sessions_;
   std::map<Ticket, SessionKey> tickets_;
   std::list<HeldHello> held_hellos_;
+  std::size_t held_bytes_ = 0;
   std::map<SessionKey, std::string> to_forget_;  ///< With owners: the store did not let go.
   Scheduler::Timer forget_timer_;
   Scheduler::Timer tidy_timer_;

@@ -5,6 +5,18 @@
 
 namespace scistream::session {
 
+namespace {
+
+/// About what it takes of the memory.
+std::size_t size_of(const Hello& hello) {
+  std::size_t bytes = sizeof(Hello) + hello.uid.size() + hello.nonce.size() + hello.proof.size();
+  for (const std::string& listener : hello.prod_listeners)
+    bytes += sizeof(std::string) + listener.size();
+  return bytes;
+}
+
+}  // namespace
+
 void Manager::hello(Hello hello, const Principal& by, Callback<HelloAnswer> done) {
   scheduler_.post([this, alive = std::weak_ptr(alive_),
                    waiter = HelloWaiter{std::move(hello), by, std::move(done)}]() mutable {
@@ -46,12 +58,16 @@ void Manager::hold(HelloWaiter waiter) {
                   "facility)"};
   // Those of strangers leave room.
   const std::size_t most = is_known ? options_.most_held_hellos : options_.most_held_hellos / 2;
-  if (held_hellos_.size() >= most) return waiter.done(refusal);
+  const std::size_t bytes = size_of(waiter.hello);
+  const std::size_t most_bytes = is_known ? options_.most_held_bytes : options_.most_held_bytes / 2;
+  if (held_hellos_.size() >= most || held_bytes_ + bytes > most_bytes) return waiter.done(refusal);
+  held_bytes_ += bytes;
   held_hellos_.push_back(
-      {std::move(waiter.hello), std::move(waiter.by), std::move(waiter.done), {}});
+      {std::move(waiter.hello), std::move(waiter.by), std::move(waiter.done), bytes, {}});
   const auto held = std::prev(held_hellos_.end());
   held->timer = scheduler_.after(options_.hello_hold, [this, held, refusal] {
     const auto answer = std::move(held->done);
+    held_bytes_ -= held->bytes;
     held_hellos_.erase(held);
     answer(refusal);
   });
@@ -67,6 +83,7 @@ void Manager::wake_held_hellos(const std::string& uid) {
   }
   for (HeldHello& held : woken) {
     held.timer.cancel();
+    held_bytes_ -= held.bytes;
     on_hello({std::move(held.hello), std::move(held.by), std::move(held.done)});
   }
 }

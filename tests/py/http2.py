@@ -112,7 +112,7 @@ def pour(connection: ssl.SSLSocket, rpc: str, size: int, patience: float = 1.0) 
     stream = connection.makefile("rb")
     try:
         while sent < size:
-            if part := min(16_384, size - sent, *windows.values()):
+            if (part := min(16_384, size - sent, *windows.values())) > 0:
                 connection.sendall(frame(DATA, 0, 1, bytes(part)))
                 sent += part
                 windows = {which: left - part for which, left in windows.items()}

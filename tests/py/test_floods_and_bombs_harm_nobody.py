@@ -20,7 +20,7 @@ import pytest
 import http2
 from callers import RPCS, Caller, ended, knows, proven, set_up, stranger
 from deployed_peer import new_uid
-from facility import LIMIT, Facility, eventually, split
+from facility import LIMIT, Facility, eventually, own_address, split
 from openid import OpenIdProvider
 
 MIB = 1 << 20
@@ -81,14 +81,17 @@ def test_connections_that_say_little_keep_nobody_out(
     """And are closed after a while."""
     start = client_hello(facility)
     before = descriptors(facility)
+    places: list[str] = []
     with contextlib.ExitStack() as stack:
 
         def connect() -> socket.socket:
-            connection = socket.create_connection(split(facility.endpoint), timeout=LIMIT)
-            return stack.enter_context(connection)
+            return stack.enter_context(connect_from(places[0], facility))
 
-        silent = [connect() for _ in range(300)]
-        slow = [connect() for _ in range(200)]
+        silent, slow = [], []
+        for _ in range(5):
+            places.insert(0, own_address())
+            silent += [connect() for _ in range(60)]
+            slow += [connect() for _ in range(40)]
         for number in range(20):
             for connection in slow:
                 connection.sendall(start[number : number + 1])
@@ -105,8 +108,28 @@ def test_connections_that_say_little_keep_nobody_out(
             with contextlib.suppress(ConnectionResetError):
                 while connection.recv(100):
                     pass
+        eventually(lambda: descriptors(facility) < before + 50, "none of them is left")
         assert alice.code("info") == "OK"
-    assert descriptors(facility) < before + 500
+
+
+def test_whoever_connects_too_often_is_not_heard_for_a_while(
+    facility: Facility, alice: Caller, newcomer: Caller
+) -> None:
+    place = own_address()
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(connect_from(place, facility)) for _ in range(400)]
+        last = crowd[-1]
+        with contextlib.suppress(ConnectionResetError):
+            assert last.recv(1) == b"", "it is closed"
+        facility.command.line(f"{place} connects too often", "err")
+        assert alice.code("info") == newcomer.code("info") == "OK"
+        crowd[0].settimeout(0)
+        with pytest.raises(BlockingIOError):
+            crowd[0].recv(1)
+
+
+def connect_from(place: str, facility: Facility) -> socket.socket:
+    return socket.create_connection(split(facility.endpoint), LIMIT, (place, 0))
 
 
 # ---- messages ----------------------------------------------------------------------------------

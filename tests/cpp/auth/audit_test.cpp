@@ -16,6 +16,7 @@ namespace scistream::auth {
 namespace {
 
 using nlohmann::json;
+using test::eventually;
 using test::must;
 
 std::vector<json> lines_of(const std::filesystem::path& path) {
@@ -103,10 +104,40 @@ TEST(Audit, LinesOfManyThreadsDoNotMix) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i)
     threads.emplace_back([&] {
-      for (int each = 0; each < 200; ++each) audit->record(entry(std::string(300, 'x')));
+      for (int each = 0; each < 200; ++each) {
+        auto one = entry(std::string(300, 'x'));
+        one.allowed = true;
+        audit->record(one);
+      }
     });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(lines_of(path).size(), 800U);
+}
+
+// Protocol: audit-strangers
+TEST(Audit, RefusalsOfStrangersAreCountedRatherThanKept) {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "audit.jsonl";
+  const auto audit = must(FileAudit::open(path, null_logger()));
+  for (int i = 0; i < 1'000; ++i) audit->record(entry("a"));
+  EXPECT_LT(lines_of(path).size(), 200U);
+  Identity who;
+  auto known = entry("b");
+  known.who = &who;
+  auto other = entry("c");
+  other.from = "192.0.2.2";
+  audit->record(known);
+  audit->record(other);
+  auto lines = lines_of(path);
+  const auto before = lines.size();
+  ASSERT_GE(before, 2U);
+  EXPECT_EQ(lines[before - 2]["session"], "b");
+  EXPECT_EQ(lines[before - 1]["session"], "c");
+  ASSERT_TRUE(eventually([&] {
+    audit->record(entry("d"));
+    return lines_of(path).size() > before;
+  }));
+  EXPECT_GT(lines_of(path).back()["omitted"], 500);
 }
 
 TEST(Audit, APlaceThatCannotBeWrittenIsNamed) {

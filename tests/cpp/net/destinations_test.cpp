@@ -70,6 +70,8 @@ TEST(Destinations, AnAddressCountsHoweverItIsWritten) {
   EXPECT_FALSE(all.permit(address("::ffff:127.0.0.1"), 1));
   EXPECT_FALSE(all.permit(address("::ffff:169.254.169.254"), 80));
   EXPECT_FALSE(all.may_permit({"::ffff:7f00:1", 1}));
+  EXPECT_FALSE(all.permit(address("0.0.0.0"), 1)) << "which leads to loopback";
+  EXPECT_FALSE(all.permit(address("::ffff:0.0.0.0"), 1));
   EXPECT_TRUE(all.may_permit({"localhost", 1})) << "a name is looked at when it is resolved";
 }
 
@@ -82,6 +84,13 @@ TEST(Destinations, SpecialOnesHoldWhatNoPeerHas) {
     EXPECT_FALSE(all.permit(address(text), 80)) << text;
   for (const char* text : {"10.0.0.1", "192.168.1.1", "198.51.100.1", "2001:db8::1", "fd12::1"})
     EXPECT_TRUE(all.permit(address(text), 80)) << text;
+}
+
+TEST(Destinations, NoAddressIsNoWayAroundWhatIsDenied) {
+  const auto v6 = must(Destinations::parse({"!::1"}));
+  EXPECT_FALSE(v6.permit(address("::"), 1));
+  EXPECT_TRUE(v6.permit(address("0.0.0.0"), 1));
+  EXPECT_TRUE(must(Destinations::parse({"127.0.0.0/8"})).permit(address("0.0.0.0"), 1));
 }
 
 TEST(Destinations, ConnectedNetworksHaveNoLoopback) {
