@@ -24,7 +24,7 @@ constexpr int backlog = 512;
 /// Bytes; the largest are lists of 10,000 ids.
 constexpr int largest_message = 2 << 20;
 /// Of all connections together.
-constexpr std::size_t most_memory = 128U << 20U;
+constexpr std::size_t most_memory = 256U << 20U;
 /// Tokens that name many groups are large.
 constexpr int largest_metadata = 32 << 10;
 /// Of a connection without a call.

@@ -167,10 +167,11 @@ def test_messages_without_an_end_do_not_fill_the_memory(facility: Facility, alic
     """However much strangers have to send, and however little of it they mean to end."""
     before = resident(facility)
     with contextlib.ExitStack() as stack:
-        for _ in range(4):
+        for _ in range(8):
             http2.pour(stack.enter_context(http2.connect(facility)), "hello", 64 * MIB)
-        assert alice.code("info") == "OK"
-        assert resident(facility) < before + 96 * MIB
+            assert resident(facility) < before + 320 * MIB
+    # To have room it ends connections, and takes them again.
+    eventually(lambda: alice.code("info") == "OK", "it serves whom it knows")
 
 
 def test_a_length_that_nothing_follows_takes_no_memory(facility: Facility, alice: Caller) -> None:
