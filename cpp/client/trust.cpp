@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/file.hpp"
+#include "client/secrets.hpp"
 #include "net/certificate.hpp"
 
 namespace scistream::client {
@@ -32,22 +33,6 @@ Result<Trust> trust_of(const std::filesystem::path& server_cert,
   if (!all) return all.error();
   return Trust{std::move(*all), true};
 }
-
-namespace {
-
-/// Forgets the digits of a key on the way out.
-class Wiped {
- public:
-  explicit Wiped(std::string& text) : text_(text) {}
-  Wiped(const Wiped&) = delete;
-  Wiped& operator=(const Wiped&) = delete;
-  ~Wiped() { OPENSSL_cleanse(text_.data(), text_.size()); }
-
- private:
-  std::string& text_;
-};
-
-}  // namespace
 
 Result<Secret> read_key_file(const std::filesystem::path& path) {
   struct stat info{};

@@ -10,9 +10,11 @@ from pathlib import Path
 import engine
 import pytest
 
+import scistream  # noqa: F401  # before grpc_tools, whose Protobuf it would meet
 from applications import Application, application, echoes
 from containers import Engine
 from facility import Client, Facility
+from logins import Gates, gates_of
 from needs import skip_or_fail
 from openid import OpenIdProvider
 
@@ -63,6 +65,15 @@ def openid_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenId
     """Shared by a module's tests; a test that makes it hang or fail ends that itself."""
     with OpenIdProvider(tmp_path_factory.mktemp("openid")) as provider:
         yield provider
+
+
+@pytest.fixture(scope="module")
+def gates(
+    tmp_path_factory: pytest.TempPathFactory, openid_provider: OpenIdProvider
+) -> Iterator[Gates]:
+    """Two facilities that let in whom the provider knows."""
+    with gates_of(tmp_path_factory.mktemp("gates"), openid_provider) as both:
+        yield both
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,14 +25,6 @@ FAILURE = 1
 UNAUTHENTICATED = 3
 PERMISSION_DENIED = 4
 UNAVAILABLE = 5
-
-
-@pytest.fixture(scope="module")
-def gates(
-    tmp_path_factory: pytest.TempPathFactory, openid_provider: OpenIdProvider
-) -> Iterator[Gates]:
-    with gates_of(tmp_path_factory.mktemp("gates"), openid_provider) as both:
-        yield both
 
 
 @pytest.fixture

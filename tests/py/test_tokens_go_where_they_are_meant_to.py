@@ -19,7 +19,6 @@ from logins import (
     GreedyServer,
     command_lines_with,
     configure,
-    gates_of,
     in_a_browser,
     info,
     log_in,
@@ -29,14 +28,6 @@ from logins import (
 from openid import WORKFLOW, OpenIdProvider
 
 UNAUTHENTICATED = 3
-
-
-@pytest.fixture(scope="module")
-def gates(
-    tmp_path_factory: pytest.TempPathFactory, openid_provider: OpenIdProvider
-) -> Iterator[Gates]:
-    with gates_of(tmp_path_factory.mktemp("gates"), openid_provider) as both:
-        yield both
 
 
 @pytest.fixture

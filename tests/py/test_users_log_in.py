@@ -8,7 +8,6 @@ import re
 import shlex
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +20,6 @@ from logins import (
     SCOPE,
     Gates,
     configure,
-    gates_of,
     in_a_browser,
     info,
     kept_login,
@@ -40,14 +38,6 @@ UNAVAILABLE = 5
 TIMEOUT = 6
 NOT_FOUND = 7
 CANCELLED = 11
-
-
-@pytest.fixture(scope="module")
-def gates(
-    tmp_path_factory: pytest.TempPathFactory, openid_provider: OpenIdProvider
-) -> Iterator[Gates]:
-    with gates_of(tmp_path_factory.mktemp("gates"), openid_provider) as both:
-        yield both
 
 
 @pytest.fixture

@@ -12,21 +12,13 @@ import pytest
 
 from applications import Application
 from facility import Client, Facility, eventually
-from logins import SCOPE, Gates, GreedyServer, configure, gates_of, info, kept_logins, log_in
+from logins import SCOPE, Gates, GreedyServer, configure, info, kept_logins, log_in
 from openid import WORKFLOW, OpenIdProvider
 
 INVALID_ARGUMENT = 2
 UNAUTHENTICATED = 3
 PERMISSION_DENIED = 4
 NOT_FOUND = 7
-
-
-@pytest.fixture(scope="module")
-def gates(
-    tmp_path_factory: pytest.TempPathFactory, openid_provider: OpenIdProvider
-) -> Iterator[Gates]:
-    with gates_of(tmp_path_factory.mktemp("gates"), openid_provider) as both:
-        yield both
 
 
 @pytest.fixture
