@@ -29,7 +29,7 @@ Status check_proof(const Hello& hello) {
   constexpr std::size_t longest_proof = 32;
   constexpr std::size_t longest_nonce = 64;
   if (hello.proof().size() <= longest_proof && hello.nonce().size() <= longest_nonce) return {};
-  return Error{Cause::invalid_argument,
+  return Error{Cause::unauthenticated,
                "a hello has a nonce of 16 to 64 characters and a proof of 32 bytes"};
 }
 

@@ -36,7 +36,10 @@ class Outside:
 
     @contextlib.contextmanager
     def control_server(self, *flags: object) -> Iterator[tuple[Command, str]]:
-        """A control server in the open, and where it says that it is."""
+        """A control server in the open, and where it says that it is. Its sessions may lead to
+        the machine itself, as in the open they may not.
+        """
+        flags = ("--allow-target", "127.0.0.0/8", "--allow-peer", "0.0.0.0/0", *flags)
         state = ["--state-dir", self.folder / "facility", "--port", 0]
         with self.start(BIN / "s2cs", "--insecure-no-auth", *state, *flags) as server:
             yield server, server.line(r"^s2cs ready on (\S+)$")[1]
