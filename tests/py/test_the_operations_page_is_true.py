@@ -14,7 +14,19 @@ from facility import BIN, run
 COMMANDS = {
     "s2cs": [],
     "s2ds": ["serve", "relay", "doctor"],
-    "s2uc": ["request", "release", "rate", "status", "watch", "list", "info", "trust"],
+    "s2uc": [
+        "request",
+        "release",
+        "rate",
+        "status",
+        "watch",
+        "list",
+        "info",
+        "trust",
+        "login",
+        "logout",
+        "doctor",
+    ],
     "appctrl": ["hello", "run"],
 }
 # What other programs are given.
