@@ -8,6 +8,8 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "net/destinations.hpp"
+
 namespace scistream::auth {
 
 namespace {
@@ -66,15 +68,17 @@ Status FileAudit::reopen() {
 }
 
 std::optional<std::size_t> FileAudit::omitted_before(const AuditEntry& entry) {
-  if (entry.who != nullptr || entry.allowed) return 0;
-  if (strangers_.take(entry.from)) {
-    const auto found = omitted_.find(entry.from);
+  if (entry.allowed && !entry.is_stranger) return 0;
+  const std::string peer = entry.who != nullptr ? entry.who->issuer + "\n" + entry.who->subject
+                                                : net::owned_by_peer(entry.from);
+  if (strangers_.take(peer)) {
+    const auto found = omitted_.find(peer);
     if (found == omitted_.end()) return 0;
     const std::size_t count = found->second;
     omitted_.erase(found);
     return count;
   }
-  if (omitted_.size() < most_omitted || omitted_.contains(entry.from)) ++omitted_[entry.from];
+  if (omitted_.size() < most_omitted || omitted_.contains(peer)) ++omitted_[peer];
   return std::nullopt;
 }
 

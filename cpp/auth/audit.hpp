@@ -24,6 +24,7 @@ struct AuditEntry {
   std::string session;            ///< Its id as the caller gave it; may be empty, or nonsense.
   std::string from;               ///< Numeric address; empty: a Unix socket.
   const Identity* who = nullptr;  ///< Null: nobody knows.
+  bool is_stranger = false;       ///< Who may have been let in for another proof.
   bool allowed = false;
   std::string why;  ///< Of a refusal.
 };
@@ -41,9 +42,10 @@ class NoAudit final : public AuditLog {
   void record(const AuditEntry&) override {}
 };
 
-/// Appends one JSON object a line to a file of mode 0600. Refusals of callers whom nobody knows are
-/// counted where one address has many, and the next line of it says how many were left out. What
-/// cannot be written is said in the log, at most once a minute, and does not stop anything.
+/// Appends one JSON object a line to a file of mode 0600. What strangers call, and what users are
+/// refused, is counted where one address, or user, has much of it, and the next line of it says how
+/// many were left out. What cannot be written is said in the log, at most once a minute, and does
+/// not stop anything.
 class FileAudit final : public AuditLog {
  public:
   static Result<std::unique_ptr<FileAudit>> open(std::filesystem::path path, Logger log);

@@ -5,6 +5,7 @@
 
 #include "auth/issuers.hpp"
 #include "auth/openid_issuer.hpp"
+#include "net/destinations.hpp"
 
 namespace scistream::auth {
 
@@ -19,7 +20,7 @@ Identity of_certificate(const std::vector<std::string>& names) {
   who.subject = names.front();
   who.name = names.front().substr(names.front().find(':') + 1);
   if (names.front().starts_with("email:")) who.email = who.name;
-  // TLS looks at it for as long as the connection lives.
+  // TLS has looked at it; connections do not live for ever (GrpcServer).
   who.expires = std::chrono::system_clock::time_point::max();
   return who;
 }
@@ -91,15 +92,18 @@ void IdentifiedOnly::check(const Caller& caller, bool has_other_proof, Done done
   }
   const std::string token(caller.token.view());
   if (const auto known = tokens_->known(token); known && known->ok()) return done(permit(**known));
-  if (!failures_.allows(caller.host)) {
+  // Taken for no good until it is known: else one address could have all checks under way.
+  const std::string peer = net::owned_by_peer(caller.host);
+  const bool is_first = !tokens_->is_asked_for(token);
+  if (is_first && !failures_.take(peer)) {
     return nobody({Cause::exhausted, "too many tokens from " + caller.host +
                                          " were no good; try again in a few seconds"});
   }
-  tokens_->identify(token, [this, host = caller.host, done, nobody](const Result<Identity>& who) {
+  tokens_->identify(token, [this, peer, is_first, done, nobody](const Result<Identity>& who) {
+    const bool is_bad = !who && (who.error().cause == Cause::unauthenticated ||
+                                 who.error().cause == Cause::permission_denied);
+    if (is_first && !is_bad) failures_.give_back(peer);
     if (who) return done(permit(*who));
-    const bool is_bad = who.error().cause == Cause::unauthenticated ||
-                        who.error().cause == Cause::permission_denied;
-    if (is_bad) failures_.count(host);
     nobody(who.error());
   });
 }

@@ -21,6 +21,13 @@ void Throttle::count(const std::string& name) {
   entry->second = {std::max(0.0, left(entry->second, now) - 1), now};
 }
 
+void Throttle::give_back(const std::string& name) {
+  const auto found = names_.find(name);
+  if (found == names_.end()) return;
+  const auto now = clock_.now();
+  found->second = {std::min(limits_.burst, left(found->second, now) + 1), now};
+}
+
 void Throttle::make_room(Clock::time_point now) {
   std::erase_if(names_, [&](const auto& each) { return left(each.second, now) >= limits_.burst; });
   if (names_.size() < limits_.most) return;

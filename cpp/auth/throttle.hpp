@@ -26,6 +26,8 @@ class Throttle {
   [[nodiscard]] bool allows(const std::string& name) const;
   /// It is done.
   void count(const std::string& name);
+  /// What was counted was not what it was taken for.
+  void give_back(const std::string& name);
   /// Both, if it is allowed.
   bool take(const std::string& name) {
     if (!allows(name)) return false;

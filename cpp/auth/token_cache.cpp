@@ -47,6 +47,10 @@ std::optional<Result<Identity>> TokenCache::known(const Hash& hash) {
   return std::nullopt;
 }
 
+bool TokenCache::is_asked_for(const std::string& token) const {
+  return waiting_.contains(hash_of(token));
+}
+
 void TokenCache::identify(const std::string& token, Done done) {
   const Hash hash = hash_of(token);
   if (const auto remembered = known(hash)) return done(*remembered);

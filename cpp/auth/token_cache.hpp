@@ -30,6 +30,8 @@ class TokenCache final : public Authenticator {
   void identify(const std::string& token, Done done) override;
   /// What is remembered of it, without asking anybody.
   [[nodiscard]] std::optional<Result<Identity>> known(const std::string& token);
+  /// Whether it is being asked for now.
+  [[nodiscard]] bool is_asked_for(const std::string& token) const;
 
   /// A good token is asked for again after that, or once it has expired.
   static constexpr std::chrono::seconds lasts{30};

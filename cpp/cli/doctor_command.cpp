@@ -156,11 +156,11 @@ class Examination {
       look("login", info.error());
       return;
     }
-    look("login", std::string(token->empty() ? "none is asked for" : "your token is good here"));
     if (!info) {
       look("service", info.error());
       return;
     }
+    look("login", std::string(token->empty() ? "none is asked for" : "your token is good here"));
     const auto& capacity = info->capacity;
     look("service", "SciStream " + info->version + ", " + std::to_string(capacity.ports_free) +
                         " of " + std::to_string(capacity.ports_total) + " ports free");

@@ -111,6 +111,20 @@ Result<control::LoginHint> announced_by(const Endpoint& server, ClientSettings& 
   return hint;
 }
 
+/// A server that names what is another's would get what passes for the user there.
+Status check_announced(const client::TokenStore& store, const std::string& issuer,
+                       const std::string& scope, const Endpoint& server) {
+  const auto known = store.find(issuer, scope);
+  if (!known || !*known || (*known)->servers.empty()) return {};
+  const std::string host = client::canonical_server(server).host;
+  for (const Endpoint& each : (*known)->servers)
+    if (each.host == host) return {};
+  return Error{Cause::failed_precondition,
+               to_string(server) + " asks for the login for " + scope + ", which is for " +
+                   listed(to_strings((*known)->servers)) +
+                   ": if both are of one facility, say --scope " + scope};
+}
+
 Result<Plan> plan_of(const LoginSettings& settings, ClientSettings& client) {
   const auto config = configuration();
   if (!config) return config.error();
@@ -155,6 +169,13 @@ Result<Plan> plan_of(const LoginSettings& settings, ClientSettings& client) {
             "' as a native (public) client; or keep it in SCISTREAM_NATIVE_CLIENT_ID, or "
             "in config.toml as client_id of [provider." +
             (plan.issuer == client::globus().issuer ? "globus" : "\"" + plan.issuer + "\"") + "]"};
+  }
+  if (is_announced) {
+    const client::TokenStore store(client.state_directory);
+    if (Status own = check_announced(store, plan.issuer, plan.scope, plan.servers.front()); !own)
+      return own.error();
+    std::fprintf(stderr, "%s takes logins of %s for %s\n", to_string(plan.servers.front()).c_str(),
+                 printable(plan.issuer).c_str(), printable(plan.scope).c_str());
   }
   // Who renews it runs elsewhere.
   if (!settings.identity_ca.empty())
@@ -205,8 +226,9 @@ bool revoke(const Login& login) {
   OAuth oauth(client::OAuthOptions{.ca_file = login.ca_file});
   Status revoked;
   const auto take = [&](const Secret& token, OAuth::Kind kind) {
-    if (token.empty() || !revoked) return;
-    revoked = oauth.revoke(login.provider, login.client_id, token, kind);
+    if (token.empty()) return;
+    const Status taken = oauth.revoke(login.provider, login.client_id, token, kind);
+    if (!taken && revoked) revoked = taken;
   };
   take(login.tokens.refresh, OAuth::Kind::refresh);
   take(login.tokens.access, OAuth::Kind::access);

@@ -157,7 +157,8 @@ grpc::ServerUnaryReactor* ControlService::rate(grpc::CallbackServerContext* cont
                "you may not have more than " + std::to_string(*most) + " Mbit/s here"});
         }
         manager_.set_rate(
-            request->uid(), {static_cast<long long>(mbps), request->is_explicit()},
+            request->uid(),
+            {static_cast<long long>(mbps), request->is_explicit() || most.has_value()},
             permit.principal, [call, response](Result<session::RateInForce> answer) {
               if (!answer) return call->finish(to_grpc(answer.error()));
               response->set_is_leased(answer->is_leased);
@@ -232,12 +233,19 @@ grpc::ServerUnaryReactor* ControlService::list(grpc::CallbackServerContext* cont
 grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServerContext* context,
                                                               const WatchRequest* request) {
   auto stream = std::make_shared<EventStream<SessionEvent>>();
+  stream->hold();
   auto* reactor = stream->start();
   const bool is_one = request->uids_size() == 1;
   pass(
       gate_, *context, {"watch", is_one ? request->uids(0) : std::string()},
-      [this, stream, request](const auth::Permit& permit) { watch(stream, *request, permit); },
-      [stream](const grpc::Status& status) { stream->close(status); });
+      [this, stream, request](const auth::Permit& permit) {
+        watch(stream, *request, permit);
+        stream->decide();
+      },
+      [stream](const grpc::Status& status) {
+        stream->close(status);
+        stream->decide();
+      });
   return reactor;
 }
 
@@ -246,6 +254,9 @@ void ControlService::watch(const std::shared_ptr<EventStream<SessionEvent>>& str
   if (request.uids().empty() || request.uids_size() > most_uids) {
     return stream->close({grpc::StatusCode::INVALID_ARGUMENT,
                           "a watch names 1 to " + std::to_string(most_uids) + " sessions"});
+  }
+  for (const std::string& uid : request.uids()) {
+    if (const auto good = check_uid(uid); !good) return stream->close(to_grpc(good));
   }
   std::chrono::milliseconds period(request.period_ms() == 0 ? 1000 : request.period_ms());
   if (period < shortest_period) period = shortest_period;

@@ -90,6 +90,7 @@ grpc::ServerUnaryReactor* DataServerService::status(grpc::CallbackServerContext*
 grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(
     grpc::CallbackServerContext* context, const DataServerWatchRequest* request) {
   auto stream = std::make_shared<EventStream<DataEvent>>();
+  stream->hold();
   auto* reactor = stream->start();
   pass(
       gate_, *context, {"watch"},
@@ -98,8 +99,12 @@ grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(
         // Tells the caller at once that it is watched.
         context->AddInitialMetadata("scistream-watch", "open");
         stream->StartSendInitialMetadata();
+        stream->decide();
       },
-      [stream](const grpc::Status& status) { stream->close(status); });
+      [stream](const grpc::Status& status) {
+        stream->close(status);
+        stream->decide();
+      });
   return reactor;
 }
 

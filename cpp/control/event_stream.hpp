@@ -25,6 +25,18 @@ class EventStream : public grpc::ServerWriteReactor<Message>,
     if (!done_) source_ = std::move(source);
   }
 
+  /// What began the stream, and may still look at its context, has yet to say whether it goes on:
+  /// until decide() it does not end, whatever its client does.
+  void hold() {
+    const std::lock_guard lock(mutex_);
+    held_ = true;
+  }
+  void decide() {
+    const std::lock_guard lock(mutex_);
+    held_ = false;
+    next();
+  }
+
   /// gRPC's share; given up in OnDone.
   grpc::ServerWriteReactor<Message>* start() {
     self_ = this->shared_from_this();
@@ -49,7 +61,7 @@ class EventStream : public grpc::ServerWriteReactor<Message>,
 
  private:
   void next() {
-    if (writing_ || finished_) return;
+    if (writing_ || finished_ || held_) return;
     if (!waiting_.empty()) {
       current_ = std::move(waiting_.front());
       waiting_.pop_front();
@@ -95,6 +107,7 @@ class EventStream : public grpc::ServerWriteReactor<Message>,
   std::deque<Message> waiting_;
   Message current_;
   grpc::Status status_;
+  bool held_ = false;
   bool writing_ = false;
   bool closing_ = false;
   bool finished_ = false;

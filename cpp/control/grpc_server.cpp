@@ -1,6 +1,5 @@
 #include "control/grpc_server.hpp"
 
-#include <boost/asio/ip/network_v6.hpp>
 #include <boost/asio/post.hpp>
 #include <future>
 #include <list>
@@ -10,6 +9,7 @@
 #include "base/clock.hpp"
 #include "base/endpoint.hpp"
 #include "net/acceptor.hpp"
+#include "net/destinations.hpp"
 #include "net/tcp.hpp"
 #include "net/unix_socket.hpp"
 
@@ -29,6 +29,8 @@ constexpr std::size_t most_memory = 256U << 20U;
 constexpr int largest_metadata = 32 << 10;
 /// Of a connection without a call.
 constexpr int longest_idle_ms = 300'000;
+/// Calls under way go on.
+constexpr int longest_connection_ms = 3'600'000;
 constexpr std::chrono::minutes between_complaints{1};
 
 void set_options(grpc::ServerBuilder& builder) {
@@ -115,23 +117,13 @@ class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
   /// A handshake costs more than to begin one.
   bool may_enter(const net::tcp::endpoint& peer) {
     if (!throttle_) return true;
-    const std::string name = neighbourhood(peer.address());
+    const std::string name = net::owned_by_peer(peer.address());
     if (throttle_->take(name)) return true;
     if (const auto now = clock_.now(); now >= next_complaint_) {
       next_complaint_ = now + between_complaints;
       log_->warn("{} connects too often to the control port: some of it is closed unheard", name);
     }
     return false;
-  }
-
-  /// Whoever has one address of IPv6 has 2^64.
-  static std::string neighbourhood(const boost::asio::ip::address& address) {
-    if (!address.is_v6()) return address.to_string();
-    const auto v6 = address.to_v6();
-    if (v6.is_v4_mapped())
-      return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, v6).to_string();
-    constexpr unsigned short network = 64;
-    return boost::asio::ip::network_v6(v6, network).canonical().to_string();
   }
 
   const std::unique_ptr<Handover> handover_;
@@ -162,6 +154,8 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::serve(
   std::unique_ptr<GrpcServer> server(new GrpcServer);
   grpc::ServerBuilder builder;
   set_options(builder);
+  // Certificates are looked at when a connection begins: those that lasted then are seen again.
+  if (limits) builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, longest_connection_ms);
   using Type = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
   auto handover = builder.experimental().AddExternalConnectionAcceptor(Type::FROM_FD, credentials);
   builder.RegisterService(service);

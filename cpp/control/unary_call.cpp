@@ -95,6 +95,8 @@ void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& a
                           auth::AuditEntry entry = entry_of(asked, host);
                           if (permit) entry.who = permit->who ? &*permit->who : nullptr;
                           const Status allowed = permit ? permit->allowed : Status(permit.error());
+                          entry.is_stranger =
+                              !permit || (!permit->who && !permit->principal.administers);
                           entry.allowed = allowed.ok();
                           if (!allowed) entry.why = allowed.error().message;
                           gate.audit.record(entry);
@@ -119,6 +121,7 @@ std::function<void(const grpc::Status&)> audit_refusal(const Gate& gate, const A
       return;
     auth::AuditEntry entry = entry_of(asked, from);
     entry.who = who ? &*who : nullptr;
+    entry.is_stranger = !who;
     entry.why = status.error_message();
     gate.audit.record(entry);
   };

@@ -193,6 +193,19 @@ Result<Destinations> Destinations::parse(const std::vector<std::string>& texts) 
   return all;
 }
 
+std::string owned_by_peer(const address& peer) {
+  const address where = plain(peer);
+  if (where.is_v4()) return where.to_string();
+  constexpr unsigned half = 64;
+  return masked(where, half).to_string();
+}
+
+std::string owned_by_peer(const std::string& host) {
+  boost::system::error_code ec;
+  const address peer = boost::asio::ip::make_address(host, ec);
+  return ec ? host : owned_by_peer(peer);
+}
+
 std::vector<Network> connected_networks() {
   std::vector<Network> networks;
   const auto all = interfaces();
@@ -219,7 +232,9 @@ std::vector<Destination> special_destinations() {
   std::vector<Destination> all;
   for (const char* each :
        {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "::", "::1",
-        "fe80::/10", "fec0::/10", "ff00::/8", "fd00:ec2::254", "100.100.100.200", "192.0.0.192"})
+        "fe80::/10", "fec0::/10", "ff00::/8", "fd00:ec2::254", "100.100.100.200", "192.0.0.192",
+        // The same behind NAT64.
+        "64:ff9b::a9fe:0/112", "64:ff9b::7f00:0/104"})
     all.push_back(destination(each));
   return all;
 }

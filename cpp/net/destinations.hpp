@@ -71,6 +71,12 @@ class SharedDestinations {
   Destinations destinations_;
 };
 
+/// What stands for a peer where peers are counted: its IPv4 address, or the half of its IPv6
+/// address that names a network, of which one host owns all.
+std::string owned_by_peer(const boost::asio::ip::address& address);
+/// The same of a numeric address; what is none stands for itself.
+std::string owned_by_peer(const std::string& host);
+
 /// Of this machine's interfaces that are up, without loopback and link-local ones.
 std::vector<Network> connected_networks();
 

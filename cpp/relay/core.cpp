@@ -93,7 +93,7 @@ std::shared_ptr<ConnectionRecord> Relay::Core::record_of(std::size_t listener, s
 void Relay::Core::accepted(std::size_t listener, net::Fd client, const net::tcp::endpoint& peer) {
   assert(home_.get_executor().running_in_this_thread());
   begin(listener, std::move(client), to_string(net::to_endpoint(peer)),
-        gate_address(peer.address()), false);
+        net::owned_by_peer(peer.address()), false);
 }
 
 void Relay::Core::begin(std::size_t listener, net::Fd client, std::string peer, std::string address,

@@ -54,16 +54,6 @@ void HandshakeGate::end(std::uint64_t id) {
   if (found != trying_.end()) trying_.erase(found);
 }
 
-std::string gate_address(const boost::asio::ip::address& address) {
-  namespace ip = boost::asio::ip;
-  if (address.is_v4()) return address.to_string();
-  const ip::address_v6 v6 = address.to_v6();
-  if (v6.is_v4_mapped()) return ip::make_address_v4(ip::v4_mapped, v6).to_string();
-  auto bytes = v6.to_bytes();
-  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
-  return ip::address_v6(bytes).to_string();
-}
-
 namespace {
 
 /// Makes room in what is remembered, where `when` says how long ago each was heard of.

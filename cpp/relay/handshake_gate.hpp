@@ -80,8 +80,4 @@ class HandshakeGate {
   std::map<std::string, Clock::time_point> good_;  ///< When somebody there last had the key.
 };
 
-/// What stands for a peer there: its IPv4 address, or the half of its IPv6 address that names a
-/// network, of which one host owns all.
-std::string gate_address(const boost::asio::ip::address& address);
-
 }  // namespace scistream::relay

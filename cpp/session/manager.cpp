@@ -117,9 +117,10 @@ Status Manager::check_transport(const std::string& transport) const {
 bool Manager::is_used_by_others(const Request& request) const {
   for (const Role role : {Role::producer, Role::consumer}) {
     const auto session = find({request.key.uid, role});
-    if (session && session->machine.state() != State::releasing &&
-        session->request.owner != request.owner)
-      return true;
+    if (!session || session->request.owner == request.owner) continue;
+    const bool ends_soon =
+        session->machine.state() == State::releasing && session->ending == dataserver::Ending::cut;
+    if (!ends_soon) return true;
   }
   return false;
 }

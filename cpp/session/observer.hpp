@@ -1,7 +1,8 @@
 #pragma once
 
-#include <algorithm>
+#include <iterator>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,12 +16,14 @@ class Manager::Observer {
  public:
   Observer(std::vector<std::string> uids, std::chrono::milliseconds period, Principal by,
            Observe observe)
-      : uids_(std::move(uids)), period_(period), by_(std::move(by)), observe_(std::move(observe)) {}
+      : uids_(std::make_move_iterator(uids.begin()), std::make_move_iterator(uids.end())),
+        period_(period),
+        by_(std::move(by)),
+        observe_(std::move(observe)) {}
 
   /// Whether it asked for that session, and may see it.
   [[nodiscard]] bool wants(const Request& request) const {
-    return std::find(uids_.begin(), uids_.end(), request.key.uid) != uids_.end() &&
-           by_.may_see(request.owner);
+    return uids_.contains(request.key.uid) && by_.may_see(request.owner);
   }
 
   void tell(const SessionEvent& event, Clock::time_point now) {
@@ -35,7 +38,7 @@ class Manager::Observer {
   }
 
  private:
-  std::vector<std::string> uids_;
+  std::set<std::string> uids_;
   std::chrono::milliseconds period_;
   Principal by_;
   Observe observe_;

@@ -93,6 +93,14 @@ TEST(Destinations, NoAddressIsNoWayAroundWhatIsDenied) {
   EXPECT_TRUE(must(Destinations::parse({"127.0.0.0/8"})).permit(address("0.0.0.0"), 1));
 }
 
+TEST(OwnedByPeer, IsAnAddressOrHalfOfOne) {
+  EXPECT_EQ(owned_by_peer(std::string("192.0.2.1")), "192.0.2.1");
+  EXPECT_EQ(owned_by_peer(std::string("::ffff:192.0.2.1")), "192.0.2.1");
+  EXPECT_EQ(owned_by_peer(std::string("2001:db8::1:2:3:4")), "2001:db8::");
+  EXPECT_EQ(owned_by_peer(std::string("2001:db8::ffff")), "2001:db8::");
+  EXPECT_EQ(owned_by_peer(std::string("")), "");
+}
+
 TEST(Destinations, ConnectedNetworksHaveNoLoopback) {
   for (const Network& each : connected_networks()) {
     EXPECT_FALSE(each.address.is_loopback()) << to_string(each);

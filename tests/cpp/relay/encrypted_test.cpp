@@ -328,7 +328,7 @@ TEST(HandshakeGate, WhoHasTheKeyIsForgiven) {
 
 TEST(HandshakeGate, KnowsAPeerByWhatItCannotChange) {
   const auto of = [](const char* text) {
-    return gate_address(boost::asio::ip::make_address(text));
+    return net::owned_by_peer(boost::asio::ip::make_address(text));
   };
   EXPECT_EQ(of("192.0.2.1"), "192.0.2.1");
   EXPECT_EQ(of("::ffff:192.0.2.1"), "192.0.2.1");
