@@ -287,3 +287,18 @@ def test_what_strangers_ask_for_does_not_fill_the_disk(facility: Facility, alice
     added = audit.stat().st_size - before
     assert 0 < added < 2 * MIB
     assert alice.code("info") == "OK"
+
+
+def test_watches_that_end_while_their_caller_is_looked_into_harm_nobody(
+    facility: Facility, alice: Caller, openid_provider: OpenIdProvider
+) -> None:
+    """What is found out then is for a call that is not there any more."""
+    with (
+        openid_provider.trouble(openid_provider.hang),
+        stranger(facility, "unknown") as crowd,
+    ):
+        for number in range(40):
+            crowd.show(f"unknown-{number}")
+            crowd.later("watch", uids=["x"]).cancel()
+    eventually(lambda: alice.code("info") == "OK", "it serves whom it knows")
+    assert facility.command.process.poll() is None
