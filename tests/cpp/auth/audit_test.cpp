@@ -140,6 +140,29 @@ TEST(Audit, RefusalsOfStrangersAreCountedRatherThanKept) {
   EXPECT_GT(lines_of(path).back()["omitted"], 500);
 }
 
+// Protocol: audit-strangers
+TEST(Audit, WhatAUserMayDoIsKeptHoweverMuchItIs) {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "audit.jsonl";
+  const auto audit = must(FileAudit::open(path, null_logger()));
+  Identity who;
+  who.subject = "alice";
+  auto one = entry("a");
+  one.who = &who;
+  one.allowed = true;
+  for (int i = 0; i < 300; ++i) audit->record(one);
+  EXPECT_EQ(lines_of(path).size(), 300U);
+  one.allowed = false;
+  for (int i = 0; i < 300; ++i) audit->record(one);
+  EXPECT_LT(lines_of(path).size(), 500U) << "what a user is refused is counted";
+  auto stranger = entry("b");
+  stranger.is_stranger = true;
+  stranger.allowed = true;
+  const auto before = lines_of(path).size();
+  for (int i = 0; i < 300; ++i) audit->record(stranger);
+  EXPECT_LT(lines_of(path).size(), before + 200) << "and what somebody unknown is let try";
+}
+
 TEST(Audit, APlaceThatCannotBeWrittenIsNamed) {
   const auto opened = FileAudit::open("/nowhere/at/all/audit.jsonl", null_logger());
   ASSERT_FALSE(opened.ok());

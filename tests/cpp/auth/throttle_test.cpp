@@ -32,6 +32,22 @@ TEST(Throttle, AskingCountsNothing) {
   EXPECT_FALSE(throttle.allows("a"));
 }
 
+TEST(Throttle, WhatIsGivenBackMayBeTakenAgainAndNoMore) {
+  ManualScheduler clock;
+  Throttle throttle(clock, {2, 0});
+  EXPECT_TRUE(throttle.take("a"));
+  EXPECT_TRUE(throttle.take("a"));
+  EXPECT_FALSE(throttle.take("a"));
+  throttle.give_back("a");
+  EXPECT_TRUE(throttle.take("a"));
+  EXPECT_FALSE(throttle.take("a"));
+  for (int i = 0; i < 5; ++i) throttle.give_back("a");
+  throttle.give_back("nobody");
+  EXPECT_TRUE(throttle.take("a"));
+  EXPECT_TRUE(throttle.take("a"));
+  EXPECT_FALSE(throttle.take("a"));
+}
+
 TEST(Throttle, NamesDoNotFillTheMemory) {
   ManualScheduler clock;
   Throttle throttle(clock, {2, 1, 100});
