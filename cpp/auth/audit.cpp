@@ -3,11 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/utc.hpp"
 #include "net/destinations.hpp"
 
 namespace scistream::auth {
@@ -23,13 +22,8 @@ constexpr std::size_t most_omitted = 10'000;  // addresses
 std::string in_words(std::chrono::system_clock::time_point when) {
   const auto ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count();
-  const std::time_t seconds = ms / 1000;
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  std::array<char, 32> date{};
-  const auto length = std::strftime(date.data(), date.size(), "%Y-%m-%dT%H:%M:%S", &parts);
   const std::string fraction = std::to_string(1000 + ms % 1000).substr(1);
-  return std::string(date.data(), length) + "." + fraction + "Z";
+  return in_utc(when, "%Y-%m-%dT%H:%M:%S") + "." + fraction + "Z";
 }
 
 }  // namespace

@@ -77,80 +77,63 @@ Result<auth::IntrospectionOptions> introspection(const CLI::App& app, AccessSett
 void add_access_options(CLI::App& app, AccessSettings& settings,
                         control::ControlServerOptions& options) {
   const auto env = [](CLI::Option* option, const char* name) {
-    option->envname(std::string("SCISTREAM_") + name);
+    option->envname(std::string("SCISTREAM_") + name)->group("Users");
   };
-  const std::string group = "Users";
   env(app.add_option("--client-id", settings.client_id,
                      "This server's client id at an identity provider, which is asked whom a token "
-                     "was given to")
-          ->group(group),
+                     "was given to"),
       "CLIENT_ID");
   env(app.add_option("--client-secret", settings.client_secret,
-                     "Its secret; better in a file or in the environment")
-          ->group(group),
+                     "Its secret; better in a file or in the environment"),
       "CLIENT_SECRET");
-  env(app.add_option("--client-secret-file", settings.client_secret_file, "File with that secret")
-          ->group(group),
+  env(app.add_option("--client-secret-file", settings.client_secret_file, "File with that secret"),
       "CLIENT_SECRET_FILE");
   env(app.add_option("--introspection-url", settings.introspection_url,
                      "Where the provider answers (RFC 7662)")
-          ->capture_default_str()
-          ->group(group),
+          ->capture_default_str(),
       "INTROSPECTION_URL");
   env(app.add_option("--issuer", settings.issuers,
                      "Issuer of signed tokens (JWT) to accept; may be repeated")
-          ->delimiter(',')
-          ->group(group),
+          ->delimiter(','),
       "ISSUER");
-  env(app.add_option("--audience", settings.audience, "That signed tokens must be for [client-id]")
-          ->group(group),
+  env(app.add_option("--audience", settings.audience, "That signed tokens must be for [client-id]"),
       "AUDIENCE");
   env(app.add_option("--scope", settings.scope,
                      "That tokens must have [ISSUER/scopes/CLIENT_ID/scistream; none of signed "
-                     "ones]")
-          ->group(group),
+                     "ones]"),
       "SCOPE");
   env(app.add_flag("--plain-tokens", settings.plain_tokens,
-                   "Accept signed tokens that do not say that they are for access (RFC 9068)")
-          ->group(group),
+                   "Accept signed tokens that do not say that they are for access (RFC 9068)"),
       "PLAIN_TOKENS");
   env(app.add_option("--identity-ca", settings.identity_ca,
-                     "Authority of the providers' certificates, PEM [the system's]")
-          ->group(group),
+                     "Authority of the providers' certificates, PEM [the system's]"),
       "IDENTITY_CA");
   env(app.add_option("--client-ca", options.client_ca,
-                     "Accept users with a certificate of this authority, PEM")
-          ->group(group),
+                     "Accept users with a certificate of this authority, PEM"),
       "CLIENT_CA");
   env(app.add_option("--policy", options.policy,
-                     "Who may do what, TOML [users have sessions of their own]")
-          ->group(group),
+                     "Who may do what, TOML [users have sessions of their own]"),
       "POLICY");
   env(app.add_option("--max-sessions-per-user", settings.most_sessions,
                      "At a time, where the policy says nothing else")
-          ->capture_default_str()
-          ->group(group),
+          ->capture_default_str(),
       "MAX_SESSIONS_PER_USER");
   env(app.add_option("--audit", options.audit,
                      "Where decisions are kept, one JSON object a line [audit.jsonl in the state "
-                     "folder, where users are known]")
-          ->group(group),
+                     "folder, where users are known]"),
       "AUDIT");
   env(app.add_option("--allow-target", options.allow_target,
                      "Network[:ports] of producers' applications, ! in front denies; may be "
                      "repeated [the networks of this machine]")
-          ->delimiter(',')
-          ->group(group),
+          ->delimiter(','),
       "ALLOW_TARGET");
   env(app.add_option("--allow-peer", options.allow_peer,
                      "Network[:ports] of other facilities' listeners; may be repeated [any but "
                      "loopback, link-local and metadata addresses]")
-          ->delimiter(',')
-          ->group(group),
+          ->delimiter(','),
       "ALLOW_PEER");
   env(app.add_flag("--insecure-no-auth", options.insecure_no_auth,
-                   "Serve anyone who can reach the port, without knowing who it is")
-          ->group(group),
+                   "Serve anyone who can reach the port, without knowing who it is"),
       "INSECURE_NO_AUTH");
 }
 

@@ -7,10 +7,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
+#include "base/utc.hpp"
 #include "cli/browser.hpp"
 #include "cli/command_line.hpp"
 #include "cli/signals.hpp"
@@ -33,14 +33,7 @@ void show(const json& document) {
   std::printf("%s\n", document.dump(2, ' ', false, json::error_handler_t::replace).c_str());
 }
 
-std::string time_of(system_clock::time_point when) {
-  const std::time_t seconds = system_clock::to_time_t(when);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[32];
-  (void)std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
+std::string time_of(system_clock::time_point when) { return in_utc(when, "%Y-%m-%dT%H:%M:%SZ"); }
 
 bool lasts(const client::Tokens& tokens) { return tokens.expires > system_clock::now(); }
 

@@ -4,11 +4,11 @@
 
 #include <cctype>
 #include <cstdio>
-#include <ctime>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
+#include "base/utc.hpp"
 #include "cli/command_line.hpp"
 #include "cli/terminal.hpp"
 #include "client/pins.hpp"
@@ -32,14 +32,7 @@ std::string digits_of(const std::string& fingerprint) {
   return digits;
 }
 
-std::string day_of(std::chrono::system_clock::time_point when) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[16];
-  (void)std::strftime(text, sizeof text, "%Y-%m-%d", &parts);
-  return text;
-}
+std::string day_of(std::chrono::system_clock::time_point when) { return in_utc(when, "%Y-%m-%d"); }
 
 json document_of(const Endpoint& server, const net::CertificateFacts& facts) {
   return {{"s2cs", to_string(server)},

@@ -4,7 +4,6 @@
 #include <future>
 #include <utility>
 
-#include "base/file.hpp"
 #include "base/wait_for.hpp"
 #include "client/pins.hpp"
 #include "client/trust.hpp"
@@ -171,15 +170,7 @@ Result<Secret> UserClient::token_for(const Endpoint& server) const {
 
 Result<net::CertificateAndKey> UserClient::own_certificate() const {
   if (options_.certificate.empty()) return net::CertificateAndKey();
-  auto certificate = read_file(options_.certificate);
-  if (!certificate) return certificate.error();
-  auto key = read_file(options_.key);
-  if (!key) return key.error();
-  if (const Status fits = net::check_certificate(*certificate, *key); !fits) {
-    return Error{fits.error().cause, "'" + options_.certificate.string() + "' and '" +
-                                         options_.key.string() + "': " + fits.error().message};
-  }
-  return net::CertificateAndKey{std::move(*certificate), std::move(*key)};
+  return net::read_certificate(options_.certificate, options_.key);
 }
 
 control::ControlClient& UserClient::at(const Endpoint& server) {

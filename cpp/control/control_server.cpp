@@ -314,7 +314,6 @@ class ControlServer::Impl {
   }
 
   Status refresh_certificate() {
-    if (!certificate_) return {};
     const auto refreshed = certificate_->refresh();
     const std::string why = refreshed ? std::string() : refreshed.error().message;
     // Not every time that it is looked at.

@@ -71,20 +71,19 @@ net::Destinations FacilityDestinations::of_peers() const {
 
 /// A session that leads there would call the control server as if from this machine.
 std::vector<net::Destination> FacilityDestinations::control_ports() const {
-  std::vector<std::string> hosts;
+  std::vector<net::Destination> found;
+  const auto add_host = [&](const std::string& host) {
+    if (const auto network = net::parse_network(host)) found.push_back({*network, {port_, port_}});
+  };
   for (const std::string& host : hosts_) {
     if (!is_wildcard(host)) {
-      hosts.push_back(host);
+      add_host(host);
       continue;
     }
     if (const auto local = net::local_addresses())
-      hosts.insert(hosts.end(), local->begin(), local->end());
+      std::for_each(local->begin(), local->end(), add_host);
     for (const net::Destination& each : net::loopback_destinations())
-      hosts.push_back(net::to_string(each));
-  }
-  std::vector<net::Destination> found;
-  for (const std::string& host : hosts) {
-    if (const auto network = net::parse_network(host)) found.push_back({*network, {port_, port_}});
+      found.push_back({each.network, {port_, port_}});
   }
   return found;
 }

@@ -11,7 +11,7 @@
 namespace scistream::control {
 
 /// Where a facility lets its sessions connect to: what its operator says, or what is safe without
-/// a word, and never to its own control port. Immutable; any thread.
+/// a word, and never to its own control port. Any thread, once it knows that port.
 class FacilityDestinations {
  public:
   /// The texts of `--allow-target` and `--allow-peer`; the error names the option.

@@ -14,19 +14,6 @@ namespace scistream::control {
 
 namespace {
 
-Result<net::CertificateAndKey> load(const std::filesystem::path& certificate,
-                                    const std::filesystem::path& key) {
-  auto certificate_text = read_file(certificate);
-  if (!certificate_text) return certificate_text.error();
-  auto key_text = read_file(key);
-  if (!key_text) return key_text.error();
-  if (auto status = net::check_certificate(*certificate_text, *key_text); !status) {
-    return Error{status.error().cause, "'" + certificate.string() + "' and '" + key.string() +
-                                           "': " + status.error().message};
-  }
-  return net::CertificateAndKey{std::move(*certificate_text), std::move(*key_text)};
-}
-
 std::vector<std::string> all_names(const std::vector<std::string>& hosts) {
   std::vector<std::string> names{"localhost", "127.0.0.1", "::1"};
   const auto add = [&names](const std::string& name) {
@@ -57,16 +44,16 @@ Result<net::CertificateAndKey> server_identity(const std::filesystem::path& cert
     return Error{Cause::invalid_argument,
                  "--server_crt and --server_key belong together; one is missing"};
   }
-  if (!certificate.empty()) return load(certificate, key);
+  if (!certificate.empty()) return net::read_certificate(certificate, key);
   std::error_code error;
   if (std::filesystem::exists("server.crt", error) &&
       std::filesystem::exists("server.key", error)) {
-    return load("server.crt", "server.key");
+    return net::read_certificate("server.crt", "server.key");
   }
   const auto own_certificate = state_directory / "server.crt";
   const auto own_key = state_directory / "server.key";
   if (std::filesystem::exists(own_certificate, error)) {
-    auto own = load(own_certificate, own_key);
+    auto own = net::read_certificate(own_certificate, own_key);
     constexpr std::chrono::hours soon{24 * 30};
     const auto facts = own ? net::facts_of(own->certificate) : net::CertificateFacts();
     const bool lasts = facts && facts->expires - soon > std::chrono::system_clock::now();

@@ -17,6 +17,7 @@
 #include <span>
 #include <string_view>
 
+#include "base/file.hpp"
 #include "base/secret.hpp"
 #include "net/openssl_free.hpp"
 
@@ -192,6 +193,19 @@ Status check_certificate(const std::string& pem, const std::string& key) {
     return Error{Cause::invalid_argument, "the certificate has expired"};
   }
   return {};
+}
+
+Result<CertificateAndKey> read_certificate(const std::filesystem::path& certificate,
+                                           const std::filesystem::path& key) {
+  auto certificate_text = read_file(certificate);
+  if (!certificate_text) return certificate_text.error();
+  auto key_text = read_file(key);
+  if (!key_text) return key_text.error();
+  if (auto status = check_certificate(*certificate_text, *key_text); !status) {
+    return Error{status.error().cause, "'" + certificate.string() + "' and '" + key.string() +
+                                           "': " + status.error().message};
+  }
+  return CertificateAndKey{std::move(*certificate_text), std::move(*key_text)};
 }
 
 bool certificate_covers(const std::string& pem, const std::string& host) {

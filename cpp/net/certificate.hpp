@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -38,5 +39,9 @@ Result<CertificateFacts> facts_of(const std::string& pem);
 /// The error names what does not fit and the names the certificate has.
 Status check_certificate(const std::string& pem, const std::string& key);
 bool certificate_covers(const std::string& pem, const std::string& host);
+
+/// A certificate and the key that belongs to it, from two files; the error names both.
+Result<CertificateAndKey> read_certificate(const std::filesystem::path& certificate,
+                                           const std::filesystem::path& key);
 
 }  // namespace scistream::net
