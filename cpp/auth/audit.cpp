@@ -1,6 +1,7 @@
 #include "auth/audit.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,6 +17,8 @@ namespace {
 constexpr std::chrono::minutes between_complaints{1};
 constexpr std::size_t longest_text = 512;
 constexpr std::size_t longest_id = 128;
+constexpr std::size_t longest_target = 260;
+constexpr std::size_t most_targets = 32;
 constexpr std::size_t most_omitted = 10'000;  // addresses
 
 /// RFC 3339, in UTC.
@@ -26,12 +29,21 @@ std::string in_words(std::chrono::system_clock::time_point when) {
   return in_utc(when, "%Y-%m-%dT%H:%M:%S") + "." + fraction + "Z";
 }
 
+const char* in_words(AuditEntry::Decision decision) {
+  switch (decision) {
+    case AuditEntry::Decision::admitted: return "admitted";
+    case AuditEntry::Decision::allowed: return "allowed";
+    case AuditEntry::Decision::refused: break;
+  }
+  return "refused";
+}
+
 }  // namespace
 
 std::string to_json(const AuditEntry& entry, std::chrono::system_clock::time_point when,
                     std::size_t omitted) {
   nlohmann::ordered_json line{{"time", in_words(when)},
-                              {"decision", entry.allowed ? "allowed" : "refused"},
+                              {"decision", in_words(entry.decision)},
                               {"what", entry.rpc},
                               {"session", entry.session.substr(0, longest_id)},
                               {"from", entry.from}};
@@ -40,6 +52,13 @@ std::string to_json(const AuditEntry& entry, std::chrono::system_clock::time_poi
         {"issuer", entry.who->issuer}, {"subject", entry.who->subject}, {"name", entry.who->name}};
   } else {
     line["who"] = nullptr;
+  }
+  if (!entry.targets.empty()) {
+    line["targets"] = nlohmann::ordered_json::array();
+    for (const std::string& each : entry.targets) {
+      if (line["targets"].size() == most_targets) break;
+      line["targets"].push_back(each.substr(0, longest_target));
+    }
   }
   if (!entry.why.empty()) line["why"] = entry.why.substr(0, longest_text);
   if (omitted > 0) line["omitted"] = omitted;
@@ -54,15 +73,22 @@ Result<std::unique_ptr<FileAudit>> FileAudit::open(std::filesystem::path path, L
 
 Status FileAudit::reopen() {
   constexpr int mode = 0600;
-  net::Fd file(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
-  if (!file) return errno_error("cannot write the audit log '" + path_.string() + "'", errno);
+  const std::string what = "cannot write the audit log '" + path_.string() + "'";
+  // A pipe that nobody reads from would hold us for ever.
+  constexpr int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  net::Fd file(::open(path_.c_str(), flags, mode));
+  struct stat info{};
+  if (!file || ::fstat(file.get(), &info) != 0) return errno_error(what, errno);
+  if (!S_ISREG(info.st_mode)) return Error{Cause::invalid_argument, what + ": it is no file"};
+  if ((info.st_mode & 022U) != 0)
+    log_->warn("the audit log '{}' can be written by others; say chmod 600", path_.string());
   const std::lock_guard lock(mutex_);
   file_ = std::move(file);
   return {};
 }
 
 std::optional<std::size_t> FileAudit::omitted_before(const AuditEntry& entry) {
-  if (entry.allowed && !entry.is_stranger) return 0;
+  if (entry.decision != AuditEntry::Decision::refused && !entry.is_stranger) return 0;
   const std::string peer = entry.who != nullptr ? entry.who->issuer + "\n" + entry.who->subject
                                                 : net::owned_by_peer(entry.from);
   if (strangers_.take(peer)) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "auth/identity.hpp"
 #include "auth/throttle.hpp"
@@ -25,8 +26,12 @@ struct AuditEntry {
   std::string from;               ///< Numeric address; empty: a Unix socket.
   const Identity* who = nullptr;  ///< Null: nobody knows.
   bool is_stranger = false;       ///< Who may have been let in for another proof.
-  bool allowed = false;
-  std::string why;  ///< Of a refusal.
+  /// `admitted`: the caller may make such a call, which now waits; what comes of it has a line of
+  /// its own.
+  enum class Decision { refused, admitted, allowed };
+  Decision decision = Decision::refused;
+  std::vector<std::string> targets;  ///< Where a session is to lead, as the caller said.
+  std::string why;                   ///< Of a refusal, or of what was allowed and failed.
 };
 
 /// Where decisions are kept. Any thread.

@@ -2,11 +2,11 @@
 
 #include <functional>
 #include <memory>
-#include <string>
 
 #include "auth/identity.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/secret.hpp"
 
 namespace scistream::auth {
 
@@ -19,7 +19,7 @@ class Authenticator {
   /// `done` comes once, from the destructor at the latest: `unauthenticated` for a token that is
   /// not good here, `permission_denied` for one that is good for something else, `unavailable` or
   /// `exhausted` where that cannot be found out. Neither it nor its errors keep the token.
-  virtual void identify(const std::string& token, Done done) = 0;
+  virtual void identify(const Secret& token, Done done) = 0;
 };
 
 }  // namespace scistream::auth

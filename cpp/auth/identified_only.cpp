@@ -18,8 +18,14 @@ Identity of_certificate(const std::vector<std::string>& names) {
   Identity who;
   who.issuer = certificates;
   who.subject = names.front();
-  who.name = names.front().substr(names.front().find(':') + 1);
-  if (names.front().starts_with("email:")) who.email = who.name;
+  const auto value = [](const std::string& name) { return name.substr(name.find(':') + 1); };
+  who.name = value(names.front());
+  // Whatever else it is for is the same user: a rule may name them by any of it.
+  for (const std::string& each : names) {
+    who.linked.push_back(each);
+    who.linked.push_back(value(each));
+    if (who.email.empty() && each.starts_with("email:")) who.email = value(each);
+  }
   // TLS has looked at it; connections do not live for ever (GrpcServer).
   who.expires = std::chrono::system_clock::time_point::max();
   return who;
@@ -27,16 +33,17 @@ Identity of_certificate(const std::vector<std::string>& names) {
 
 }  // namespace
 
-IdentifiedOnly::IdentifiedOnly(IdentityOptions options)
+IdentifiedOnly::IdentifiedOnly(IdentityOptions options, Logger log)
     : options_(std::move(options)),
+      log_(std::move(log)),
       requests_(clock_, options_.requests),
       failures_(clock_, options_.failures) {}
 
 IdentifiedOnly::~IdentifiedOnly() { thread_.stop(); }
 
-Result<std::unique_ptr<IdentifiedOnly>> IdentifiedOnly::make(IdentityOptions options,
-                                                             Policy policy) {
-  std::unique_ptr<IdentifiedOnly> made(new IdentifiedOnly(std::move(options)));
+Result<std::unique_ptr<IdentifiedOnly>> IdentifiedOnly::make(IdentityOptions options, Policy policy,
+                                                             Logger log) {
+  std::unique_ptr<IdentifiedOnly> made(new IdentifiedOnly(std::move(options), std::move(log)));
   made->replace(std::move(policy));
   if (const Status status = made->make_authenticators(); !status) return status.error();
   return made;
@@ -90,11 +97,12 @@ void IdentifiedOnly::check(const Caller& caller, bool has_other_proof, Done done
     return nobody(
         {Cause::unauthenticated, "this server takes no tokens: show a client certificate"});
   }
-  const std::string token(caller.token.view());
+  const Secret& token = caller.token;
   if (const auto known = tokens_->known(token); known && known->ok()) return done(permit(**known));
   // Taken for no good until it is known: else one address could have all checks under way.
   const std::string peer = net::owned_by_peer(caller.host);
-  const bool is_first = !tokens_->is_asked_for(token);
+  // What was good a while ago is no guess.
+  const bool is_first = !tokens_->is_asked_for(token) && !tokens_->was_good(token);
   if (is_first && !failures_.take(peer)) {
     return nobody({Cause::exhausted, "too many tokens from " + caller.host +
                                          " were no good; try again in a few seconds"});
@@ -104,8 +112,16 @@ void IdentifiedOnly::check(const Caller& caller, bool has_other_proof, Done done
                                  who.error().cause == Cause::permission_denied);
     if (is_first && !is_bad) failures_.give_back(peer);
     if (who) return done(permit(*who));
+    if (who.error().cause == Cause::unavailable) complain(who.error());
     nobody(who.error());
   });
+}
+
+void IdentifiedOnly::complain(const Error& why) {
+  constexpr std::chrono::minutes between_complaints{1};
+  if (clock_.now() < next_complaint_) return;
+  next_complaint_ = clock_.now() + between_complaints;
+  log_->error("users cannot be known for now: {}", why.message);
 }
 
 Permit IdentifiedOnly::permit(Identity who) {

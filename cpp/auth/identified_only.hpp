@@ -12,6 +12,7 @@
 #include "auth/policy.hpp"
 #include "auth/throttle.hpp"
 #include "auth/token_cache.hpp"
+#include "base/log.hpp"
 #include "net/io_threads.hpp"
 
 namespace scistream::auth {
@@ -32,7 +33,8 @@ struct IdentityOptions {
 class IdentifiedOnly final : public Authorizer {
  public:
   /// `invalid_argument` names the option that is wrong.
-  static Result<std::unique_ptr<IdentifiedOnly>> make(IdentityOptions options, Policy policy);
+  static Result<std::unique_ptr<IdentifiedOnly>> make(IdentityOptions options, Policy policy,
+                                                      Logger log);
   ~IdentifiedOnly() override;
   IdentifiedOnly(const IdentifiedOnly&) = delete;
   IdentifiedOnly& operator=(const IdentifiedOnly&) = delete;
@@ -44,17 +46,21 @@ class IdentifiedOnly final : public Authorizer {
   void replace(Policy policy);
 
  private:
-  explicit IdentifiedOnly(IdentityOptions options);
+  IdentifiedOnly(IdentityOptions options, Logger log);
   Status make_authenticators();
   void check(const Caller& caller, bool has_other_proof, Done done);
   [[nodiscard]] Permit permit(Identity who);
+  /// Users are told that they cannot be known now; what to do about it is the operator's.
+  void complain(const Error& why);
 
   const IdentityOptions options_;
+  const Logger log_;
   const SteadyClock clock_;
   LoginHint hint_;
   Throttle requests_;
   Throttle failures_;
   std::unique_ptr<TokenCache> tokens_;  ///< Empty: there are certificates only.
+  Clock::time_point next_complaint_{};
   std::mutex policy_mutex_;
   std::shared_ptr<const Policy> policy_;
   net::IoThreads thread_{1, "sci-auth"};  ///< All but the policy lives there.

@@ -32,18 +32,17 @@ Expected expected_of(const IntrospectionOptions& options) {
 Introspection::Introspection(net::HttpClient client, IntrospectionOptions options)
     : client_(std::move(client)), options_(std::move(options)), expected_(expected_of(options_)) {}
 
-void Introspection::identify(const std::string& token, Done done) {
+void Introspection::identify(const Secret& token, Done done) {
   if (token.size() > longest_token) return done(bad_token("is longer than any that is accepted"));
-  std::vector<std::pair<std::string, std::string>> fields{{"token", token},
-                                                          {"token_type_hint", "access_token"}};
+  std::vector<net::FormField> fields{{"token", token.view()}, {"token_type_hint", "access_token"}};
   if (options_.identity_set) fields.emplace_back("include", "identity_set");
   net::HttpRequest request;
   request.method = "POST";
   request.url = options_.endpoint;
-  request.headers = {
-      {"Authorization", net::basic_authorization(options_.client_id, options_.client_secret)},
-      {"Content-Type", "application/x-www-form-urlencoded"},
-      {"Accept", "application/json"}};
+  request.headers = {{"Content-Type", "application/x-www-form-urlencoded"},
+                     {"Accept", "application/json"}};
+  request.headers.emplace_back(
+      "Authorization", net::basic_authorization(options_.client_id, options_.client_secret));
   request.body = net::form_encoded(fields);
   client_.send(
       std::move(request), [endpoint = options_.endpoint, expected = expected_,

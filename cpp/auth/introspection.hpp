@@ -28,7 +28,7 @@ class Introspection final : public Authenticator {
  public:
   Introspection(net::HttpClient client, IntrospectionOptions options);
 
-  void identify(const std::string& token, Done done) override;
+  void identify(const Secret& token, Done done) override;
   [[nodiscard]] const Expected& expected() const noexcept { return expected_; }
 
  private:

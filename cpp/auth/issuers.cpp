@@ -7,8 +7,8 @@
 
 namespace scistream::auth {
 
-void Issuers::identify(const std::string& token, Done done) {
-  const std::string issuer = issuer_named_in(token);
+void Issuers::identify(const Secret& token, Done done) {
+  const std::string issuer = issuer_named_in(token.view());
   const auto found = std::find_if(signed_.begin(), signed_.end(), [&issuer](const auto& each) {
     return !issuer.empty() && each.first == issuer;
   });

@@ -23,7 +23,7 @@ class Issuers final : public Authenticator {
     opaque_ = std::move(authenticator);
   }
 
-  void identify(const std::string& token, Done done) override;
+  void identify(const Secret& token, Done done) override;
 
  private:
   std::vector<std::pair<std::string, std::unique_ptr<Authenticator>>> signed_;

@@ -17,17 +17,11 @@ net::HttpRequest get(net::Url url) {
   return {"GET", std::move(url), {{"Accept", "application/json"}}, {}};
 }
 
-std::string without_slash(std::string text) {
-  while (text.ends_with('/')) text.pop_back();
-  return text;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<OpenIdIssuer>> OpenIdIssuer::make(net::HttpClient client, Expected expected,
                                                          const Clock& clock, Now now) {
-  auto documents =
-      net::parse_url(without_slash(expected.issuer) + "/.well-known/openid-configuration");
+  auto documents = net::openid_configuration_of(expected.issuer);
   if (!documents) return documents.error();
   return std::unique_ptr<OpenIdIssuer>(new OpenIdIssuer(
       std::move(client), std::move(*documents), std::move(expected), clock, std::move(now)));
@@ -46,7 +40,7 @@ OpenIdIssuer::~OpenIdIssuer() {
     done(Error{Cause::unavailable, "the server is going away"});
 }
 
-void OpenIdIssuer::identify(const std::string& token, Done done) {
+void OpenIdIssuer::identify(const Secret& token, Done done) {
   const bool may_fetch = clock_.now() >= next_fetch_ && !fetches_;
   const bool are_fresh = keys_ && clock_.now() < good_until_;
   if (are_fresh || (!may_fetch && !fetches_)) {
@@ -57,7 +51,7 @@ void OpenIdIssuer::identify(const std::string& token, Done done) {
   }
   if (waiting_.size() >= most_waiting)
     return done(Error{Cause::exhausted, "too many tokens are being checked; try again"});
-  waiting_.emplace_back(Secret(token), std::move(done));
+  waiting_.emplace_back(token, std::move(done));
   if (may_fetch) fetch();
 }
 
@@ -66,8 +60,8 @@ bool OpenIdIssuer::has_good_keys() const {
   return keys_ && clock_.now() < until;
 }
 
-Result<Identity> OpenIdIssuer::check(const std::string& token) const {
-  if (has_good_keys()) return identity_in(token, *keys_, expected_, now_());
+Result<Identity> OpenIdIssuer::check(const Secret& token) const {
+  if (has_good_keys()) return identity_in(token.view(), *keys_, expected_, now_());
   return failure_.value_or(Error{Cause::unavailable, "'" + expected_.issuer + "' has no keys"});
 }
 
@@ -137,7 +131,7 @@ void OpenIdIssuer::answer_waiting() {
   const auto waiting = std::exchange(waiting_, {});
   std::vector<Result<Identity>> answers;
   for (const auto& [token, done] : waiting) {
-    auto who = check(std::string(token.view()));
+    auto who = check(token);
     if (!who && who.error().cause == Cause::not_found) who = of_unknown_key();
     answers.push_back(std::move(who));
   }

@@ -35,7 +35,7 @@ class OpenIdIssuer final : public Authenticator {
   OpenIdIssuer(const OpenIdIssuer&) = delete;
   OpenIdIssuer& operator=(const OpenIdIssuer&) = delete;
 
-  void identify(const std::string& token, Done done) override;
+  void identify(const Secret& token, Done done) override;
 
   /// Between two looks for newer keys.
   static constexpr std::chrono::seconds refresh_pause{30};
@@ -54,7 +54,7 @@ class OpenIdIssuer final : public Authenticator {
                Now now);
 
   /// By the keys that there are, if they may be used still.
-  [[nodiscard]] Result<Identity> check(const std::string& token) const;
+  [[nodiscard]] Result<Identity> check(const Secret& token) const;
   [[nodiscard]] bool has_good_keys() const;
   void fetch();
   void fetch_keys(const std::string& configuration);

@@ -10,6 +10,7 @@
 #include "base/file.hpp"
 #include "base/toml.hpp"
 #include "dataserver/data_server.hpp"
+#include "net/url.hpp"
 
 namespace scistream::auth {
 
@@ -22,6 +23,34 @@ bool contains(const std::vector<std::string>& all, const std::string& one) {
 std::string lower(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
+}
+
+bool is_plain(const std::string& text) {
+  return !text.empty() && std::none_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
+  });
+}
+
+bool is_of_name(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == '_';
+}
+
+/// A rule of one that is misspelt would never fit, and deny nobody.
+Status check_issuer(const std::string& issuer) {
+  if (issuer.empty() || issuer == "certificate") return {};
+  const auto url = net::parse_url(issuer);
+  if (url) return {};
+  return Error{Cause::invalid_argument,
+               "an issuer is 'certificate', or the address by which it "
+               "calls itself: " +
+                   url.error().message};
+}
+
+/// Whether whom `earlier` fits are all that `later` could fit.
+bool hides(const Who& earlier, const Who& later) {
+  const bool fits_all =
+      earlier.identities.empty() && earlier.groups.empty() && earlier.domains.empty();
+  return fits_all && (earlier.issuer.empty() || earlier.issuer == later.issuer);
 }
 
 /// One rule being read. The first thing that is wrong stays.
@@ -54,7 +83,15 @@ class Reader {
                                    "' is nothing that a rule has; see docs/security.md");
     }
     if (wrong_) return *wrong_;
-    for (std::string& domain : rule.who.domains) domain = lower(domain);
+    for (std::string& domain : rule.who.domains) {
+      domain = lower(domain);
+      if (!std::all_of(domain.begin(), domain.end(), is_of_name)) {
+        return bad_toml(table_,
+                        "the domain '" + domain + "' is not what comes after the @ of an address");
+      }
+    }
+    if (Status issuer = check_issuer(rule.who.issuer); !issuer)
+      return bad_toml(table_, issuer.error().message);
     const Who& who = rule.who;
     const bool names = !who.identities.empty() || !who.groups.empty() || !who.domains.empty();
     if (names && who.issuer.empty()) {
@@ -78,7 +115,7 @@ class Reader {
     const auto* node = find(key);
     if (node == nullptr) return;
     const auto* value = node->as_string();
-    if (value == nullptr || value->get().empty()) return fail(*node, key, "a text");
+    if (value == nullptr || !is_plain(value->get())) return fail(*node, key, "a text on one line");
     to = value->get();
   }
 
@@ -88,8 +125,8 @@ class Reader {
     if (node == nullptr) return;
     const auto add = [&](const toml::node& each) {
       const auto* value = each.as_string();
-      if (value == nullptr || value->get().empty())
-        return fail(each, key, "a text or a list of texts, none of them empty");
+      if (value == nullptr || !is_plain(value->get()))
+        return fail(each, key, "a text or a list of texts, each on one line and none empty");
       to.push_back(value->get());
     };
     if (const auto* list = node->as_array()) {
@@ -228,6 +265,10 @@ Result<Policy> Policy::parse(std::string_view text) {
     for (const toml::node& each : *rules) {
       auto rule = Reader(*each.as_table()).read();
       if (!rule) return rule.error();
+      for (const Rule& earlier : policy.rules_) {
+        if (hides(earlier.who, rule->who))
+          return bad_toml(each, "this rule is never reached: an earlier one fits whom it fits");
+      }
       policy.rules_.push_back(std::move(*rule));
     }
   }

@@ -21,18 +21,21 @@ Status admit(const Rights& rights, session::Request& request) {
     return denied("have " + std::to_string(request.num_conn) + " listeners in one session, only " +
                   std::to_string(*rights.most_connections) + " (--num-conn)");
   }
-  if (rights.most_mbps) {
-    // Best effort has no end.
-    if (request.rate.mbps == 0 || request.rate.mbps > *rights.most_mbps) {
-      return denied("have " +
-                    (request.rate.mbps == 0 ? std::string("a session without a rate")
-                                            : std::to_string(request.rate.mbps) + " Mbit/s") +
-                    ": ask for at most " + std::to_string(*rights.most_mbps) + " Mbit/s (--rate)");
-    }
-    // As a cap at the least, which it is then where there is no capacity to lease from, too.
-    request.rate.is_explicit = true;
-  }
+  if (const Status rate = admit(rights, request.rate); !rate) return rate;
   request.ports = rights.ports;
+  return {};
+}
+
+Status admit(const Rights& rights, session::Rate& rate) {
+  if (!rights.most_mbps) return {};
+  // Best effort has no end.
+  if (rate.mbps == 0 || rate.mbps > *rights.most_mbps) {
+    return denied("have " +
+                  (rate.mbps == 0 ? std::string("a session without a rate")
+                                  : std::to_string(rate.mbps) + " Mbit/s") +
+                  ": ask for at most " + std::to_string(*rights.most_mbps) + " Mbit/s (--rate)");
+  }
+  rate.is_explicit = true;
   return {};
 }
 

@@ -31,6 +31,9 @@ struct Rights {
 /// Whether such a session may be asked for: `permission_denied` says what may be. Narrows the ports
 /// that it takes.
 Status admit(const Rights& rights, session::Request& request);
+/// The same of a rate that a session is to have. Makes it a cap at the least, which it is then
+/// where there is no capacity to lease from, too.
+Status admit(const Rights& rights, session::Rate& rate);
 
 /// Whom the sessions of that identity belong to, and what else they may do. Issuers and subjects
 /// cannot be made up to look like others'.

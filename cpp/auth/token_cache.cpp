@@ -1,7 +1,5 @@
 #include "auth/token_cache.hpp"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -27,13 +25,9 @@ void TokenCache::Shelf::drop(std::map<Hash, Known>::iterator which) {
   known.erase(which);
 }
 
-TokenCache::Hash TokenCache::hash_of(const std::string& token) {
-  Hash hash;
-  SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), hash.data());
-  return hash;
-}
+TokenCache::Hash TokenCache::hash_of(const Secret& token) { return sha256(token.view()); }
 
-std::optional<Result<Identity>> TokenCache::known(const std::string& token) {
+std::optional<Result<Identity>> TokenCache::known(const Secret& token) {
   return known(hash_of(token));
 }
 
@@ -42,16 +36,21 @@ std::optional<Result<Identity>> TokenCache::known(const Hash& hash) {
     const auto found = shelf->known.find(hash);
     if (found == shelf->known.end()) continue;
     if (found->second.until > clock_.now()) return found->second.who;
-    shelf->drop(found);
+    // That it was good once is worth knowing.
+    if (shelf == &bad_) shelf->drop(found);
   }
   return std::nullopt;
 }
 
-bool TokenCache::is_asked_for(const std::string& token) const {
+bool TokenCache::was_good(const Secret& token) const {
+  return good_.known.contains(hash_of(token));
+}
+
+bool TokenCache::is_asked_for(const Secret& token) const {
   return waiting_.contains(hash_of(token));
 }
 
-void TokenCache::identify(const std::string& token, Done done) {
+void TokenCache::identify(const Secret& token, Done done) {
   const Hash hash = hash_of(token);
   if (const auto remembered = known(hash)) return done(*remembered);
   if (waiting_.size() >= most_waiting && !waiting_.contains(hash))
@@ -81,6 +80,9 @@ void TokenCache::remember(const Hash& hash, const Result<Identity>& who) {
   } else if (who.error().cause != Cause::unauthenticated &&
              who.error().cause != Cause::permission_denied) {
     return;
+  }
+  if (!who) {
+    if (const auto before = good_.known.find(hash); before != good_.known.end()) good_.drop(before);
   }
   if (time <= Clock::duration::zero()) return;
   (who ? good_ : bad_).keep(hash, Known{who, clock_.now() + time, ++last_number_});

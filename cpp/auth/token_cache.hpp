@@ -27,11 +27,13 @@ class TokenCache final : public Authenticator {
              Now now = &std::chrono::system_clock::now);
   ~TokenCache() override;
 
-  void identify(const std::string& token, Done done) override;
+  void identify(const Secret& token, Done done) override;
   /// What is remembered of it, without asking anybody.
-  [[nodiscard]] std::optional<Result<Identity>> known(const std::string& token);
+  [[nodiscard]] std::optional<Result<Identity>> known(const Secret& token);
+  /// Whether it was good when it was asked for last, which may be a while ago.
+  [[nodiscard]] bool was_good(const Secret& token) const;
   /// Whether it is being asked for now.
-  [[nodiscard]] bool is_asked_for(const std::string& token) const;
+  [[nodiscard]] bool is_asked_for(const Secret& token) const;
 
   /// A good token is asked for again after that, or once it has expired.
   static constexpr std::chrono::seconds lasts{30};
@@ -59,7 +61,7 @@ class TokenCache final : public Authenticator {
     void drop(std::map<Hash, Known>::iterator which);
   };
 
-  static Hash hash_of(const std::string& token);
+  static Hash hash_of(const Secret& token);
   std::optional<Result<Identity>> known(const Hash& hash);
   void found(const Hash& hash, const Result<Identity>& who);
   void remember(const Hash& hash, const Result<Identity>& who);

@@ -6,13 +6,20 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/text.hpp"
+
 namespace scistream {
 
 namespace {
 
+/// The name of a network interface (netdevice(7)).
+constexpr std::size_t longest_zone = 15;
+/// A whole name, and the port after it.
+constexpr std::size_t longest_shown = 260;
+
 Error bad_endpoint(std::string_view text, std::string_view why) {
-  return {Cause::invalid_argument, "bad address '" + std::string(text) + "': " + std::string(why) +
-                                       " (expected HOST:PORT or [IPV6]:PORT)"};
+  return {Cause::invalid_argument, "bad address '" + shown(text, longest_shown) + "': " +
+                                       std::string(why) + " (expected HOST:PORT or [IPV6]:PORT)"};
 }
 
 bool is_host_character(char c) {
@@ -40,7 +47,7 @@ Result<Endpoint> parse_endpoint(std::string_view text, ZeroPort zero) {
   std::string_view host;
   std::string_view port;
   if (const auto scheme = text.find("://"); scheme != std::string_view::npos) {
-    return bad_endpoint(text, "leave '" + std::string(text.substr(0, scheme + 3)) + "' out");
+    return bad_endpoint(text, "leave '" + shown(text.substr(0, scheme + 3)) + "' out");
   }
   if (text.starts_with('[')) {
     const auto close = text.find(']');
@@ -48,9 +55,13 @@ Result<Endpoint> parse_endpoint(std::string_view text, ZeroPort zero) {
     host = text.substr(1, close - 1);
     in6_addr address{};
     const std::string plain(host.substr(0, host.find('%')));
-    const std::string_view zone = host.substr(plain.size());
-    if (inet_pton(AF_INET6, plain.c_str(), &address) != 1 ||
-        !std::all_of(zone.begin() + (zone.empty() ? 0 : 1), zone.end(), is_host_character)) {
+    std::string_view zone = host.substr(plain.size());
+    const bool has_zone = !zone.empty();
+    if (has_zone) zone.remove_prefix(1);
+    // Behind a NUL, inet_pton would see nothing of it.
+    if (plain.find('\0') != std::string::npos ||
+        inet_pton(AF_INET6, plain.c_str(), &address) != 1 || (has_zone && zone.empty()) ||
+        zone.size() > longest_zone || !std::all_of(zone.begin(), zone.end(), is_host_character)) {
       return bad_endpoint(text, "not an IPv6 address between the brackets");
     }
     if (close + 1 >= text.size() || text[close + 1] != ':') {
@@ -105,14 +116,14 @@ Result<PortRange> parse_port_range(std::string_view text) {
   const auto first = parse_number("first port", text.substr(0, dash), 1, 65535);
   if (!first)
     return Error{Cause::invalid_argument,
-                 "bad port range '" + std::string(text) + "': " + first.error().message};
+                 "bad port range '" + shown(text) + "': " + first.error().message};
   if (dash == std::string_view::npos) {
     return PortRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*first)};
   }
   const auto last = parse_number("last port", text.substr(dash + 1), *first, 65535);
   if (!last)
     return Error{Cause::invalid_argument,
-                 "bad port range '" + std::string(text) + "': " + last.error().message};
+                 "bad port range '" + shown(text) + "': " + last.error().message};
   return PortRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)};
 }
 
@@ -121,7 +132,7 @@ Result<long long> parse_number(std::string_view what, std::string_view text, lon
   long long number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size() || number < low || number > high) {
-    return Error{Cause::invalid_argument, std::string(what) + " '" + std::string(text) +
+    return Error{Cause::invalid_argument, std::string(what) + " '" + shown(text) +
                                               "' is not a number from " + std::to_string(low) +
                                               " to " + std::to_string(high)};
   }
@@ -129,6 +140,7 @@ Result<long long> parse_number(std::string_view what, std::string_view text, lon
 }
 
 bool is_loopback(std::string_view host) {
+  if (host.find('\0') != std::string_view::npos) return false;
   if (host == "localhost") return true;
   const std::string text(host);
   in_addr v4{};

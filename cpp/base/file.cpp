@@ -1,13 +1,16 @@
 #include "base/file.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -34,27 +37,101 @@ Status write_all(int descriptor, std::string_view content, const std::string& wh
   return {};
 }
 
-}  // namespace
-
-Result<std::string> read_file(const std::filesystem::path& path, std::size_t most) {
-  const std::string what = "cannot read '" + path.string() + "'";
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
-  if (file.value < 0) return errno_error(what, errno);
-  std::string content;
-  std::array<char, 16384> chunk{};
+/// Until a pipe can be read, or has been closed by who wrote into it.
+Status wait_for_writer(int pipe, const std::string& name, std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
   for (;;) {
-    const ssize_t got = ::read(file.value, chunk.data(), chunk.size());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd wanted{pipe, POLLIN, 0};
+    const int ready = ::poll(&wanted, 1, static_cast<int>(std::max<long long>(left.count(), 0)));
+    if (ready > 0) return {};
+    if (ready == 0) {
+      return Error{Cause::timeout, name + " is a pipe, and nobody has written into it for " +
+                                       std::to_string(patience.count()) + " ms"};
+    }
+    if (errno != EINTR) return errno_error("cannot wait for " + name, errno);
+  }
+}
+
+/// The rest of a file. What a reader that does not block has to wait for, it waits for.
+Status read_all(int file, std::size_t most, const std::string& what, std::string& content,
+                std::chrono::milliseconds patience = {}) {
+  std::array<char, 16384> chunk{};
+  const Wiped wiped(chunk);
+  for (;;) {
+    const ssize_t got = ::read(file, chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) {
+      if (Status ready = wait_for_writer(file, what, patience); !ready) return ready;
+      continue;
+    }
     if (got < 0 && errno == EISDIR)
       return Error{Cause::invalid_argument, what + ": it is a folder"};
     if (got < 0) return errno_error(what, errno);
-    if (got == 0) return content;
+    if (got == 0) return {};
     content.append(chunk.data(), static_cast<std::size_t>(got));
     if (content.size() > most) {
       return Error{Cause::invalid_argument,
                    what + ": it is larger than " + std::to_string(most) + " bytes"};
     }
   }
+}
+
+}  // namespace
+
+Result<std::string> read_file(const std::filesystem::path& path, std::size_t most) {
+  const std::string what = "cannot read '" + path.string() + "'";
+  // Without O_NONBLOCK a pipe that nobody writes into would hold its reader for ever.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
+  struct stat info{};
+  if (file.value < 0 || ::fstat(file.value, &info) != 0) return errno_error(what, errno);
+  const std::chrono::milliseconds patience = std::chrono::seconds(10);
+  std::string content;
+  Status read = S_ISFIFO(info.st_mode) ? wait_for_writer(file.value, what, patience) : Status();
+  if (read) read = read_all(file.value, most, what, content, patience);
+  if (!read) return read.error();
+  return content;
+}
+
+Result<std::string> read_private_file(const std::filesystem::path& path, const std::string& what,
+                                      std::size_t most, std::chrono::milliseconds patience) {
+  const std::string name = "the " + what + " '" + path.string() + "'";
+  // Without O_NONBLOCK a pipe that nobody writes into would hold its reader for ever.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
+  struct stat info{};
+  if (file.value < 0 || ::fstat(file.value, &info) != 0)
+    return errno_error("cannot read " + name, errno);
+  if (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode))
+    return Error{Cause::invalid_argument, name + " is no file"};
+  // What root has given to a service's group, or systemd to the service (LoadCredential=), is not
+  // the service's to change.
+  const bool is_given = info.st_uid == 0 && ::geteuid() != 0;
+  const unsigned others = is_given ? 037U : 077U;
+  if ((info.st_mode & others) != 0) {
+    return Error{Cause::permission_denied,
+                 name + " can be read by others; say chmod 600 '" + path.string() + "'"};
+  }
+  std::string content;
+  content.reserve(most);  // else it would leave pieces of itself behind as it grows
+  Status read = S_ISFIFO(info.st_mode) ? wait_for_writer(file.value, name, patience) : Status();
+  if (read) read = read_all(file.value, most, "cannot read " + name, content, patience);
+  if (read) return content;
+  const Wiped wiped(content);
+  return read.error();
+}
+
+Result<Secret> read_secret_file(const std::filesystem::path& path, const std::string& what) {
+  constexpr std::size_t most = 20'000;
+  auto text = read_private_file(path, what, most);
+  if (!text) return text.error();
+  const Wiped wiped(*text);
+  std::string_view word = *text;
+  while (!word.empty() && (word.back() == '\n' || word.back() == '\r' || word.back() == ' '))
+    word.remove_suffix(1);
+  if (is_one_word(word)) return Secret(word);
+  return Error{Cause::invalid_argument,
+               "the " + what + " '" + path.string() + "' does not hold one word, and nothing else"};
 }
 
 namespace {
@@ -86,10 +163,13 @@ Status create_private_file(const std::filesystem::path& path, std::string_view c
 
 Status make_private_directory(const std::filesystem::path& path) {
   const std::string what = "cannot use the folder '" + path.string() + "'";
-  std::error_code error;
-  const auto parent = std::filesystem::absolute(path).lexically_normal().parent_path();
-  std::filesystem::create_directories(parent, error);
-  if (error) return errno_error(what, error.value());
+  const auto whole = std::filesystem::absolute(path).lexically_normal();
+  std::filesystem::path parent;
+  for (const auto& part : whole.parent_path()) {
+    parent /= part;
+    if (::mkdir(parent.c_str(), 0700) != 0 && errno != EEXIST && errno != EROFS)
+      return errno_error(what, errno);
+  }
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return errno_error(what, errno);
   struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) return errno_error(what, errno);

@@ -1,16 +1,30 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <string_view>
 
 #include "base/error.hpp"
+#include "base/secret.hpp"
 
 namespace scistream {
 
 /// The whole file, at most `most` bytes. `not_found`, `permission_denied`, or `invalid_argument`
 /// if it is larger; each names the path.
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t most = 1U << 20U);
+
+/// As `read_file`, of a file that holds a secret: `permission_denied` if others can read it, but
+/// for the group of one that belongs to root. `what` says in errors what it is, such as `key file`.
+/// A pipe will do, which a shell makes of what another program says; `timeout` if that says nothing
+/// for so long.
+Result<std::string> read_private_file(
+    const std::filesystem::path& path, const std::string& what, std::size_t most = 1U << 20U,
+    std::chrono::milliseconds patience = std::chrono::seconds(10));
+
+/// The one word (is_one_word) that such a file holds, perhaps with a line's end after it;
+/// `invalid_argument` if it holds anything else.
+Result<Secret> read_secret_file(const std::filesystem::path& path, const std::string& what);
 
 /// Replaces the file in one step (a reader sees the old or the new content), mode 0600.
 /// What is on disk when it returns survives a crash.
@@ -20,8 +34,8 @@ Status write_private_file(const std::filesystem::path& path, std::string_view co
 /// try, one succeeds.
 Status create_private_file(const std::filesystem::path& path, std::string_view content);
 
-/// Creates the folder and what is missing above it; the folder itself has mode 0700 and belongs to
-/// the caller, or it is an error.
+/// Creates the folder and what is missing above it, mode 0700; the folder itself has that mode and
+/// belongs to the caller, or it is an error.
 Status make_private_directory(const std::filesystem::path& path);
 
 /// Holds a folder for one process of a kind, until destroyed or until that process dies.

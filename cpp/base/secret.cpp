@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 
@@ -25,6 +26,22 @@ int hex_digit(char c) noexcept {
 }
 
 }  // namespace
+
+void wipe_bytes(void* bytes, std::size_t size) noexcept { OPENSSL_cleanse(bytes, size); }
+
+bool is_one_word(std::string_view text) noexcept {
+  constexpr std::size_t longest = 16'384;  // as our control servers take it
+  return !text.empty() && text.size() <= longest &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+}
+
+std::array<std::uint8_t, 32> sha256(std::string_view text) {
+  std::array<std::uint8_t, 32> digest{};
+  std::size_t size = 0;
+  if (EVP_Q_digest(nullptr, "SHA256", nullptr, text.data(), text.size(), digest.data(), &size) != 1)
+    throw std::runtime_error("OpenSSL offers no SHA-256");
+  return digest;
+}
 
 Secret::Secret(std::span<const std::uint8_t> bytes) : bytes_(bytes.begin(), bytes.end()) {}
 
@@ -52,7 +69,7 @@ Secret& Secret::operator=(Secret&& other) noexcept {
 Secret::~Secret() { wipe(); }
 
 void Secret::wipe() noexcept {
-  if (!bytes_.empty()) OPENSSL_cleanse(bytes_.data(), bytes_.size());
+  wipe_bytes(bytes_.data(), bytes_.size());
   bytes_.clear();
 }
 

@@ -12,6 +12,9 @@
 
 namespace scistream {
 
+/// Overwrites memory in a way that no compiler leaves out.
+void wipe_bytes(void* bytes, std::size_t size) noexcept;
+
 /// Key material. Owns its bytes and wipes them when it dies; prints nothing, compares in constant
 /// time. Not thread-safe; copy it across threads.
 class Secret {
@@ -47,6 +50,26 @@ class Secret {
 
 /// Bytes of the keys this project makes: data connection keys and application keys.
 inline constexpr std::size_t key_size = 32;
+
+/// Forgets, on the way out, the text or bytes of others that hold a secret. Must not outlive them.
+template <class Bytes>
+class Wiped {
+ public:
+  explicit Wiped(Bytes& bytes) : bytes_(bytes) {}
+  Wiped(const Wiped&) = delete;
+  Wiped& operator=(const Wiped&) = delete;
+  ~Wiped() { wipe_bytes(bytes_.data(), bytes_.size()); }
+
+ private:
+  Bytes& bytes_;
+};
+
+/// Whether a text may be a token, a code or a client's secret: it goes into a header or a form, so
+/// it is one word of ASCII.
+bool is_one_word(std::string_view text) noexcept;
+
+/// Throws std::runtime_error if OpenSSL has none.
+std::array<std::uint8_t, 32> sha256(std::string_view text);
 
 /// Equal length and content, in time that depends only on the length.
 bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept;

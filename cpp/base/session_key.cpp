@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/text.hpp"
+
 namespace scistream {
 
 std::string_view to_string(Role role) noexcept { return role == Role::producer ? "PROD" : "CONS"; }
@@ -13,8 +15,7 @@ Result<Role> parse_role(std::string_view text) {
                  [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   if (upper == "PROD") return Role::producer;
   if (upper == "CONS") return Role::consumer;
-  return Error{Cause::invalid_argument,
-               "role '" + std::string(text) + "' is neither PROD nor CONS"};
+  return Error{Cause::invalid_argument, "role '" + shown(text) + "' is neither PROD nor CONS"};
 }
 
 std::string to_string(const SessionKey& key) {
@@ -26,11 +27,7 @@ Status check_uid(std::string_view uid) {
     return (c < 0x80 && std::isalnum(c) != 0) || c == '.' || c == '_' || c == '-';
   });
   if (uid.empty() || uid.size() > 128 || !safe || uid.starts_with('.') || uid.starts_with('-')) {
-    std::string shown(uid.substr(0, 64));
-    for (char& c : shown) {
-      if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e) c = '?';
-    }
-    return Error{Cause::invalid_argument, "session id '" + shown +
+    return Error{Cause::invalid_argument, "session id '" + shown(uid) +
                                               "' is not 1 to 128 letters, digits, '.', '_' or '-' "
                                               "that start with a letter, a digit or '_'"};
   }

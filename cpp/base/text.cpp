@@ -8,6 +8,13 @@ std::string listed(const std::vector<std::string>& texts) {
   return all;
 }
 
+std::string shown(std::string_view text, std::size_t most) {
+  std::string line(text.substr(0, most));
+  for (char& c : line)
+    if (c < ' ' || c > '~') c = '?';
+  return text.size() > most ? line + "..." : line;
+}
+
 std::string counted(std::uint64_t number, const std::string& noun) {
   return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
 }

@@ -23,13 +23,7 @@ Result<Secret> client_secret(const CLI::App& app, AccessSettings& settings) {
   if (!settings.client_secret_file.empty()) {
     if (!settings.client_secret.empty())
       return invalid("--client-secret and --client-secret-file: give one of them");
-    const auto text = read_file(settings.client_secret_file);
-    if (!text) return text.error();
-    const auto end = text->find_last_not_of(" \t\r\n");
-    if (end == std::string::npos)
-      return invalid("--client-secret-file '" + settings.client_secret_file.string() +
-                     "' is empty");
-    return Secret(std::string_view(*text).substr(0, end + 1));
+    return read_secret_file(settings.client_secret_file, "file of --client-secret-file");
   }
   // One that came from the environment is equal to it.
   const char* const variable = std::getenv(secret_variable);  // NOLINT(concurrency-mt-unsafe)
@@ -44,7 +38,17 @@ Result<Secret> client_secret(const CLI::App& app, AccessSettings& settings) {
   }
   // Programs that are started from here need not know it.
   ::unsetenv(secret_variable);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
+  const Wiped wiped(settings.client_secret);
   return Secret(settings.client_secret);
+}
+
+/// Of one that is asked: in clear, who is on the path would answer.
+Result<net::Url> provider_at(const std::string& option, const std::string& address) {
+  auto url = net::parse_url(address);
+  if (!url) return invalid(option + ": " + url.error().message);
+  if (!url->encrypted && !is_loopback(url->server.host))
+    return invalid(option + " '" + address + "' is not encrypted: name an https address");
+  return url;
 }
 
 Result<auth::IntrospectionOptions> introspection(const CLI::App& app, AccessSettings& settings) {
@@ -55,8 +59,8 @@ Result<auth::IntrospectionOptions> introspection(const CLI::App& app, AccessSett
                    std::string(settings.client_id.empty() ? "the id" : "the secret") +
                    " is missing");
   }
-  auto endpoint = net::parse_url(settings.introspection_url);
-  if (!endpoint) return invalid("--introspection-url: " + endpoint.error().message);
+  auto endpoint = provider_at("--introspection-url", settings.introspection_url);
+  if (!endpoint) return endpoint.error();
   auth::IntrospectionOptions options;
   // Asked of Globus Auth alone: others need not know it.
   options.identity_set = endpoint->server.host == "auth.globus.org";
@@ -154,8 +158,7 @@ Status complete_access(const CLI::App& app, AccessSettings& settings,
   }
   const std::string audience = settings.audience.empty() ? settings.client_id : settings.audience;
   for (const std::string& issuer : settings.issuers) {
-    if (const auto url = net::parse_url(issuer); !url)
-      return invalid("--issuer: " + url.error().message);
+    if (const auto url = provider_at("--issuer", issuer); !url) return url.error();
     if (audience.empty())
       return invalid(
           "--issuer needs --audience: tokens that are for others are not for this "

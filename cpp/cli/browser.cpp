@@ -12,9 +12,9 @@
 #include <string_view>
 #include <utility>
 
+#include "base/secret.hpp"
 #include "cli/terminal.hpp"
 #include "client/redirect_receiver.hpp"
-#include "client/secrets.hpp"
 
 namespace scistream::cli {
 
@@ -72,14 +72,14 @@ Result<client::Tokens> by_paste(client::OAuth& oauth, const LoginWish& wish, std
   std::fprintf(out, "Enter the resulting Authorization Code here: ");
   (void)std::fflush(out);
   std::string line;
-  const client::Wiped wiped(line);
+  const Wiped wiped(line);
   std::getline(std::cin, line);
   std::string_view code = line;
   constexpr std::string_view blanks = " \t\r\n";
   code.remove_prefix(std::min(code.find_first_not_of(blanks), code.size()));
   code = code.substr(0, code.find_last_not_of(blanks) + 1);
   if (code.empty()) return Error{Cause::cancelled, "no code was entered: you are not logged in"};
-  if (!client::is_one_word(code)) {
+  if (!is_one_word(code)) {
     return Error{Cause::invalid_argument,
                  "what was entered is no code: copy what the page shows, and nothing else"};
   }

@@ -77,7 +77,7 @@ class Examination {
   }
 
   Result<std::string> plaintext() {
-    if (const Status good = net::probe_server(server_, false, "", patience); !good)
+    if (const Status good = net::probe_server(server_, false, "", {}, patience); !good)
       return good.error();
     return std::string("it speaks plaintext, as --ssl=False says");
   }
@@ -135,7 +135,7 @@ class Examination {
         by = "its pin (s2uc trust)";
       }
     }
-    if (const Status good = net::probe_server(server_, true, roots, patience); !good)
+    if (const Status good = net::probe_server(server_, true, roots, {}, patience); !good)
       return good.error();
     return "by " + by;
   }

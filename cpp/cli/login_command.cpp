@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "base/secret.hpp"
 #include "base/text.hpp"
 #include "base/utc.hpp"
 #include "cli/browser.hpp"
@@ -16,7 +17,6 @@
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
 #include "client/login_config.hpp"
-#include "client/secrets.hpp"
 #include "client/token_source.hpp"
 #include "client/token_store.hpp"
 
@@ -68,6 +68,7 @@ json document_of(const Login& login) {
                 {"s2cs", to_strings(login.servers)},
                 {"logged_in", is_logged_in(login)},
                 {"renewable", !tokens.refresh.empty()},
+                {"sealed", login.is_sealed},
                 {"expires", nullptr}};
   if (tokens.expires != system_clock::time_point::max())
     document["expires"] = time_of(tokens.expires);
@@ -105,17 +106,21 @@ Result<control::LoginHint> announced_by(const Endpoint& server, ClientSettings& 
 }
 
 /// A server that names what is another's would get what passes for the user there.
-Status check_announced(const client::TokenStore& store, const std::string& issuer,
-                       const std::string& scope, const Endpoint& server) {
+Status check_announced(const client::TokenStore& store, const client::LoginConfig& config,
+                       const std::string& issuer, const std::string& scope,
+                       const Endpoint& server) {
   const auto known = store.find(issuer, scope);
-  if (!known || !*known || (*known)->servers.empty()) return {};
+  auto servers = known && *known ? (*known)->servers : std::vector<Endpoint>();
+  for (const auto& [each, login] : config.servers)
+    if (login.issuer == issuer && login.scope == scope) servers.push_back(each);
+  if (servers.empty()) return {};
   const std::string host = client::canonical_server(server).host;
-  for (const Endpoint& each : (*known)->servers)
+  for (const Endpoint& each : servers)
     if (each.host == host) return {};
-  return Error{Cause::failed_precondition,
-               to_string(server) + " asks for the login for " + scope + ", which is for " +
-                   listed(to_strings((*known)->servers)) +
-                   ": if both are of one facility, say --scope " + scope};
+  return Error{Cause::failed_precondition, to_string(server) + " asks for the login for " + scope +
+                                               ", which is for " + listed(to_strings(servers)) +
+                                               ": if both are of one facility, say --scope " +
+                                               scope};
 }
 
 Result<Plan> plan_of(const LoginSettings& settings, ClientSettings& client) {
@@ -147,7 +152,7 @@ Result<Plan> plan_of(const LoginSettings& settings, ClientSettings& client) {
     plan.scope = announced.scope.empty() ? "openid" : announced.scope;
   }
   if (plan.scope.empty() && plan.issuer == client::globus().issuer) plan.scope = usual_scope;
-  if (!client::is_one_word(plan.scope)) {
+  if (!is_one_word(plan.scope) || plan.scope.starts_with('-')) {
     return Error{Cause::invalid_argument,
                  "--scope is one word, which the facility tells you: what '" + plan.issuer +
                      "' calls the right to use its control server"};
@@ -164,8 +169,9 @@ Result<Plan> plan_of(const LoginSettings& settings, ClientSettings& client) {
             (plan.issuer == client::globus().issuer ? "globus" : "\"" + plan.issuer + "\"") + "]"};
   }
   if (is_announced) {
-    const client::TokenStore store(client.state_directory);
-    if (Status own = check_announced(store, plan.issuer, plan.scope, plan.servers.front()); !own)
+    const auto store = client::TokenStore::of_user(client.state_directory);
+    if (Status own = check_announced(store, *config, plan.issuer, plan.scope, plan.servers.front());
+        !own)
       return own.error();
     std::fprintf(stderr, "%s takes logins of %s for %s\n", to_string(plan.servers.front()).c_str(),
                  printable(plan.issuer).c_str(), printable(plan.scope).c_str());
@@ -215,7 +221,7 @@ std::vector<Login> chosen(std::vector<Login> logins, const LoginSettings& settin
 }
 
 /// Whether the provider has taken both tokens back; says it if not.
-bool revoke(const Login& login) {
+Status revoke(const Login& login) {
   OAuth oauth(client::OAuthOptions{.ca_file = login.ca_file});
   Status revoked;
   const auto take = [&](const Secret& token, OAuth::Kind kind) {
@@ -225,10 +231,11 @@ bool revoke(const Login& login) {
   };
   take(login.tokens.refresh, OAuth::Kind::refresh);
   take(login.tokens.access, OAuth::Kind::access);
-  if (revoked) return true;
-  std::fprintf(stderr, "the token is removed here, but good until it expires: %s\n",
-               printable(revoked.error().message).c_str());
-  return false;
+  if (!revoked) {
+    std::fprintf(stderr, "the token is removed here, but good until it expires: %s\n",
+                 printable(revoked.error().message).c_str());
+  }
+  return revoked;
 }
 
 }  // namespace
@@ -305,8 +312,12 @@ Status log_in(const LoginSettings& settings, ClientSettings& client) {
   login.client_id = plan->client_id;
   login.ca_file = plan->ca_file;
   login.tokens = std::move(*tokens);
-  const client::TokenStore store(client.state_directory);
+  const auto store = client::TokenStore::of_user(client.state_directory);
   if (Status kept = keep(store, login, plan->servers); !kept) return kept;
+  if (const Status trouble = store.keyring_trouble(); !trouble) {
+    std::fprintf(stderr, "%s; the login is in a file that only you can read\n",
+                 printable(trouble.error().message).c_str());
+  }
   const auto now = store.find(login.issuer(), login.scope);
   if (now && *now) login = **now;
   if (client.json) {
@@ -322,7 +333,7 @@ Status check_auth(const LoginSettings& settings, ClientSettings& client) {
   choose_state_directory(client);
   const auto config = configuration();
   if (!config) return config.error();
-  auto all = client::TokenStore(client.state_directory).all();
+  auto all = client::TokenStore::of_user(client.state_directory).all();
   const auto logins = chosen(std::move(all.logins), settings, *config);
   if (logins.empty()) {
     if (!all.damaged.empty()) return all.damaged.front();
@@ -358,9 +369,11 @@ Status check_auth(const LoginSettings& settings, ClientSettings& client) {
 
 Status log_out(const LoginSettings& settings, ClientSettings& client) {
   choose_state_directory(client);
-  const client::TokenStore store(client.state_directory);
+  const auto store = client::TokenStore::of_user(client.state_directory);
   json documents = json::array();
-  for (const Login& each : chosen(store.all().logins, settings, {})) {
+  Status unrevoked;
+  auto all = store.all();
+  for (const Login& each : chosen(std::move(all.logins), settings, {})) {
     // Who renews it at this moment must not bring it back.
     const auto lock = store.lock(each.issuer(), each.scope);
     if (!lock) return lock.error();
@@ -368,22 +381,28 @@ Status log_out(const LoginSettings& settings, ClientSettings& client) {
     if (!now || !*now) continue;
     const auto removed = store.remove(each.issuer(), each.scope);
     if (!removed) return removed.error();
+    const Status revoked = revoke(**now);
     documents.push_back(
-        {{"scope", each.scope}, {"issuer", each.issuer()}, {"revoked", revoke(**now)}});
+        {{"scope", each.scope}, {"issuer", each.issuer()}, {"revoked", revoked.ok()}});
+    // Where there is nobody who could take it back, all is done that can be.
+    if (!revoked && revoked.error().cause != Cause::failed_precondition) unrevoked = revoked;
     if (!client.json)
       std::printf("Logged out of %s at %s\n", printable(each.scope).c_str(),
                   printable(each.issuer()).c_str());
   }
   // Of those that are damaged nothing is known but where they are.
-  if (settings.scope.empty())
+  if (settings.scope.empty()) {
     if (Status removed = store.remove_all(); !removed) return removed;
+    for (const Error& each : all.damaged)
+      std::fprintf(stderr, "removed, and not revoked: %s\n", printable(each.message).c_str());
+  }
   if (client.json) {
     show({{"logged_out", documents}});
   } else if (documents.empty()) {
     std::printf("You are not logged in%s\n",
                 settings.scope.empty() ? "" : printable(" for " + settings.scope).c_str());
   }
-  return {};
+  return unrevoked ? Status() : Status(already_reported(unrevoked.error()));
 }
 
 }  // namespace scistream::cli

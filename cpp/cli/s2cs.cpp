@@ -99,6 +99,10 @@ void add_options(CLI::App& app, Settings& settings) {
                      "Folder for certificate, socket and lock [one per address and port in the "
                      "user's state folder]"),
       "STATE_DIR");
+  env(app.add_option("--facility-key", options.facility_key,
+                     "File with a key that what is kept of sessions is sealed with, made if it is "
+                     "not there: for a state folder that others can read"),
+      "FACILITY_KEY");
   env(cli::add_duration(
           app, "--orphan-grace", settings.orphan_grace,
           "How long the data server outlives this server and its last connection [60s]"),

@@ -54,7 +54,7 @@ Result<std::vector<std::string>> addresses(const std::string& host, const std::s
 /// Scripts in the field name a scope to facilities that do not ask for one.
 void forget_scope_without_login(client::ClientOptions& options, const Endpoint& server) {
   if (options.scope.empty() || options.tokens->token_for(server, options.scope)) return;
-  const auto login = client::TokenStore(options.state_directory).find(options.scope);
+  const auto login = client::TokenStore::of_user(options.state_directory).find(options.scope);
   if (login && !*login) options.scope.clear();
 }
 

@@ -97,6 +97,12 @@ Status check(const TrustSettings& trust, const Endpoint& server, const std::stri
                                              listed(facts.names) + ", not for '" + server.host +
                                              "': use one of its names"};
   }
+  constexpr std::size_t digits = 64;
+  if (!trust.fingerprint.empty() && digits_of(trust.fingerprint).size() != digits) {
+    return Error{Cause::invalid_argument, "--fingerprint '" + trust.fingerprint +
+                                              "' is no SHA-256 fingerprint: that has 64 "
+                                              "hexadecimal digits"};
+  }
   if (!trust.fingerprint.empty() && digits_of(trust.fingerprint) != digits_of(facts.fingerprint)) {
     return Error{Cause::unauthenticated, to_string(server) + " has another certificate, SHA-256 " +
                                              facts.fingerprint +

@@ -5,9 +5,9 @@
 #include <thread>
 
 #include "base/base64url.hpp"
+#include "base/secret.hpp"
 #include "base/wait_for.hpp"
 #include "client/oauth_answers.hpp"
-#include "client/secrets.hpp"
 
 namespace scistream::client {
 
@@ -22,11 +22,6 @@ constexpr std::size_t most_answer = 256U << 10U;
 
 std::string random_word() { return base64url(Secret::random(key_size).bytes()); }
 
-std::string without_slash(std::string text) {
-  while (text.ends_with('/')) text.pop_back();
-  return text;
-}
-
 std::string scopes_of(const Provider& provider, const std::string& scope) {
   return provider.extra_scopes.empty() ? scope : provider.extra_scopes + " " + scope;
 }
@@ -37,8 +32,6 @@ bool is_secret(const std::string& name) {
                                               "device_code", "token"};
   return std::find(names.begin(), names.end(), name) != names.end();
 }
-
-std::string text_of(const Secret& secret) { return std::string(secret.view()); }
 
 }  // namespace
 
@@ -54,7 +47,7 @@ Authorization new_authorization(std::string client_id, std::string scope, std::s
 }
 
 std::string address_of(const Provider& provider, const Authorization& authorization) {
-  std::vector<std::pair<std::string, std::string>> fields{
+  std::vector<net::FormField> fields{
       {"client_id", authorization.client_id},
       {"redirect_uri", authorization.redirect},
       {"scope", scopes_of(provider, authorization.scope)},
@@ -98,8 +91,8 @@ Result<net::HttpResponse> OAuth::send(net::HttpRequest request) {
   });
 }
 
-Result<net::HttpResponse> OAuth::post(const net::Url& where, Fields fields, const Service* service,
-                                      std::string* error) {
+Result<net::HttpResponse> OAuth::post(const net::Url& where, const Fields& fields,
+                                      const Service* service, std::string* error) {
   net::HttpRequest request;
   request.method = "POST";
   request.url = where;
@@ -116,19 +109,17 @@ Result<net::HttpResponse> OAuth::post(const net::Url& where, Fields fields, cons
     if (error != nullptr) *error = error_named_in(body);
     std::vector<std::string_view> secrets;
     for (const auto& [name, value] : fields)
-      if (is_secret(name)) secrets.push_back(value);
+      if (is_secret(name)) secrets.push_back(value.view());
     if (service != nullptr) secrets.push_back(service->secret.view());
     answer = refusal(where, answer->status, body, secrets);
   }
-  for (auto& [name, value] : fields)
-    if (is_secret(name)) OPENSSL_cleanse(value.data(), value.size());
   return answer;
 }
 
 Result<Provider> OAuth::discover(const std::string& issuer) {
-  if (without_slash(issuer) == globus().issuer) return globus();
-  auto where = net::parse_url(without_slash(issuer) + "/.well-known/openid-configuration");
+  auto where = net::openid_configuration_of(issuer);
   if (!where) return where.error();
+  if (*where == *net::openid_configuration_of(globus().issuer)) return globus();
   const auto answer = send({"GET", *where, {{"Accept", "application/json"}}, {}});
   if (!answer) return answer.error();
   if (answer->status != ok) {
@@ -139,9 +130,9 @@ Result<Provider> OAuth::discover(const std::string& issuer) {
   return provider_in(answer->body, issuer);
 }
 
-Result<Granted> OAuth::grant(const Provider& provider, const Asked& asked, Fields fields,
+Result<Granted> OAuth::grant(const Provider& provider, const Asked& asked, const Fields& fields,
                              const Service* service, std::string* error) {
-  auto answer = post(provider.token, std::move(fields), service, error);
+  auto answer = post(provider.token, fields, service, error);
   if (!answer) return answer.error();
   const Wiped wiped(answer->body);
   return granted_in(answer->body, asked, now());
@@ -149,11 +140,11 @@ Result<Granted> OAuth::grant(const Provider& provider, const Asked& asked, Field
 
 Tokens OAuth::with_user(const Provider& provider, Granted granted) {
   if (!provider.userinfo || granted.for_userinfo.empty()) return std::move(granted.tokens);
-  const auto answer = send({"GET",
-                            *provider.userinfo,
-                            {{"Authorization", "Bearer " + text_of(granted.for_userinfo)},
-                             {"Accept", "application/json"}},
-                            {}});
+  net::HttpRequest request{"GET", *provider.userinfo, {{"Accept", "application/json"}}, {}};
+  std::string bearer = "Bearer ";
+  bearer += granted.for_userinfo.view();
+  request.headers.emplace_back("Authorization", std::move(bearer));
+  const auto answer = send(std::move(request));
   // Who it is, is for people to see: a login is good without it.
   if (answer && answer->status == ok) take_user(answer->body, granted.tokens);
   return std::move(granted.tokens);
@@ -165,9 +156,9 @@ Result<Tokens> OAuth::exchange(const Provider& provider, const Authorization& au
       grant(provider,
             {provider.issuer, authorization.client_id, authorization.scope, authorization.nonce},
             {{"grant_type", "authorization_code"},
-             {"code", text_of(code)},
+             {"code", code.view()},
              {"redirect_uri", authorization.redirect},
-             {"code_verifier", text_of(authorization.verifier)},
+             {"code_verifier", authorization.verifier.view()},
              {"client_id", authorization.client_id}});
   if (!granted) return granted.error();
   return with_user(provider, std::move(*granted));
@@ -177,7 +168,7 @@ Result<Tokens> OAuth::refresh(const Provider& provider, const std::string& clien
                               const std::string& scope, const Tokens& old) {
   auto granted = grant(provider, {provider.issuer, client_id, scope, ""},
                        {{"grant_type", "refresh_token"},
-                        {"refresh_token", text_of(old.refresh)},
+                        {"refresh_token", old.refresh.view()},
                         {"client_id", client_id}});
   if (!granted) return granted.error();
   Tokens renewed = std::move(granted->tokens);
@@ -218,7 +209,7 @@ Result<Tokens> OAuth::wait_for_user(const Provider& provider, const std::string&
     std::string error;
     auto granted = grant(provider, {provider.issuer, client_id, scope, ""},
                          {{"grant_type", "urn:ietf:params:oauth:grant-type:device_code"},
-                          {"device_code", text_of(device.code)},
+                          {"device_code", device.code.view()},
                           {"client_id", client_id}},
                          nullptr, &error);
     if (granted) return with_user(provider, std::move(*granted));
@@ -254,7 +245,7 @@ Status OAuth::revoke(const Provider& provider, const std::string& client_id, con
   }
   const auto answer =
       post(*provider.revocation,
-           {{"token", text_of(token)},
+           {{"token", token.view()},
             {"token_type_hint", kind == Kind::refresh ? "refresh_token" : "access_token"},
             {"client_id", client_id}});
   return answer ? Status() : Status(answer.error());

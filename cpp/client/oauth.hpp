@@ -103,7 +103,7 @@ class OAuth {
   [[nodiscard]] std::chrono::system_clock::time_point now() const { return options_.now(); }
 
  private:
-  using Fields = std::vector<std::pair<std::string, std::string>>;
+  using Fields = std::vector<net::FormField>;
 
   Result<net::HttpResponse> send(net::HttpRequest request);
   /// Who shows its own secret in the header of a request (client_secret_basic).
@@ -113,9 +113,9 @@ class OAuth {
   };
 
   /// A form. All but HTTP 200 is an error, whose name among the provider's own goes to `error`.
-  Result<net::HttpResponse> post(const net::Url& where, Fields fields,
+  Result<net::HttpResponse> post(const net::Url& where, const Fields& fields,
                                  const Service* service = nullptr, std::string* error = nullptr);
-  Result<Granted> grant(const Provider& provider, const Asked& asked, Fields fields,
+  Result<Granted> grant(const Provider& provider, const Asked& asked, const Fields& fields,
                         const Service* service = nullptr, std::string* error = nullptr);
   /// Asks who the user is, where the provider can tell.
   Tokens with_user(const Provider& provider, Granted granted);

@@ -6,7 +6,7 @@
 
 #include "auth/claims.hpp"
 #include "base/base64url.hpp"
-#include "client/secrets.hpp"
+#include "base/secret.hpp"
 
 namespace scistream::client {
 
@@ -40,7 +40,7 @@ class Document {
     for (json& value : object) {
       if (!value.is_string()) continue;
       auto& text = value.get_ref<std::string&>();
-      OPENSSL_cleanse(text.data(), text.size());
+      wipe_bytes(text.data(), text.size());
     }
   }
 

@@ -10,7 +10,7 @@
 #include <map>
 #include <vector>
 
-#include "client/secrets.hpp"
+#include "base/secret.hpp"
 #include "net/tcp.hpp"
 
 namespace scistream::client {

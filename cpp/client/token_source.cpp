@@ -1,13 +1,10 @@
 #include "client/token_source.hpp"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 
 #include "base/file.hpp"
-#include "client/secrets.hpp"
+#include "base/secret.hpp"
 
 namespace scistream::client {
 
@@ -19,35 +16,6 @@ constexpr std::chrono::seconds least_life{60};
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
-}
-
-/// As keys are kept (read_key_file).
-Result<struct stat> private_file(const std::filesystem::path& path, const std::string& what) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0)
-    return errno_error("cannot read the " + what + " '" + path.string() + "'", errno);
-  // A pipe will do: a shell makes one of what another program says.
-  if (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode))
-    return Error{Cause::invalid_argument, "the " + what + " '" + path.string() + "' is no file"};
-  if ((info.st_mode & 077U) != 0) {
-    return Error{Cause::permission_denied,
-                 "the " + what + " '" + path.string() + "' can be read by others; say chmod 600"};
-  }
-  return info;
-}
-
-/// One word, perhaps with a line's end.
-Result<Secret> word_in(const std::filesystem::path& path, const std::string& what) {
-  constexpr std::size_t longest = 20'000;
-  auto text = read_file(path, longest);
-  if (!text) return text.error();
-  const Wiped wiped(*text);
-  std::string_view word = *text;
-  while (!word.empty() && (word.back() == '\n' || word.back() == '\r' || word.back() == ' '))
-    word.remove_suffix(1);
-  if (is_one_word(word)) return Secret(word);
-  return Error{Cause::invalid_argument,
-               "the " + what + " '" + path.string() + "' does not hold one word, and nothing else"};
 }
 
 Error no_login(const std::string& issuer, const std::string& scope) {
@@ -87,7 +55,7 @@ TokenOptions token_options_of_environment() {
 }
 
 TokenSource::TokenSource(TokenOptions options)
-    : options_(std::move(options)), store_(options_.state_directory) {
+    : options_(std::move(options)), store_(options_.state_directory, options_.keyring) {
   if (!options_.oauth.now) options_.oauth.now = [] { return std::chrono::system_clock::now(); };
 }
 
@@ -127,12 +95,11 @@ Result<Secret> TokenSource::token_for(const Endpoint& server, const std::string&
 Result<Secret> TokenSource::token_in_file() {
   const std::string what = "token file";
   const auto& path = options_.token_file;
-  const auto info = private_file(path, what);
-  if (!info) return info.error();
-  if (!S_ISFIFO(info->st_mode)) return word_in(path, what);
+  std::error_code none;
+  if (!std::filesystem::is_fifo(path, none)) return read_secret_file(path, what);
   const std::lock_guard lock(pipe_mutex_);
   if (!of_pipe_.empty()) return of_pipe_;
-  auto token = word_in(path, what);
+  auto token = read_secret_file(path, what);
   if (token) of_pipe_ = *token;
   return token;
 }
@@ -191,10 +158,8 @@ Result<Secret> TokenSource::token_of_workflow(const LoginConfig::Workflow& workf
   const auto known = of_workflow_.find(full);
   if (known != of_workflow_.end() && lasts(known->second)) return known->second.access;
   const auto ask = [&]() -> Result<Tokens> {
-    const std::string what = "file of the workflow's secret";
-    const auto& path = workflow.client_secret_file;
-    if (const auto info = private_file(path, what); !info) return info.error();
-    const auto secret = word_in(path, what);
+    const auto secret =
+        read_secret_file(workflow.client_secret_file, "file of the workflow's secret");
     if (!secret) return secret.error();
     OAuth& provider = oauth(options_.oauth.ca_file);
     if (!workflow_provider_ || workflow_provider_->issuer != workflow.issuer) {

@@ -21,6 +21,7 @@ struct TokenOptions {
   Secret token;                            ///< For every server; empty: none.
   std::filesystem::path token_file;        ///< The same, in a file that others may replace.
   std::filesystem::path state_directory;   ///< Of the logins; empty: there are none.
+  std::shared_ptr<Keyring> keyring;        ///< That these are sealed with; null: they are not.
   std::filesystem::path config_directory;  ///< Of `config.toml`; empty: none.
   LoginConfig::Workflow workflow{};        ///< Over that of `config.toml`.
   /// Its `ca_file` is for the workflow's provider; a login has its own.

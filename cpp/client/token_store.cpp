@@ -14,7 +14,8 @@
 
 #include "auth/claims.hpp"
 #include "base/file.hpp"
-#include "client/secrets.hpp"
+#include "base/sealed.hpp"
+#include "base/secret.hpp"
 
 namespace scistream::client {
 
@@ -28,6 +29,8 @@ using std::chrono::system_clock;
 
 constexpr const char* suffix = ".json";
 constexpr const char* lock_suffix = ".lock";
+/// The member of a file that holds all the others.
+constexpr const char* sealed = "sealed";
 /// A refresh is two requests of ten seconds at most.
 constexpr std::chrono::seconds patience{30};
 
@@ -63,7 +66,7 @@ std::string text_of(const Login& login) {
   std::string text = document.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
   for (const char* secret : {"access_token", "refresh_token"}) {
     auto& value = document[secret].get_ref<std::string&>();
-    OPENSSL_cleanse(value.data(), value.size());
+    wipe_bytes(value.data(), value.size());
   }
   return text;
 }
@@ -73,7 +76,7 @@ Secret take_secret(json& document, const char* member) {
   if (found == document.end() || !found->is_string()) return {};
   auto& text = found->get_ref<std::string&>();
   Secret secret{std::string_view(text)};
-  OPENSSL_cleanse(text.data(), text.size());
+  wipe_bytes(text.data(), text.size());
   return secret;
 }
 
@@ -120,20 +123,11 @@ std::optional<Login> parse(const std::string& text) {
   return is_whole ? std::optional(std::move(login)) : std::nullopt;
 }
 
-/// `not_found` if there is no such file.
-Result<Login> read(const std::filesystem::path& path) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077U) != 0) {
-    return Error{Cause::permission_denied,
-                 "the login in '" + path.string() + "' can be read by others; say chmod 600"};
-  }
-  auto text = read_file(path);
-  if (!text) return text.error();
-  const Wiped wiped(*text);
-  auto login = parse(*text);
-  if (login) return std::move(*login);
-  return Error{Cause::failure,
-               "the login in '" + path.string() + "' is damaged: remove the file and log in again"};
+/// What is sealed in the text of a file, if it is that.
+std::optional<std::string> sealed_in(const std::string& text) {
+  const json document = json::parse(text, nullptr, false);
+  if (!document.is_object() || !document.contains(sealed)) return std::nullopt;
+  return text_in(document, sealed);
 }
 
 }  // namespace
@@ -148,8 +142,43 @@ void Login::add(const Endpoint& server) {
 
 void Login::drop(const Endpoint& server) { std::erase(servers, canonical_server(server)); }
 
-TokenStore::TokenStore(const std::filesystem::path& state_directory)
-    : folder_(state_directory.empty() ? state_directory : state_directory / "logins") {}
+TokenStore::TokenStore(const std::filesystem::path& state_directory,
+                       std::shared_ptr<Keyring> keyring)
+    : folder_(state_directory.empty() ? state_directory : state_directory / "logins"),
+      keyring_(std::move(keyring)) {}
+
+TokenStore TokenStore::of_user(const std::filesystem::path& state_directory) {
+  return {state_directory, SystemKeyring::for_folder(state_directory)};
+}
+
+Result<Login> TokenStore::read(const std::filesystem::path& path) const {
+  auto text = read_private_file(path, "login in");
+  if (!text) return text.error();
+  const Wiped wiped(*text);
+  const Error damaged{Cause::failure, "the login in '" + path.string() +
+                                          "' is damaged: remove the file and log in again"};
+  const auto closed = sealed_in(*text);
+  if (closed) {
+    const Result<Secret> key =
+        keyring_ ? keyring_->find()
+                 : Result<Secret>(Error{Cause::unavailable, "there is no system keyring here"});
+    if (!key) {
+      return Error{Cause::failed_precondition,
+                   "the login in '" + path.string() +
+                       "' is sealed with a key of the system "
+                       "keyring, and " +
+                       key.error().message + ": use it where that keyring is, or log in again"};
+    }
+    if (key->empty()) return damaged;  // its keyring is another now
+    const auto opened = unseal(*key, path.filename().string(), *closed);
+    if (!opened) return damaged;
+    *text = opened->view();
+  }
+  auto login = parse(*text);
+  if (!login) return damaged;
+  login->is_sealed = closed.has_value();
+  return std::move(*login);
+}
 
 std::filesystem::path TokenStore::file_of(const std::string& issuer, const std::string& scope,
                                           const char* ending) const {
@@ -231,7 +260,10 @@ Result<TokenStore::Lock> TokenStore::lock(const std::string& issuer,
                                           const std::string& scope) const {
   if (Status made = make_folder(); !made) return made.error();
   // It stays when the login goes: who waits for it must not wait for another file than who comes.
-  const auto path = file_of(issuer, scope, lock_suffix);
+  return lock_file(file_of(issuer, scope, lock_suffix));
+}
+
+Result<TokenStore::Lock> TokenStore::lock_file(const std::filesystem::path& path) const {
   const std::string what = "cannot lock '" + path.string() + "'";
   net::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!file) return errno_error(what, errno);
@@ -251,7 +283,28 @@ Status TokenStore::save(const Login& login) const {
   if (Status made = make_folder(); !made) return made;
   std::string text = text_of(login);
   const Wiped wiped(text);
-  return write_private_file(file_of(login.issuer(), login.scope, suffix), text);
+  const auto path = file_of(login.issuer(), login.scope, suffix);
+  const auto key = sealing_key();
+  if (!key || key->empty()) return write_private_file(path, text);
+  const json closed{{sealed, seal(*key, path.filename().string(), text)}};
+  return write_private_file(path, closed.dump() + "\n");
+}
+
+Result<Secret> TokenStore::sealing_key() const {
+  if (!keyring_) return Secret();
+  auto key = keyring_->find();
+  if (!key || !key->empty()) return key;
+  // Of two that make one, the other's login could not be opened any more.
+  const auto held = lock_file(folder_ / (std::string("keyring") + lock_suffix));
+  if (!held) return held.error();
+  key = keyring_->find();
+  return !key || !key->empty() ? key : keyring_->make();
+}
+
+Status TokenStore::keyring_trouble() const {
+  if (!keyring_) return {};
+  const auto key = keyring_->find();
+  return key ? Status() : Status(key.error());
 }
 
 Status TokenStore::give(const Endpoint& server, const std::string& issuer,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
+#include "client/keyring.hpp"
 #include "client/oauth.hpp"
 #include "net/fd.hpp"
 
@@ -22,6 +24,7 @@ struct Login {
   Tokens tokens;
   /// The control servers that the token is for, as the user said: no other gets it unasked.
   std::vector<Endpoint> servers;
+  bool is_sealed = false;  ///< Its file cannot be read without the user's keyring.
 
   [[nodiscard]] const std::string& issuer() const noexcept { return provider.issuer; }
   [[nodiscard]] bool is_for(const Endpoint& server) const;
@@ -30,12 +33,15 @@ struct Login {
 };
 
 /// The logins of a user, one file each in the folder `logins` of the state folder, readable by the
-/// user alone and replaced in one step; several processes may use them at once. Nothing else knows
-/// that they are files. Any thread. No error repeats what is in one.
+/// user alone and replaced in one step; several processes may use them at once. Where the user has
+/// a keyring they are sealed with a key that it keeps. Nothing else knows that they are files. Any
+/// thread. No error repeats what is in one.
 class TokenStore {
  public:
-  /// An empty folder keeps none.
-  explicit TokenStore(const std::filesystem::path& state_directory);
+  /// An empty folder keeps none; without a keyring the files are as they are.
+  TokenStore(const std::filesystem::path& state_directory, std::shared_ptr<Keyring> keyring);
+  /// With the system's keyring, where there is one.
+  static TokenStore of_user(const std::filesystem::path& state_directory);
 
   [[nodiscard]] Result<std::optional<Login>> find(const std::string& issuer,
                                                   const std::string& scope) const;
@@ -63,6 +69,8 @@ class TokenStore {
   [[nodiscard]] Result<Lock> lock(const std::string& issuer, const std::string& scope) const;
 
   [[nodiscard]] Status save(const Login& login) const;
+  /// Why what is saved is not sealed, where there is a keyring.
+  [[nodiscard]] Status keyring_trouble() const;
   /// From now on the server gets the token of this login and of no other: the last word counts.
   [[nodiscard]] Status give(const Endpoint& server, const std::string& issuer,
                             const std::string& scope) const;
@@ -75,8 +83,14 @@ class TokenStore {
   [[nodiscard]] std::filesystem::path file_of(const std::string& issuer, const std::string& scope,
                                               const char* suffix) const;
   [[nodiscard]] Status make_folder() const;
+  [[nodiscard]] Result<Lock> lock_file(const std::filesystem::path& path) const;
+  /// `not_found` if there is no such file.
+  [[nodiscard]] Result<Login> read(const std::filesystem::path& path) const;
+  /// The one that there is, or a new one.
+  [[nodiscard]] Result<Secret> sealing_key() const;
 
   const std::filesystem::path folder_;
+  const std::shared_ptr<Keyring> keyring_;
 };
 
 }  // namespace scistream::client

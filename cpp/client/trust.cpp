@@ -1,10 +1,7 @@
 #include "client/trust.hpp"
 
-#include <openssl/crypto.h>
-#include <sys/stat.h>
-
 #include "base/file.hpp"
-#include "client/secrets.hpp"
+#include "base/secret.hpp"
 #include "net/certificate.hpp"
 
 namespace scistream::client {
@@ -35,23 +32,9 @@ Result<Trust> trust_of(const std::filesystem::path& server_cert,
 }
 
 Result<Secret> read_key_file(const std::filesystem::path& path) {
-  struct stat info{};
-  const bool exists = ::stat(path.c_str(), &info) == 0;
-  // A pipe will do: a shell makes one of what another program says.
-  if (exists && !S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode)) {
-    return Error{Cause::invalid_argument,
-                 "'" + path.string() + "' is not a file: give one with 64 hexadecimal digits"};
-  }
-  if (exists && (info.st_mode & 077U) != 0) {
-    return Error{Cause::permission_denied,
-                 "the key file '" + path.string() + "' can be read by others; say chmod 600"};
-  }
-  auto text = read_file(path, 4096);
-  if (!text) return text.error();
-  const Wiped wiped(*text);
-  while (!text->empty() && (text->back() == '\n' || text->back() == '\r' || text->back() == ' '))
-    text->pop_back();
-  auto key = Secret::from_hex(*text, key_size);
+  const auto word = read_secret_file(path, "key file");
+  if (!word) return word.error();
+  auto key = Secret::from_hex(word->view(), key_size);
   if (!key) return Error{key.error().cause, "'" + path.string() + "': " + key.error().message};
   return key;
 }

@@ -4,6 +4,7 @@
 #include <future>
 #include <utility>
 
+#include "base/file.hpp"
 #include "base/wait_for.hpp"
 #include "client/pins.hpp"
 #include "client/trust.hpp"
@@ -170,6 +171,9 @@ Result<Secret> UserClient::token_for(const Endpoint& server) const {
 
 Result<net::CertificateAndKey> UserClient::own_certificate() const {
   if (options_.certificate.empty()) return net::CertificateAndKey();
+  auto key = read_private_file(options_.key, "key file");
+  if (!key) return key.error();
+  wipe_bytes(key->data(), key->size());
   return net::read_certificate(options_.certificate, options_.key);
 }
 

@@ -98,27 +98,31 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
   void cancel() override {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
-    if (context_ && *context_) (*context_)->TryCancel();
+    if (context_ && *context_) return (*context_)->TryCancel();
+    // A token may be long in coming.
+    if (!has_begun_) finish(Error{Cause::cancelled, "the call was cancelled"});
   }
 
  private:
+  /// The first word counts. With the mutex held.
+  void finish(Status result) {
+    if (!done_) return;
+    link_->scheduler.post(
+        [done = std::exchange(done_, nullptr), result = std::move(result)] { done(result); });
+  }
+
   void go(std::shared_ptr<WatchCall> self) {
-    Status fit;
     {
       const std::lock_guard lock(mutex_);
+      if (cancelled_) return;
       context_.emplace(link_->open);
-      if (cancelled_) {
-        fit = Error{Cause::cancelled, "the call was cancelled"};
-      } else if (!*context_) {
-        fit = Error{Cause::cancelled, "the client is going away"};
-      } else {
-        fit = link_->authorize(**context_);
+      const Status fit = *context_ ? link_->authorize(**context_)
+                                   : Status(Error{Cause::cancelled, "the client is going away"});
+      if (!fit) {
+        context_.reset();
+        return finish(fit);
       }
-      if (!fit) context_.reset();
-    }
-    if (!fit) {
-      link_->scheduler.post([done = done_, fit] { done(fit.error()); });
-      return;
+      has_begun_ = true;
     }
     self_ = std::move(self);
     link_->stub->async()->watch(context_->get(), &request_, this);
@@ -138,14 +142,10 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
   }
 
   void OnDone(const grpc::Status& status) override {
-    link_->scheduler.post(
-        [done = std::move(done_),
-         result = status.ok() ? Status() : Status(link_->refusal(**context_, from_grpc(status)))] {
-          done(result);
-        });
     {
-      // The handle may live on; the call's hold on the channel must not.
       const std::lock_guard lock(mutex_);
+      finish(status.ok() ? Status() : Status(link_->refusal(**context_, from_grpc(status))));
+      // The handle may live on; the call's hold on the channel must not.
       context_.reset();
     }
     const auto last = std::move(self_);
@@ -154,7 +154,8 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
   LinkPtr link_;
   std::mutex mutex_;
   bool cancelled_ = false;
-  std::optional<OpenContext> context_;  ///< Of a call that has begun.
+  bool has_begun_ = false;
+  std::optional<OpenContext> context_;  ///< Of a call that has begun, until it ends.
   WatchRequest request_;
   SessionEvent event_;
   std::function<void(const session::SessionEvent&)> observe_;

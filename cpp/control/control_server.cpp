@@ -1,11 +1,6 @@
 #include "control/control_server.hpp"
 
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <ctime>
 #include <mutex>
 #include <set>
 
@@ -21,6 +16,7 @@
 #include "control/remote_data_server.hpp"
 #include "control/served_addresses.hpp"
 #include "control/serving_certificate.hpp"
+#include "control/state_folder.hpp"
 #include "net/asio_scheduler.hpp"
 #include "net/tcp.hpp"
 #include "proxy/data_servers.hpp"
@@ -33,10 +29,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-const std::string temporary_prefix = "s2cs-";
 constexpr std::chrono::seconds look_at_certificate{10};
-/// Of a folder in use its maker has locked within this.
-constexpr std::chrono::seconds time_to_lock{10};
 
 Error invalid(std::string message) { return {Cause::invalid_argument, std::move(message)}; }
 
@@ -82,11 +75,7 @@ class ControlServer::Impl {
     if (process_) process_->stop();
     process_.reset();
     store_.reset();
-    lock_ = DirectoryLock();
-    if (!temporary_.empty()) {
-      std::error_code ignored;
-      std::filesystem::remove_all(std::exchange(temporary_, {}), ignored);
-    }
+    state_folder_.leave();
   }
 
   void ask_capacity(std::function<void(const session::Capacity&)> done) {
@@ -129,14 +118,16 @@ class ControlServer::Impl {
   [[nodiscard]] std::string certificate() const {
     return certificate_ ? certificate_->certificate() : std::string();
   }
-  [[nodiscard]] const std::filesystem::path& state_directory() const { return state_directory_; }
+  [[nodiscard]] const std::filesystem::path& state_directory() const {
+    return state_folder_.path();
+  }
 
  private:
   Status try_start() {
     for (const auto step : {&Impl::check_options, &Impl::choose_addresses, &Impl::bind_port,
                             &Impl::take_state_directory, &Impl::open_store, &Impl::make_identity,
-                            &Impl::connect_data_server, &Impl::forget_strangers,
-                            &Impl::choose_authorizer, &Impl::serve}) {
+                            &Impl::choose_authorizer, &Impl::connect_data_server,
+                            &Impl::forget_strangers, &Impl::serve}) {
       if (auto status = (this->*step)(); !status) return status;
     }
     return {};
@@ -208,7 +199,7 @@ class ControlServer::Impl {
       auto policy = read_policy();
       if (!policy) return policy.error();
       auto identified = auth::IdentifiedOnly::make(
-          options_.identity.value_or(auth::IdentityOptions{}), std::move(*policy));
+          options_.identity.value_or(auth::IdentityOptions{}), std::move(*policy), log_);
       if (!identified) return identified.error();
       identified_ = identified->get();
       authorizer_ = std::move(*identified);
@@ -217,7 +208,8 @@ class ControlServer::Impl {
       audit_ = std::make_unique<auth::NoAudit>();
       return {};
     }
-    const auto path = options_.audit.empty() ? state_directory_ / "audit.jsonl" : options_.audit;
+    const auto path =
+        options_.audit.empty() ? state_folder_.path() / "audit.jsonl" : options_.audit;
     auto audit = auth::FileAudit::open(path, log_);
     if (!audit) return audit.error();
     file_audit_ = audit->get();
@@ -234,53 +226,24 @@ class ControlServer::Impl {
     if (!bound) return bound.error();
     port_ = bound->port();
     destinations_.set_control_port(served_.hosts, port_);
+    const auto& sides = served_.sessions;
+    destinations_.set_listeners({sides.wan.bind_host, sides.lan.bind_host}, sides.ports);
     return {};
   }
 
   Status take_state_directory() {
-    state_directory_ = options_.state_directory;
-    if (state_directory_.empty() && options_.port != 0) {
-      state_directory_ = default_state_directory() / ("s2cs-" + std::to_string(options_.port));
-      // Facilities that share a machine share a port number, but not an address.
-      if (!is_wildcard(options_.listener_ip)) state_directory_ += "-" + options_.listener_ip;
-    } else if (state_directory_.empty()) {
-      remove_abandoned_state();
-      std::string made = (std::filesystem::temp_directory_path() / (temporary_prefix + "XXXXXX"));
-      if (::mkdtemp(made.data()) == nullptr)
-        return errno_error("cannot make a state folder", errno);
-      state_directory_ = temporary_ = made;
-    }
-    if (auto status = make_private_directory(state_directory_); !status) return status;
-    auto lock = DirectoryLock::take(state_directory_, "s2cs");
-    if (!lock) return lock.error();
-    lock_ = std::move(*lock);
+    auto folder = StateFolder::take(options_.state_directory, options_.port, options_.listener_ip);
+    if (!folder) return folder.error();
+    state_folder_ = std::move(*folder);
     return {};
   }
 
-  /// What servers on free ports, which nobody can start again, left behind when they were killed.
-  void remove_abandoned_state() {
-    std::error_code error;
-    for (std::filesystem::directory_iterator entry(std::filesystem::temp_directory_path(), error),
-         end;
-         !error && entry != end; entry.increment(error)) {
-      const auto folder = entry->path();
-      struct stat info{};
-      if (!folder.filename().string().starts_with(temporary_prefix) ||
-          ::lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
-          info.st_uid != ::geteuid() || ::access((folder / "s2cs.lock").c_str(), F_OK) != 0 ||
-          std::time(nullptr) - info.st_mtime < time_to_lock.count()) {
-        continue;
-      }
-      const auto s2cs = DirectoryLock::take(folder, "s2cs");
-      const auto s2ds = DirectoryLock::take(folder, "s2ds");
-      if (!s2cs || !s2ds) continue;  // it lives, or its data server still streams
-      std::error_code ignored;
-      std::filesystem::remove_all(folder, ignored);
-    }
-  }
-
   Status open_store() {
-    auto store = session::SqliteStore::open(state_directory_ / "sessions.db", log_);
+    const auto key = options_.facility_key.empty() ? Result<Secret>(Secret())
+                                                   : facility_key(options_.facility_key);
+    if (!key) return key.error();
+    auto store =
+        session::SqliteStore::open(state_folder_.path() / "sessions.db", log_, std::move(*key));
     if (!store) return store.error();
     store_ = std::move(*store);
     auto left = store_->load();
@@ -298,7 +261,7 @@ class ControlServer::Impl {
     }
     auto certificate =
         ServingCertificate::make({options_.server_crt, options_.server_key, options_.client_ca,
-                                  state_directory_, std::move(hosts)},
+                                  state_folder_.path(), std::move(hosts)},
                                  log_);
     if (!certificate) return certificate.error();
     certificate_ = std::move(*certificate);
@@ -332,7 +295,7 @@ class ControlServer::Impl {
       case DataServerPlace::inside: return make_data_server();
       case DataServerPlace::process:
         process_ = std::make_unique<DataServerProcess>(
-            DataServerLaunch{options_.data_server_executable, state_directory_, options_.type,
+            DataServerLaunch{options_.data_server_executable, state_folder_.path(), options_.type,
                              options_.compat_stunnel, options_.container, options_.orphan_grace,
                              options_.ciphersuites, options_.flow_idle, options_.verbose},
             log_);
@@ -350,8 +313,8 @@ class ControlServer::Impl {
     dataserver::NativeOptions native;
     native.ciphersuites = *net::parse_ciphersuites(options_.ciphersuites);
     native.relay.flow_idle = options_.flow_idle;
-    return {options_.type, options_.compat_stunnel, state_directory_ / "proxies", std::move(native),
-            options_.container};
+    return {options_.type, options_.compat_stunnel, state_folder_.path() / "proxies",
+            std::move(native), options_.container};
   }
 
   /// Inside this process.
@@ -431,7 +394,9 @@ class ControlServer::Impl {
     options.timeout = options_.timeout;
     options.max_session = options_.max_session;
     options.idle_limit = options_.idle_limit;
-    options.destinations = [this](Role role) { return destinations_.of(role); };
+    options.destinations = [this](Role role, const auto& of_consumers) {
+      return destinations_.of(role, of_consumers);
+    };
     session::Manager::Revive revive;
     if (options_.data_server_place != DataServerPlace::inside) {
       revive = [this](auto done) {
@@ -463,9 +428,7 @@ class ControlServer::Impl {
   ControlServerOptions options_;
   Logger log_;
   ServedAddresses served_;
-  std::filesystem::path state_directory_;
-  std::filesystem::path temporary_;
-  DirectoryLock lock_;
+  StateFolder state_folder_;
   FacilityDestinations destinations_;
   std::unique_ptr<ServingCertificate> certificate_;  ///< Empty without TLS.
   std::vector<net::Fd> sockets_;                     ///< Bound, until it serves.

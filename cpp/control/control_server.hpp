@@ -41,6 +41,8 @@ struct ControlServerOptions {
   std::chrono::milliseconds idle_limit{std::chrono::hours(24)};
   std::filesystem::path
       state_directory;  ///< Empty: one per control port in the user's state folder.
+  /// Seals what is kept of sessions there; made if it is not there. Empty: it is not sealed.
+  std::filesystem::path facility_key;
   std::chrono::seconds orphan_grace{60};
   bool tls = true;
   std::filesystem::path

@@ -72,7 +72,7 @@ grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* conte
         wanted->caller_host = caller.host;
         if (const auto status = auth::admit(permit.rights, *wanted); !status)
           return call->finish(to_grpc(status));
-        call->greet();
+        call->greet_and_wait();
         const auto cancel = call->cancel();
         const session::Ticket ticket =
             manager_.request(std::move(*wanted), permit.principal,
@@ -93,7 +93,11 @@ grpc::ServerUnaryReactor* ControlService::req(grpc::CallbackServerContext* conte
 grpc::ServerUnaryReactor* ControlService::update(grpc::CallbackServerContext* context,
                                                  const UpdateTargets* request, Response* response) {
   return serve(
-      gate_, *context, {"update", request->uid()},
+      gate_, *context,
+      {"update",
+       request->uid(),
+       false,
+       {request->remote_listeners().begin(), request->remote_listeners().end()}},
       [this, context, request, response](UnaryCall* call, const auth::Permit& permit) {
         auto update = from_wire(*request);
         if (!update) return call->finish(to_grpc(update.error()));
@@ -130,11 +134,13 @@ grpc::ServerUnaryReactor* ControlService::release(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* ControlService::hello(grpc::CallbackServerContext* context,
                                                 const Hello* request, AppResponse* response) {
   return serve(gate_, *context, {"hello", request->uid(), !request->proof().empty()},
-               [this, request, response](UnaryCall* call, const auth::Permit& permit) {
-                 if (const auto status = check_proof(*request); !status)
-                   return call->finish(to_grpc(status));
-                 call->greet();
-                 manager_.hello(from_wire(*request), permit.principal,
+               [this, context, request, response](UnaryCall* call, const auth::Permit& permit) {
+                 for (const Status& good : {check_uid(request->uid()), check_proof(*request)})
+                   if (!good) return call->finish(to_grpc(good));
+                 auto hello = from_wire(*request);
+                 hello.caller_host = caller_of(*context).host;
+                 call->greet_and_wait();
+                 manager_.hello(std::move(hello), permit.principal,
                                 [call, response](Result<session::HelloAnswer> answer) {
                                   if (!answer) return call->finish(to_grpc(answer.error()));
                                   response->set_message(answer->message);
@@ -150,16 +156,12 @@ grpc::ServerUnaryReactor* ControlService::rate(grpc::CallbackServerContext* cont
       gate_, *context, {"rate", request->uid()},
       [this, request, response](UnaryCall* call, const auth::Permit& permit) {
         const auto mbps = std::min<std::uint64_t>(request->rate_mbps(), INT64_MAX);
-        const auto& most = permit.rights.most_mbps;
-        if (most && (mbps == 0 || mbps > static_cast<std::uint64_t>(*most))) {
-          return call->finish(
-              {grpc::StatusCode::PERMISSION_DENIED,
-               "you may not have more than " + std::to_string(*most) + " Mbit/s here"});
-        }
+        session::Rate rate{static_cast<long long>(mbps), request->is_explicit()};
+        if (const auto status = auth::admit(permit.rights, rate); !status)
+          return call->finish(to_grpc(status));
         manager_.set_rate(
-            request->uid(),
-            {static_cast<long long>(mbps), request->is_explicit() || most.has_value()},
-            permit.principal, [call, response](Result<session::RateInForce> answer) {
+            request->uid(), rate, permit.principal,
+            [call, response](Result<session::RateInForce> answer) {
               if (!answer) return call->finish(to_grpc(answer.error()));
               response->set_is_leased(answer->is_leased);
               response->set_previous_mbps(static_cast<std::uint64_t>(answer->previous.mbps));
@@ -236,10 +238,13 @@ grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServ
   stream->hold();
   auto* reactor = stream->start();
   const bool is_one = request->uids_size() == 1;
+  const Asked asked{"watch", is_one ? request->uids(0) : std::string()};
   pass(
-      gate_, *context, {"watch", is_one ? request->uids(0) : std::string()},
-      [this, stream, request](const auth::Permit& permit) {
-        watch(stream, *request, permit);
+      gate_, *context, asked,
+      [this, context, stream, request, asked](const auth::Permit& permit) {
+        const grpc::Status begun = watch(stream, *request, permit);
+        Audited(gate_, asked, caller_of(*context).host, permit).ends(begun);
+        if (!begun.ok()) stream->close(begun);
         stream->decide();
       },
       [stream](const grpc::Status& status) {
@@ -249,18 +254,27 @@ grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServ
   return reactor;
 }
 
-void ControlService::watch(const std::shared_ptr<EventStream<SessionEvent>>& stream,
-                           const WatchRequest& request, const auth::Permit& permit) {
+grpc::Status ControlService::watch(const std::shared_ptr<EventStream<SessionEvent>>& stream,
+                                   const WatchRequest& request, const auth::Permit& permit) {
   if (request.uids().empty() || request.uids_size() > most_uids) {
-    return stream->close({grpc::StatusCode::INVALID_ARGUMENT,
-                          "a watch names 1 to " + std::to_string(most_uids) + " sessions"});
+    return {grpc::StatusCode::INVALID_ARGUMENT,
+            "a watch names 1 to " + std::to_string(most_uids) + " sessions"};
   }
   for (const std::string& uid : request.uids()) {
-    if (const auto good = check_uid(uid); !good) return stream->close(to_grpc(good));
+    if (const auto good = check_uid(uid); !good) return to_grpc(good);
+  }
+  std::shared_ptr<void> place;
+  if (!permit.principal.id.empty()) {
+    place = watches_.take(permit.principal.id);
+    if (!place) {
+      return {grpc::StatusCode::RESOURCE_EXHAUSTED,
+              "you have " + std::to_string(most_watches) +
+                  " watches open here: end one, or name more sessions in one"};
+    }
   }
   std::chrono::milliseconds period(request.period_ms() == 0 ? 1000 : request.period_ms());
   if (period < shortest_period) period = shortest_period;
-  stream->own(manager_.watch(
+  auto watch = manager_.watch(
       {request.uids().begin(), request.uids().end()}, period, permit.principal,
       [weak = std::weak_ptr(stream),
        watched = std::make_shared<WatchedSessions>()](const session::SessionEvent& event) {
@@ -272,7 +286,10 @@ void ControlService::watch(const std::shared_ptr<EventStream<SessionEvent>>& str
         message.set_detail(event.detail);
         open->push(std::move(message), event.kind == session::SessionEvent::Kind::counters);
         if (!watched->note(event)) open->close(grpc::Status::OK);
-      }));
+      });
+  using Both = std::pair<std::shared_ptr<void>, std::shared_ptr<void>>;
+  stream->own(std::make_shared<Both>(std::move(place), std::move(watch)));
+  return grpc::Status::OK;
 }
 
 }  // namespace scistream::control

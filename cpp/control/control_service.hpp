@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "auth/authorizer.hpp"
+#include "auth/places.hpp"
 #include "control/event_stream.hpp"
 #include "control/grpc.hpp"
 #include "control/unary_call.hpp"
@@ -45,14 +46,18 @@ class ControlService final : public Control::CallbackService {
                                                 const WatchRequest* request) override;
 
  private:
-  void watch(const std::shared_ptr<EventStream<SessionEvent>>& stream, const WatchRequest& request,
-             const auth::Permit& permit);
+  /// Begins it; or why not.
+  grpc::Status watch(const std::shared_ptr<EventStream<SessionEvent>>& stream,
+                     const WatchRequest& request, const auth::Permit& permit);
   /// Keys cross a plaintext channel on loopback only (PROTOCOL §7, Transport).
   [[nodiscard]] Status check_key_channel(const auth::Caller& caller, bool carries_key) const;
 
   session::Manager& manager_;
   const Gate gate_;
   Facts facts_;
+  /// That one user has open.
+  static constexpr std::size_t most_watches = 100;
+  auth::Places watches_{most_watches};
 };
 
 }  // namespace scistream::control

@@ -20,6 +20,29 @@ Result<net::Destinations> parse_option(const char* option, const std::vector<std
   return parsed;
 }
 
+/// These ports of every address that such hosts stand for.
+std::vector<net::Destination> at(const std::vector<std::string>& hosts,
+                                 const std::vector<PortRange>& ports) {
+  std::vector<net::Network> networks;
+  const auto add_host = [&networks](const std::string& host) {
+    if (const auto network = net::parse_network(host)) networks.push_back(*network);
+  };
+  for (const std::string& host : hosts) {
+    if (!is_wildcard(host)) {
+      add_host(host);
+      continue;
+    }
+    if (const auto local = net::local_addresses())
+      std::for_each(local->begin(), local->end(), add_host);
+    for (const net::Destination& each : net::loopback_destinations())
+      networks.push_back(each.network);
+  }
+  std::vector<net::Destination> found;
+  for (const net::Network& network : networks)
+    for (const PortRange& range : ports) found.push_back({network, range});
+  return found;
+}
+
 }  // namespace
 
 Result<FacilityDestinations> FacilityDestinations::parse(const std::vector<std::string>& targets,
@@ -41,9 +64,16 @@ void FacilityDestinations::set_control_port(std::vector<std::string> hosts, std:
       std::all_of(hosts_.begin(), hosts_.end(), [](const auto& host) { return is_loopback(host); });
 }
 
-net::Destinations FacilityDestinations::of(Role role) const {
+void FacilityDestinations::set_listeners(std::vector<std::string> hosts, PortRange ports) {
+  listener_hosts_ = std::move(hosts);
+  listener_ports_ = ports;
+}
+
+net::Destinations FacilityDestinations::of(Role role,
+                                           const std::set<std::uint16_t>& of_consumers) const {
   net::Destinations all = role == Role::producer ? of_targets() : of_peers();
   add(all.denied, control_ports());
+  add(all.denied, listeners(role, of_consumers));
   return all;
 }
 
@@ -71,21 +101,23 @@ net::Destinations FacilityDestinations::of_peers() const {
 
 /// A session that leads there would call the control server as if from this machine.
 std::vector<net::Destination> FacilityDestinations::control_ports() const {
-  std::vector<net::Destination> found;
-  const auto add_host = [&](const std::string& host) {
-    if (const auto network = net::parse_network(host)) found.push_back({*network, {port_, port_}});
-  };
-  for (const std::string& host : hosts_) {
-    if (!is_wildcard(host)) {
-      add_host(host);
-      continue;
+  return at(hosts_, {{port_, port_}});
+}
+
+/// Connections that came back to where they went out would take all descriptors by themselves.
+std::vector<net::Destination> FacilityDestinations::listeners(
+    Role role, const std::set<std::uint16_t>& of_consumers) const {
+  if (role == Role::producer) return at(listener_hosts_, {listener_ports_});
+  std::vector<PortRange> ranges;
+  for (const std::uint16_t port : of_consumers) {
+    const bool follows = !ranges.empty() && ranges.back().last + 1 == port;
+    if (follows) {
+      ranges.back().last = port;
+    } else {
+      ranges.push_back({port, port});
     }
-    if (const auto local = net::local_addresses())
-      std::for_each(local->begin(), local->end(), add_host);
-    for (const net::Destination& each : net::loopback_destinations())
-      found.push_back({each.network, {port_, port_}});
   }
-  return found;
+  return at(listener_hosts_, ranges);
 }
 
 }  // namespace scistream::control

@@ -3,6 +3,8 @@
 #include <boost/asio/post.hpp>
 #include <future>
 #include <list>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "auth/throttle.hpp"
@@ -10,6 +12,7 @@
 #include "base/endpoint.hpp"
 #include "net/acceptor.hpp"
 #include "net/destinations.hpp"
+#include "net/socket_statistics.hpp"
 #include "net/tcp.hpp"
 #include "net/unix_socket.hpp"
 
@@ -76,6 +79,44 @@ Result<std::vector<net::Fd>> bind_all(const std::vector<std::string>& hosts, std
 
 }  // namespace
 
+namespace {
+
+/// How many connections each address has. gRPC does not tell when one ends, so the kernel is asked,
+/// and only when there seem to be too many. On one thread.
+class OpenConnections {
+ public:
+  OpenConnections(const Clock& clock, std::size_t most) : clock_(clock), most_(most) {}
+
+  /// For one more of `name`, which is accepted already.
+  bool has_room(const std::string& name, const std::set<std::uint16_t>& ports) {
+    const bool fits = ++open_[name] <= most_ && open_.size() <= most_names;
+    if (!fits && clock_.now() >= next_count_) count(ports);
+    if (open_[name] <= most_) return true;
+    --open_[name];
+    return false;
+  }
+
+ private:
+  static constexpr std::chrono::seconds between_counts{1};
+  static constexpr std::size_t most_names = 10'000;
+
+  void count(const std::set<std::uint16_t>& ports) {
+    next_count_ = clock_.now() + between_counts;
+    const auto found =
+        net::tcp_connections([&ports](std::uint16_t port) { return ports.contains(port); });
+    if (!found) return;  // what was counted so far is no less
+    open_.clear();
+    for (const net::SocketStatistics& each : *found) ++open_[net::owned_by_peer(each.peer.host)];
+  }
+
+  const Clock& clock_;
+  const std::size_t most_;
+  std::map<std::string, std::size_t> open_;
+  Clock::time_point next_count_{};
+};
+
+}  // namespace
+
 /// The accept loops of one server. Lives on its thread.
 class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
  public:
@@ -90,12 +131,16 @@ class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
           connection.fd = client.release();
           handover_->HandleNewConnection(&connection);
         }) {
-    if (limits)
+    if (limits) {
       throttle_.emplace(clock_, auth::Throttle::Limits{limits->burst, limits->per_second});
+      open_.emplace(clock_, limits->most);
+    }
     for (net::Fd& socket : sockets) {
       acceptors_.emplace_back(context, std::move(socket), acceptors_.size(), "the control port",
                               accepted_, log);
       acceptors_.back().keep_spare();
+      if (const auto bound = net::bound_address(acceptors_.back().socket()))
+        ports_.insert(bound->port());
     }
   }
 
@@ -118,10 +163,13 @@ class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
   bool may_enter(const net::tcp::endpoint& peer) {
     if (!throttle_) return true;
     const std::string name = net::owned_by_peer(peer.address());
-    if (throttle_->take(name)) return true;
+    if (throttle_->take(name) && open_->has_room(name, ports_)) return true;
     if (const auto now = clock_.now(); now >= next_complaint_) {
       next_complaint_ = now + between_complaints;
-      log_->warn("{} connects too often to the control port: some of it is closed unheard", name);
+      log_->warn(
+          "{} connects to the control port too often, or keeps too many connections: some of it is "
+          "closed unheard",
+          name);
     }
     return false;
   }
@@ -130,6 +178,8 @@ class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
   const Logger log_;
   const SteadyClock clock_;
   std::optional<auth::Throttle> throttle_;
+  std::optional<OpenConnections> open_;
+  std::set<std::uint16_t> ports_;
   Clock::time_point next_complaint_{};
   const net::Acceptor::Accepted accepted_;
   std::list<net::Acceptor> acceptors_;

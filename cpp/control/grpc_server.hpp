@@ -27,10 +27,12 @@ class GrpcServer {
   static Result<std::vector<net::Fd>> bind(const std::vector<std::string>& hosts,
                                            std::uint16_t port);
 
-  /// How often one address may connect; more are closed unheard. IPv6 counts by /64.
+  /// How often one address may connect, and how many connections it may have; more are closed
+  /// unheard. IPv6 counts by /64.
   struct ConnectionLimits {
     double burst = 200;
     double per_second = 50;
+    std::size_t most = 500;
   };
 
   /// Serves on bound sockets.

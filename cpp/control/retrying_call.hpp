@@ -41,7 +41,13 @@ class RetryingCall final : public Call,
   void start() {
     timer_ = {};  // it may outlive the scheduler in an object that gRPC lets go of last
     waits_for_token_ = true;
+    timer_ = link_->scheduler.after(
+        deadline_ - link_->scheduler.now(), [self = this->shared_from_this()] {
+          if (std::exchange(self->waits_for_token_, false))
+            self->finish(Error{Cause::timeout, "the login's token did not come in time"});
+        });
     link_->ask_token([self = this->shared_from_this()] {
+      self->timer_ = {};
       if (std::exchange(self->waits_for_token_, false)) self->attempt_it();
     });
   }
@@ -118,6 +124,8 @@ class RetryingCall final : public Call,
     }
     Error error = attempt.error;
     if (error.cause == Cause::timeout) {
+      // What an attempt before it was told says more than that there was no time for another.
+      if (refusal_) return finish(*refusal_);
       error.message =
           to_string(link_->access.endpoint) + " did not answer in time (" + error.message + ")";
     }
@@ -131,6 +139,7 @@ class RetryingCall final : public Call,
       link_->outage.over();
       return finish(std::move(error));
     }
+    if (attempt.heard) refusal_ = error;
     if (attempt.heard && link_->scheduler.now() - attempt.started > peace) {
       // It had waited in peace: this is another outage than the last.
       link_->outage.over();
@@ -177,7 +186,8 @@ class RetryingCall final : public Call,
   Clock::time_point deadline_;
   Repeat repeat_;
   bool waits_for_token_ = false;
-  bool asked_ = false;  ///< Whether the server is one of ours.
+  bool asked_ = false;            ///< Whether the server is one of ours.
+  std::optional<Error> refusal_;  ///< Why the server, which was there, could not do it.
   session::Callback<T> done_;
   std::function<Result<T>(const Answer&)> convert_;
 

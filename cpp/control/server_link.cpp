@@ -156,7 +156,8 @@ void ServerLink::diagnose(std::function<void(Status)> done) {
   try {
     std::thread([self = shared_from_this(), done]() mutable {
       Status verdict =
-          net::probe_server(self->access.endpoint, self->access.tls, self->access.roots);
+          net::probe_server(self->access.endpoint, self->access.tls, self->access.roots,
+                            {self->access.certificate, self->access.key});
       if (!verdict && verdict.error().cause == Cause::unauthenticated && self->access.pinned)
         verdict = changed_certificate(self->access, verdict.error());
       self->scheduler.post(

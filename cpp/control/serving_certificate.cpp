@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "base/endpoint.hpp"
 #include "base/file.hpp"
 #include "control/server_identity.hpp"
 
@@ -64,6 +65,13 @@ Result<bool> ServingCertificate::refresh() {
     return kept.error();
   if (!client_ca->empty()) {
     if (Status kept = write_private_file(served_ca_, *client_ca); !kept) return kept.error();
+  }
+  for (const std::string& host : sources_.hosts) {
+    if (is_wildcard(host) || net::certificate_covers(identity->certificate, host)) continue;
+    log_->warn(
+        "the certificate is not for '{}', by which this server is reached: users will refuse "
+        "it there",
+        host);
   }
   identity_ = std::move(*identity);
   client_ca_ = std::move(*client_ca);

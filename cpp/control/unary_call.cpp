@@ -66,12 +66,8 @@ std::vector<std::string> certificate_names(const grpc::CallbackServerContext& co
   return names;
 }
 
-auth::AuditEntry entry_of(const Asked& asked, std::string from) {
-  auth::AuditEntry entry;
-  entry.rpc = asked.rpc;
-  entry.session = asked.session;
-  entry.from = std::move(from);
-  return entry;
+bool is_stranger(const auth::Permit& permit) {
+  return !permit.who && !permit.principal.administers;
 }
 
 }  // namespace
@@ -89,42 +85,58 @@ auth::Caller caller_of(const grpc::CallbackServerContext& context) {
 void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& asked,
           std::function<void(auth::Permit)> then, std::function<void(grpc::Status)> refuse) {
   const auth::Caller caller = caller_of(context);
-  gate.authorizer.admit(caller, {asked.rpc, asked.has_other_proof},
-                        [&gate, &context, asked, host = caller.host, then = std::move(then),
-                         refuse = std::move(refuse)](Result<auth::Permit> permit) {
-                          auth::AuditEntry entry = entry_of(asked, host);
-                          if (permit) entry.who = permit->who ? &*permit->who : nullptr;
-                          const Status allowed = permit ? permit->allowed : Status(permit.error());
-                          entry.is_stranger =
-                              !permit || (!permit->who && !permit->principal.administers);
-                          entry.allowed = allowed.ok();
-                          if (!allowed) entry.why = allowed.error().message;
-                          gate.audit.record(entry);
-                          if (allowed) return then(std::move(*permit));
-                          const auth::LoginHint hint = gate.authorizer.login_hint();
-                          if (!hint.issuer.empty())
-                            context.AddTrailingMetadata(issuer_header, hint.issuer);
-                          if (!hint.scope.empty())
-                            context.AddTrailingMetadata(scope_header, hint.scope);
-                          refuse(to_grpc(allowed));
-                        });
+  gate.authorizer.admit(
+      caller, {asked.rpc, asked.has_other_proof},
+      [&gate, &context, asked, host = caller.host, then = std::move(then),
+       refuse = std::move(refuse)](Result<auth::Permit> permit) {
+        const Status allowed = permit ? permit->allowed : Status(permit.error());
+        if (allowed) return then(std::move(*permit));
+        const grpc::Status status = to_grpc(allowed);
+        Audited(gate, asked, host, permit ? *permit : auth::Permit{}).ends(status);
+        const auth::LoginHint hint = gate.authorizer.login_hint();
+        if (!hint.issuer.empty()) context.AddTrailingMetadata(issuer_header, hint.issuer);
+        if (!hint.scope.empty()) context.AddTrailingMetadata(scope_header, hint.scope);
+        refuse(status);
+      });
 }
 
-std::function<void(const grpc::Status&)> audit_refusal(const Gate& gate, const Asked& asked,
-                                                       std::string from,
-                                                       std::optional<auth::Identity> who) {
-  return [&gate, asked, from = std::move(from), who = std::move(who)](const grpc::Status& status) {
-    // What failed for another reason was allowed.
-    const auto code = status.error_code();
-    if (code != grpc::StatusCode::UNAUTHENTICATED && code != grpc::StatusCode::PERMISSION_DENIED &&
-        code != grpc::StatusCode::NOT_FOUND && code != grpc::StatusCode::RESOURCE_EXHAUSTED)
-      return;
-    auth::AuditEntry entry = entry_of(asked, from);
-    entry.who = who ? &*who : nullptr;
-    entry.is_stranger = !who;
-    entry.why = status.error_message();
-    gate.audit.record(entry);
-  };
+Audited::Audited(const Gate& gate, Asked asked, std::string from, const auth::Permit& permit)
+    : gate_(&gate),
+      asked_(std::move(asked)),
+      from_(std::move(from)),
+      who_(permit.who),
+      is_stranger_(is_stranger(permit)) {}
+
+auth::AuditEntry Audited::entry() const {
+  auth::AuditEntry entry;
+  entry.rpc = asked_.rpc;
+  entry.session = asked_.session;
+  entry.from = from_;
+  entry.who = who_ ? &*who_ : nullptr;
+  entry.is_stranger = is_stranger_;
+  entry.targets = asked_.targets;
+  return entry;
+}
+
+void Audited::waits() const {
+  auth::AuditEntry admitted = entry();
+  admitted.decision = auth::AuditEntry::Decision::admitted;
+  gate_->audit.record(admitted);
+}
+
+void Audited::ends(const grpc::Status& status) const {
+  auth::AuditEntry ended = entry();
+  // What failed for another reason was allowed. That a provider is away is a refusal.
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAUTHENTICATED:
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::NOT_FOUND:
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+    case grpc::StatusCode::UNAVAILABLE: break;
+    default: ended.decision = auth::AuditEntry::Decision::allowed;
+  }
+  if (!status.ok()) ended.why = status.error_message();
+  gate_->audit.record(ended);
 }
 
 }  // namespace scistream::control

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "auth/audit.hpp"
 #include "auth/authorizer.hpp"
@@ -45,9 +46,11 @@ struct Asked {
   std::string_view rpc;
   std::string session{};  ///< Id, for the audit log.
   bool has_other_proof = false;
+  std::vector<std::string> targets{};  ///< Where its session is to lead, for the audit log.
 };
 
-/// Lets a call go on, with `then`, or ends it with `refuse`; one of them, once, on any thread.
+/// Lets a call go on, with `then`, which keeps in the audit log what comes of it, or ends it with
+/// `refuse`; one of them, once, on any thread.
 void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& asked,
           std::function<void(auth::Permit)> then, std::function<void(grpc::Status)> refuse);
 
@@ -56,15 +59,21 @@ void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& a
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
   void finish(const grpc::Status& status) {
-    if (!status.ok() && refused_) refused_(status);
+    if (ends_) ends_(status);
     Finish(status);
   }
-  /// Hears of what is refused later on.
-  void on_refusal(std::function<void(const grpc::Status&)> refused) {
-    refused_ = std::move(refused);
+  /// Hears that the call waits, and how it ends.
+  void on_course(std::function<void()> waits, std::function<void(const grpc::Status&)> ends) {
+    waits_ = std::move(waits);
+    ends_ = std::move(ends);
   }
   /// Tells the caller at once who serves it, before a long wait. Not after `finish`.
   void greet() { StartSendInitialMetadata(); }
+  /// The same, of a call that is let in and may wait for somebody else.
+  void greet_and_wait() {
+    if (waits_) waits_();
+    greet();
+  }
 
   /// What to do when the client is gone or its deadline has passed. Outlives the call, which may
   /// have ended before anything could be registered.
@@ -101,13 +110,27 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
   std::shared_ptr<Cancel> cancel_ = std::make_shared<Cancel>();
-  std::function<void(const grpc::Status&)> refused_;
+  std::function<void()> waits_;
+  std::function<void(const grpc::Status&)> ends_;
 };
 
-/// Keeps in the audit log that somebody who was let in may not do what they asked for.
-std::function<void(const grpc::Status&)> audit_refusal(const Gate& gate, const Asked& asked,
-                                                       std::string from,
-                                                       std::optional<auth::Identity> who);
+/// Keeps in the audit log what comes of a call that was let in.
+class Audited {
+ public:
+  Audited(const Gate& gate, Asked asked, std::string from, const auth::Permit& permit);
+
+  void waits() const;
+  void ends(const grpc::Status& status) const;
+
+ private:
+  [[nodiscard]] auth::AuditEntry entry() const;
+
+  const Gate* gate_;
+  Asked asked_;
+  std::string from_;
+  std::optional<auth::Identity> who_;
+  bool is_stranger_;
+};
 
 /// The one wrapper around every handler: asks the authorizer, runs `work(call, permit)`, and turns
 /// what is refused or thrown into a status. `work` sees to it that `call->finish` is called once.
@@ -121,7 +144,9 @@ grpc::ServerUnaryReactor* serve(const Gate& gate, grpc::CallbackServerContext& c
   pass(
       gate, context, asked,
       [&gate, &context, asked, call, work = std::move(work)](const auth::Permit& permit) {
-        call->on_refusal(audit_refusal(gate, asked, caller_of(context).host, permit.who));
+        const Audited audited(gate, asked, caller_of(context).host, permit);
+        call->on_course([audited] { audited.waits(); },
+                        [audited](const grpc::Status& status) { audited.ends(status); });
         try {
           work(call, permit);
         } catch (const std::exception& error) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/text.hpp"
+
 namespace scistream::control {
 
 namespace {
@@ -20,8 +22,7 @@ milliseconds time(std::uint64_t ms) {
 /// People may write roles in any case, messages may not.
 Result<Role> exact_role(const std::string& text) {
   if (const auto role = parse_role(text); role && to_string(*role) == text) return *role;
-  return Error{Cause::invalid_argument,
-               "role '" + text.substr(0, 32) + "' is neither PROD nor CONS"};
+  return Error{Cause::invalid_argument, "role '" + shown(text) + "' is neither PROD nor CONS"};
 }
 
 std::optional<Role> advisory_role(const std::string& text) {

@@ -15,6 +15,7 @@ namespace {
 relay::Options with_ids(relay::Options options) {
   // One source for all relays: connection ids are unique within the data server.
   if (!options.ids) options.ids = std::make_shared<std::atomic<std::uint64_t>>(0);
+  if (!options.crowd) options.crowd = std::make_shared<relay::Crowd>();
   if (!options.flows) options.flows = std::make_shared<std::atomic<std::size_t>>(0);
   return options;
 }

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <memory>
 
+#include "base/text.hpp"
+
 namespace scistream::net {
 
 namespace {
@@ -25,7 +27,7 @@ constexpr unsigned v6_bits = 128;
 
 Error invalid(std::string_view text) {
   return {Cause::invalid_argument,
-          "'" + std::string(text.substr(0, 64)) +
+          "'" + shown(text) +
               "' is no network; say ADDRESS or ADDRESS/BITS, and [ADDRESS] for IPv6 with ports "
               "(10.0.0.0/8, 192.0.2.7:8000-8100, [2001:db8::]/32:443)"};
 }
@@ -114,7 +116,8 @@ Result<Network> parse_network(std::string_view text) {
     host = host.substr(1, host.size() - 2);
   boost::system::error_code ec;
   const address found = boost::asio::ip::make_address(host, ec);
-  if (ec || host.find('%') != std::string::npos) return invalid(text);
+  // Behind a NUL, make_address sees nothing of it.
+  if (ec || host.find_first_of(std::string("%\0", 2)) != std::string::npos) return invalid(text);
   const unsigned bits = found.is_v4() ? v4_bits : v6_bits;
   unsigned prefix = bits;
   if (slash != std::string_view::npos && !parse_small(text.substr(slash + 1), bits, prefix))

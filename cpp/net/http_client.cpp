@@ -57,7 +57,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     request_.set(http::field::accept_encoding, "identity");
     for (auto& [name, value] : request.headers) {
       request_.set(name, value);
-      OPENSSL_cleanse(value.data(), value.size());
+      wipe_bytes(value.data(), value.size());
     }
     request_.body() = std::move(request.body);
     request_.prepare_payload();
@@ -66,9 +66,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
   ~Exchange() {
     // Tokens and passwords of clients travel in both.
-    OPENSSL_cleanse(request_.body().data(), request_.body().size());
+    wipe_bytes(request_.body().data(), request_.body().size());
     for (const auto& field : request_)
-      OPENSSL_cleanse(const_cast<char*>(field.value().data()), field.value().size());
+      wipe_bytes(const_cast<char*>(field.value().data()), field.value().size());
   }
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -228,13 +228,15 @@ void HttpClient::send(HttpRequest request, Done done) const {
 }
 
 std::string basic_authorization(const std::string& name, const Secret& password) {
-  std::string both = percent_encoded(name) + ":" + percent_encoded(password.view());
+  std::string word = percent_encoded(password.view());
+  const Wiped wiped_word(word);
+  std::string both = percent_encoded(name) + ":" + word;
+  const Wiped wiped(both);
   std::string encoded((both.size() + 2) / 3 * 4 + 1, '\0');
   const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
                                    reinterpret_cast<const unsigned char*>(both.data()),
                                    static_cast<int>(both.size()));
   encoded.resize(static_cast<std::size_t>(size));
-  OPENSSL_cleanse(both.data(), both.size());
   return "Basic " + encoded;
 }
 

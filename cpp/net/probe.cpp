@@ -132,6 +132,28 @@ Error certificate_error(const Endpoint& server, long verdict) {
               "); give the server's own with --server_cert FILE, or say s2uc trust " + name};
 }
 
+/// Certificates that follow the first belong to the chain that leads to it.
+Status show_own(SSL_CTX* context, const CertificateAndKey& own) {
+  const Error bad{Cause::invalid_argument, "the client certificate and its key cannot be used"};
+  using Text = std::unique_ptr<BIO, decltype(&BIO_free_all)>;
+  const auto text_of = [](const std::string& pem) {
+    return Text(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free_all);
+  };
+  const Text chain = text_of(own.certificate);
+  bool is_first = true;
+  while (X509* each = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)) {
+    const std::unique_ptr<X509, decltype(&X509_free)> owned(each, &X509_free);
+    const bool taken = is_first ? SSL_CTX_use_certificate(context, each) == 1
+                                : SSL_CTX_add1_chain_cert(context, each) == 1;
+    if (!taken) return bad;
+    is_first = false;
+  }
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
+      PEM_read_bio_PrivateKey(text_of(own.key).get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
+  if (is_first || !key || SSL_CTX_use_PrivateKey(context, key.get()) != 1) return bad;
+  return {};
+}
+
 using Session = std::unique_ptr<SSL, decltype(&SSL_free)>;
 
 Session session_with(const Context& context, const Endpoint& server, int socket) {
@@ -185,17 +207,48 @@ Status shake_hands(const Endpoint& server, SSL* session, int socket, Deadline de
   }
 }
 
+/// In TLS 1.3 a client is done before the server has looked at its certificate: what the server
+/// says next tells.
+Status hear_verdict(const Endpoint& server, SSL* session, int socket, Deadline deadline) {
+  SSL_write(session, preface.data(), static_cast<int>(preface.size()));
+  for (;;) {
+    ERR_clear_error();
+    std::array<char, 9> answer{};
+    const int got = SSL_read(session, answer.data(), static_cast<int>(answer.size()));
+    if (got > 0) return {};
+    const int error = SSL_get_error(session, got);
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+      if (!wait_for(socket, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline))
+        return silent(server);
+      continue;
+    }
+    const char* reason = ERR_reason_error_string(ERR_peek_error());
+    return Error{Cause::unauthenticated,
+                 to_string(server) +
+                     " ended the connection when it was shown the certificate of "
+                     "--client-cert" +
+                     (reason != nullptr ? " (" + std::string(reason) + ")" : "") +
+                     ": it may have expired, not be for clients, or not be of the authority that "
+                     "the facility accepts (s2cs --client-ca)"};
+  }
+}
+
 }  // namespace
 
 Status probe_server(const Endpoint& server, bool tls, const std::string& roots,
-                    std::chrono::milliseconds limit) {
+                    const CertificateAndKey& own, std::chrono::milliseconds limit) {
   const Deadline deadline = std::chrono::steady_clock::now() + limit;
   const auto socket = connect_to(server, deadline);
   if (!socket) return socket.error();
   if (!tls) return probe_plain(server, socket->get(), deadline);
   const Context context = trusting(roots);
+  if (!own.certificate.empty()) {
+    if (Status shown = show_own(context.get(), own); !shown) return shown;
+  }
   const Session session = session_with(context, server, socket->get());
-  return shake_hands(server, session.get(), socket->get(), deadline);
+  const Status shaken = shake_hands(server, session.get(), socket->get(), deadline);
+  if (!shaken || own.certificate.empty()) return shaken;
+  return hear_verdict(server, session.get(), socket->get(), deadline);
 }
 
 Result<std::vector<std::string>> addresses_of(const Endpoint& server) {

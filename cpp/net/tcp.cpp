@@ -12,6 +12,8 @@
 #include <cstring>
 #include <memory>
 
+#include "base/text.hpp"
+
 namespace scistream::net {
 
 namespace {
@@ -44,6 +46,8 @@ Result<tcp::endpoint> address_by(Tell tell, int socket) {
 Result<tcp::endpoint> local_endpoint(const Endpoint& endpoint) {
   const std::string host = endpoint.host.empty() ? "0.0.0.0" : endpoint.host;
   boost::system::error_code ec;
+  if (host.find('\0') != std::string::npos)
+    return Error{Cause::invalid_argument, "cannot listen on '" + shown(host) + "'"};
   const auto literal = boost::asio::ip::make_address(host, ec);
   if (!ec) return tcp::endpoint(literal, endpoint.port);
 
@@ -54,7 +58,7 @@ Result<tcp::endpoint> local_endpoint(const Endpoint& endpoint) {
   const int failed = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
   if (failed != 0) {
     return Error{Cause::invalid_argument,
-                 "cannot listen on '" + host + "': " + ::gai_strerror(failed)};
+                 "cannot listen on '" + shown(host) + "': " + ::gai_strerror(failed)};
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
   tcp::endpoint address = from_sockaddr(found->ai_addr, found->ai_addrlen);

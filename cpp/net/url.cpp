@@ -71,10 +71,11 @@ std::string server_of(const Url& url) {
 
 std::string to_string(const Url& url) { return server_of(url) + url.target; }
 
-std::string percent_encoded(std::string_view text) {
+namespace {
+
+void append_encoded(std::string& all, std::string_view text) {
   static constexpr std::string_view digits = "0123456789ABCDEF";
   static constexpr std::string_view kept = "-._~";
-  std::string all;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x80 && (std::isalnum(byte) != 0 || kept.find(c) != std::string_view::npos)) {
@@ -85,13 +86,37 @@ std::string percent_encoded(std::string_view text) {
     all += digits[byte >> 4U];
     all += digits[byte & 15U];
   }
+}
+
+/// Of a byte that is encoded.
+constexpr std::size_t longest_byte = 3;
+
+}  // namespace
+
+Result<Url> openid_configuration_of(std::string_view issuer) {
+  while (issuer.ends_with('/')) issuer.remove_suffix(1);
+  return parse_url(std::string(issuer) + "/.well-known/openid-configuration");
+}
+
+std::string percent_encoded(std::string_view text) {
+  std::string all;
+  all.reserve(longest_byte * text.size());
+  append_encoded(all, text);
   return all;
 }
 
-std::string form_encoded(const std::vector<std::pair<std::string, std::string>>& fields) {
+std::string form_encoded(const std::vector<FormField>& fields) {
+  // All of it at once: a text that grows leaves pieces of what it holds behind.
+  std::size_t most = 0;
+  for (const auto& [name, value] : fields) most += 2 + longest_byte * (name.size() + value.size());
   std::string all;
-  for (const auto& [name, value] : fields)
-    all += (all.empty() ? "" : "&") + percent_encoded(name) + "=" + percent_encoded(value);
+  all.reserve(most);
+  for (const auto& [name, value] : fields) {
+    if (!all.empty()) all += '&';
+    append_encoded(all, name);
+    all += '=';
+    append_encoded(all, value.view());
+  }
   return all;
 }
 

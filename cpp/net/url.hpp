@@ -7,6 +7,7 @@
 
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
+#include "base/secret.hpp"
 
 namespace scistream::net {
 
@@ -28,10 +29,21 @@ std::string to_string(const Url& url);
 /// Its scheme, host and port only: for messages, since queries may hold secrets.
 std::string server_of(const Url& url);
 
+/// Where an issuer says what it offers (OpenID Connect Discovery 1.0, section 4).
+Result<Url> openid_configuration_of(std::string_view issuer);
+
 /// All but letters, digits and `-._~` as `%XX` (RFC 3986, section 2.1).
 std::string percent_encoded(std::string_view text);
 
-/// Names and values as a form sends them (`application/x-www-form-urlencoded`).
-std::string form_encoded(const std::vector<std::pair<std::string, std::string>>& fields);
+/// One line of a form. Its value may be a token or a password.
+struct FormField {
+  FormField(std::string name, std::string_view value) : name(std::move(name)), value(value) {}
+
+  std::string name;
+  Secret value;
+};
+
+/// Fields as a form sends them (`application/x-www-form-urlencoded`).
+std::string form_encoded(const std::vector<FormField>& fields);
 
 }  // namespace scistream::net

@@ -65,7 +65,12 @@ std::optional<std::string_view> after(std::string_view text, std::string_view wo
   return text.substr(at + words.size());
 }
 
-/// Stunnel writes any address as `host:port`, without brackets.
+/// An address as Stunnel reads it: the port is behind the last colon, brackets belong to no host.
+std::string spelled(const Endpoint& endpoint) {
+  return endpoint.host + ":" + std::to_string(endpoint.port);
+}
+
+/// And writes it.
 Endpoint endpoint_in(std::string_view text) {
   const auto colon = text.rfind(':');
   Endpoint found;
@@ -183,8 +188,8 @@ class StunnelSteering final : public Steering,
             "socket = r:TCP_KEEPCNT=6\n";
     for (std::size_t i = 0; i < work.listeners.size(); ++i) {
       text << "[" << i << "]\nclient = " << (client ? "yes" : "no")
-           << "\naccept = " << to_string(work.listeners[i]) << "\nconnect = "
-           << (only_target.empty() ? to_string(work.targets[i]) : std::string(only_target))
+           << "\naccept = " << spelled(work.listeners[i]) << "\nconnect = "
+           << (only_target.empty() ? spelled(work.targets[i]) : std::string(only_target))
            << "\nPSKsecrets = " << secrets
            << "\n"
               // Streams may be quiet, and one direction may end long before the other.

@@ -13,9 +13,12 @@ namespace {
 
 Options with_ids(Options options) {
   if (!options.ids) options.ids = std::make_shared<std::atomic<std::uint64_t>>(0);
+  if (!options.crowd) options.crowd = std::make_shared<Crowd>();
   if (!options.flows) options.flows = std::make_shared<std::atomic<std::size_t>>(0);
   return options;
 }
+
+constexpr std::chrono::minutes between_complaints{1};
 
 /// From here the kernel takes connections into the backlog.
 Status start_listening(int socket, int backlog) {
@@ -41,7 +44,11 @@ Relay::Core::Core(net::IoThreads& threads, Options options, Logger log)
         accepted(listener, std::move(client), peer);
       }),
       shaping_(std::make_shared<Shaping>(options_.facility)),
-      gate_(options_.most_handshakes) {}
+      gate_(options_.most_handshakes) {
+  options_.crowd->relay_comes();
+}
+
+Relay::Core::~Core() { options_.crowd->relay_goes(); }
 
 Status Relay::Core::listen(net::BoundPorts ports, Mode before_targets) {
   const std::lock_guard lock(mutex_);
@@ -110,6 +117,15 @@ void Relay::Core::begin(std::size_t listener, net::Fd client, std::string peer, 
     if (datagrams && closing_) return;  // it would not be among those that are cut
     const auto now = std::chrono::steady_clock::now();
     const bool proves = transport_->asks_for_proof();
+    if (!options_.crowd->has_room(client.get(), live_.size())) {
+      counters_.refused.fetch_add(1, std::memory_order_relaxed);
+      counters_.errors.fetch_add(1, std::memory_order_relaxed);
+      if (now < next_complaint_) return;
+      next_complaint_ = now + between_complaints;
+      return log_->warn(
+          "{} has {} connections, and few descriptors are left: it takes no more for now",
+          to_string(bound_[listener]), live_.size());
+    }
     if (!proves || gate_.admits(record->address, now)) {
       const auto first =
           proves ? gate_.begin(record->id, record->address, now) : std::optional<std::uint64_t>();
@@ -160,6 +176,7 @@ std::shared_ptr<Connection> Relay::Core::connection_of(
       std::make_shared<Connection>(context, std::move(client), target, transport_, options_, record,
                                    shaping_, counters_, log_, std::move(events));
   live_.emplace(record->id, Live{record, connection, &context});
+  options_.crowd->connection_comes();
   return connection;
 }
 
@@ -260,7 +277,7 @@ void Relay::Core::ended(const ConnectionRecord& record, ConnectionEnd how, const
     if (!admitted) gate_.end(record.id);
     if (how == ConnectionEnd::refused)
       report = gate_.failed(record.address, std::chrono::steady_clock::now());
-    live_.erase(record.id);
+    if (live_.erase(record.id) > 0) options_.crowd->connection_goes();
     if (closing_ && live_.empty()) {
       boost::asio::post(home_, [self = shared_from_this()] { self->finish_if_idle(); });
     }

@@ -26,6 +26,9 @@ namespace scistream::relay {
 class Relay::Core : public std::enable_shared_from_this<Core> {
  public:
   Core(net::IoThreads& threads, Options options, Logger log);
+  ~Core();
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
 
   Status listen(net::BoundPorts ports, Mode before_targets);
   Status retarget(std::vector<Endpoint> targets, TransportPtr transport);
@@ -94,6 +97,7 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   HandshakeGate gate_;
   std::unordered_map<std::uint64_t, Live> live_;
   std::vector<Callback> waiting_;
+  std::chrono::steady_clock::time_point next_complaint_{};  ///< Of too many connections.
   std::size_t open_datagram_listeners_ = 0;  ///< Each is counted down once, by the first close.
 };
 

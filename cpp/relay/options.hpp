@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "net/destinations.hpp"
+#include "relay/crowd.hpp"
 #include "relay/shaper.hpp"
 
 namespace scistream::relay {
@@ -41,6 +42,8 @@ struct Options {
   /// up, and each costs descriptors.
   std::size_t most_flows = 2048;
   std::shared_ptr<std::atomic<std::size_t>> flows;
+  /// Those with whom it shares the process's descriptors; by itself if this is empty.
+  std::shared_ptr<Crowd> crowd;
   /// A flow of datagrams ends when nothing has moved for so long.
   std::chrono::milliseconds flow_idle{60'000};
   /// Where targets may be, as their names are resolved for each connection; empty: anywhere.

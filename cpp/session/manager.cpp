@@ -267,7 +267,13 @@ void Manager::on_update(UpdateTargets update, const Principal& by, Callback<Upda
 Result<net::Destinations> Manager::allow(const UpdateTargets& update, Role role,
                                          const Principal& by) const {
   net::Destinations allowed;
-  if (options_.destinations) allowed = options_.destinations(role);
+  if (options_.destinations) {
+    std::set<std::uint16_t> of_consumers;
+    for (const auto& [key, session] : sessions_)
+      if (key.role == Role::consumer)
+        of_consumers.insert(session->ports.begin(), session->ports.end());
+    allowed = options_.destinations(role, of_consumers);
+  }
   const bool producer = role == Role::producer;
   if (producer && !by.targets.empty()) allowed.allowed = by.targets;
   for (const Endpoint& target : update.targets) {

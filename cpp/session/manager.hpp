@@ -39,7 +39,7 @@ struct ManagerOptions {
   std::chrono::milliseconds resumed_drain{30'000};
   std::chrono::milliseconds tidy_after{1'000};  ///< For the store to wipe what it has forgotten.
   /// Where the targets of a role may be; asked at each update. Empty: anywhere.
-  std::function<net::Destinations(Role)> destinations;
+  std::function<net::Destinations(Role, const std::set<std::uint16_t>& of_consumers)> destinations;
   /// The calendar, for what the store keeps; may be set while it runs, in either direction.
   std::function<std::chrono::system_clock::time_point()> calendar = std::chrono::system_clock::now;
 };
@@ -113,6 +113,7 @@ class Manager {
     Principal by;
     Callback<HelloAnswer> done;
     std::size_t bytes = 0;
+    std::string stranger;  ///< Whose address it is from; empty: it is of somebody known.
     Scheduler::Timer timer;
   };
 

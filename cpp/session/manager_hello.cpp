@@ -1,6 +1,7 @@
 // Whom a hello is for, and those that come before their req.
 #include <utility>
 
+#include "net/destinations.hpp"
 #include "session/manager.hpp"
 
 namespace scistream::session {
@@ -61,9 +62,26 @@ void Manager::hold(HelloWaiter waiter) {
   const std::size_t bytes = size_of(waiter.hello);
   const std::size_t most_bytes = is_known ? options_.most_held_bytes : options_.most_held_bytes / 2;
   if (held_hellos_.size() >= most || held_bytes_ + bytes > most_bytes) return waiter.done(refusal);
+  // Nor does one address take the room of all strangers.
+  const std::string from = net::owned_by_peer(waiter.hello.caller_host);
+  if (!is_known) {
+    constexpr std::size_t shares = 4;
+    std::size_t theirs = 1;
+    std::size_t their_bytes = bytes;
+    for (const HeldHello& each : held_hellos_) {
+      if (each.stranger != from) continue;
+      ++theirs;
+      their_bytes += each.bytes;
+    }
+    if (theirs * shares > most || their_bytes * shares > most_bytes) return waiter.done(refusal);
+  }
   held_bytes_ += bytes;
-  held_hellos_.push_back(
-      {std::move(waiter.hello), std::move(waiter.by), std::move(waiter.done), bytes, {}});
+  held_hellos_.push_back({std::move(waiter.hello),
+                          std::move(waiter.by),
+                          std::move(waiter.done),
+                          bytes,
+                          is_known ? std::string() : from,
+                          {}});
   const auto held = std::prev(held_hellos_.end());
   held->timer = scheduler_.after(options_.hello_hold, [this, held, refusal] {
     const auto answer = std::move(held->done);

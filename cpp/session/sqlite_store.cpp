@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "base/sealed.hpp"
 #include "net/fd.hpp"
 #include "session/released_ids.hpp"
 #include "session/stored_json.hpp"
@@ -38,6 +39,8 @@ constexpr const char* settings =
 /// SQLite's own limit, of what it is compiled with most often.
 constexpr std::size_t longest_path = 500;
 constexpr std::size_t clear_every = 256;
+/// In front of a record that is sealed; no JSON document begins so.
+const std::string sealed_mark = "sealed:";
 constexpr const char* shorten_log = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Room for what is in the log and not in the file yet, and for the log of the next transactions.
 constexpr off_t reserve_bytes = 1 << 20;
@@ -215,12 +218,15 @@ class SqliteStore::Reserve {
 };
 
 SqliteStore::SqliteStore(std::unique_ptr<Database> database, std::unique_ptr<Reserve> reserve,
-                         Logger log)
-    : database_(std::move(database)), reserve_(std::move(reserve)), log_(std::move(log)) {}
+                         Logger log, Secret key)
+    : database_(std::move(database)),
+      reserve_(std::move(reserve)),
+      log_(std::move(log)),
+      key_(std::move(key)) {}
 SqliteStore::~SqliteStore() = default;
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::path& path,
-                                                       Logger log) {
+                                                       Logger log, Secret key) {
   auto database = std::make_unique<Database>(path);
   int code = database->open();
   if (is_damage(code)) {
@@ -249,11 +255,18 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::pa
   }
   auto reserve = std::make_unique<Reserve>(path.string() + "-reserve");
   return std::unique_ptr<SqliteStore>(
-      new SqliteStore(std::move(database), std::move(reserve), std::move(log)));
+      new SqliteStore(std::move(database), std::move(reserve), std::move(log), std::move(key)));
+}
+
+std::string SqliteStore::record_of(const StoredSession& session) const {
+  std::string text = to_json(session);
+  if (key_.empty()) return text;
+  const Wiped wiped(text);
+  return sealed_mark + seal(key_, to_string(session.request.key), text);
 }
 
 Status SqliteStore::save(const StoredSession& session) {
-  const int code = database_->save(session.request.key, to_json(session));
+  const int code = database_->save(session.request.key, record_of(session));
   return code == SQLITE_OK ? Status() : database_->error(code);
 }
 
@@ -294,9 +307,23 @@ Status SqliteStore::tidy() {
 Result<Store::Contents> SqliteStore::load() {
   Contents contents;
   std::vector<std::pair<std::string, std::string>> unreadable;
+  bool is_locked = false;
   int code = database_->each(
       "SELECT uid, role, record FROM session ORDER BY uid, role", [&](sqlite3_stmt* row) {
-        auto session = stored_session(Database::text(row, 2));
+        std::string record = Database::text(row, 2);
+        const Wiped wiped(record);
+        if (record.starts_with(sealed_mark)) {
+          const auto opened =
+              key_.empty() ? std::nullopt
+                           : unseal(key_, Database::text(row, 0) + "/" + Database::text(row, 1),
+                                    std::string_view(record).substr(sealed_mark.size()));
+          if (!opened) {
+            is_locked = true;
+            return;
+          }
+          record = opened->view();
+        }
+        auto session = stored_session(record);
         if (session) {
           contents.sessions.push_back(std::move(*session));
           return;
@@ -305,6 +332,11 @@ Result<Store::Contents> SqliteStore::load() {
         log_->error("session {}/{}: {}", unreadable.back().first, unreadable.back().second,
                     session.error().message);
       });
+  if (is_locked) {
+    return Error{Cause::failed_precondition,
+                 "the session store is sealed with another facility key, or a damaged one: give "
+                 "the one that it was made with, or move the store away"};
+  }
   if (code == SQLITE_OK) {
     code = database_->each(
         "SELECT uid, owner, at_ms FROM (SELECT uid, owner, at_ms FROM released"

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "base/text.hpp"
+
 namespace scistream::session {
 
 namespace {
@@ -24,12 +26,10 @@ Status validate(const Request& request) {
   }
   if (auto status = validate(request.rate); !status) return status;
   if (request.protocol != "tcp" && request.protocol != "udp") {
-    return invalid("protocol '" + request.protocol.substr(0, 32) +
-                   "' is not known; use tcp or udp");
+    return invalid("protocol '" + shown(request.protocol) + "' is not known; use tcp or udp");
   }
   if (request.transport != "tcp" && request.transport != "tls") {
-    return invalid("transport '" + request.transport.substr(0, 32) +
-                   "' is not known; use tcp or tls");
+    return invalid("transport '" + shown(request.transport) + "' is not known; use tcp or tls");
   }
   if (request.proxy_protocol && request.key.role == Role::consumer)
     return invalid("the PROXY protocol is for a producer's application");
@@ -39,6 +39,12 @@ Status validate(const Request& request) {
     return invalid("an application key has " + std::to_string(key_size) + " bytes, not " +
                    std::to_string(request.app_key.size()));
   }
+  for (const std::string* application : {&request.producer, &request.consumer}) {
+    constexpr std::size_t longest = 300;
+    if (application->size() > longest)
+      return invalid("application '" + shown(*application) + "' is longer than " +
+                     std::to_string(longest) + " bytes");
+  }
   if (request.claim.size() > 64) return invalid("a claim has at most 64 characters");
   if (request.labels.size() > max_labels) {
     return invalid(std::to_string(request.labels.size()) + " labels; at most " +
@@ -46,7 +52,7 @@ Status validate(const Request& request) {
   }
   for (const auto& [name, value] : request.labels) {
     if (name.empty() || name.size() > max_label_bytes || value.size() > max_label_bytes) {
-      return invalid("label '" + name.substr(0, 32) + "' is empty or longer than " +
+      return invalid("label '" + shown(name) + "' is empty or longer than " +
                      std::to_string(max_label_bytes) + " bytes");
     }
   }

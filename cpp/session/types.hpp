@@ -113,6 +113,7 @@ struct Hello {
   std::string nonce;
   std::string proof;        ///< HMAC-SHA256 of `hello_proof`.
   bool wait_ready = false;  ///< Answer only when the targets are set.
+  std::string caller_host;  ///< Numeric address it came from; not part of its values.
 };
 
 /// What an application controller that knows `app_key` puts into a hello.

@@ -60,9 +60,7 @@ def knows(provider: OpenIdProvider, *ways: str) -> list[object]:
     """
     flags: list[object] = ["--identity-ca", provider.ca_file, "--scope", "scistream"]
     if "opaque" in (ways or ("opaque",)):
-        secret = provider.folder / "client-secret"
-        secret.write_text(provider.secret + "\n")
-        flags += ["--client-id", RESOURCE_SERVER, "--client-secret-file", secret]
+        flags += ["--client-id", RESOURCE_SERVER, "--client-secret-file", provider.secret_file]
         flags += ["--introspection-url", provider.introspection_url]
     if "signed" in ways:
         flags += ["--issuer", provider.issuer, "--audience", RESOURCE_SERVER]

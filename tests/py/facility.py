@@ -47,7 +47,7 @@ def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dic
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("SCISTREAM_", "XDG_", "GRPC_", "NOTIFY_"))
+        if not name.startswith(("SCISTREAM_", "XDG_", "GRPC_", "NOTIFY_", "DBUS_"))
     }
     return {**kept, "HOME": str(home), "PATH": f"{BIN}:{kept['PATH']}", **(extra or {})}
 

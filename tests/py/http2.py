@@ -44,12 +44,18 @@ def _text(text: bytes) -> bytes:
     return _number(len(text), 7) + text
 
 
-def connect(facility: Facility) -> ssl.SSLSocket:
-    """A connection on which the next thing to be sent is a frame of HTTP/2."""
+def connect(facility: Facility, place: str = "") -> ssl.SSLSocket:
+    """A connection, from an address of ours, on which the next thing to be sent is a frame of
+    HTTP/2.
+    """
     trust = ssl.create_default_context(cafile=str(facility.certificate))
     trust.set_alpn_protocols(["h2"])
-    raw = socket.create_connection(split(facility.endpoint), timeout=LIMIT)
-    connection = trust.wrap_socket(raw, server_hostname=facility.host)
+    raw = socket.create_connection(split(facility.endpoint), LIMIT, (place, 0) if place else None)
+    try:
+        connection = trust.wrap_socket(raw, server_hostname=facility.host)
+    except OSError:
+        raw.close()
+        raise
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
     return connection
 

@@ -282,6 +282,14 @@ class OpenIdProvider:
         token: str = answer["token"]
         return token
 
+    @property
+    def secret_file(self) -> Path:
+        """The secret of the control servers, for `--client-secret-file`."""
+        path = self.folder / "client-secret"
+        path.touch(mode=0o600)
+        path.write_text(self.secret + "\n")
+        return path
+
     def counts(self) -> Counter[str]:
         """How many requests came for each path below the issuer; the controls do not count."""
         return Counter(self._control("counts"))

@@ -116,7 +116,9 @@ def test_another_fingerprint_than_the_one_that_was_said_pins_nothing(
     assert not (user.state / "trusted").exists()
     # Nor does a part of the right one.
     part = fingerprint(facility.certificate)[:8]
-    assert user.s2uc("trust", facility.endpoint, "--fingerprint", part).rc == UNAUTHENTICATED
+    for none in (part, "zz", f"{part}" * 7):
+        done = user.s2uc("trust", facility.endpoint, "--fingerprint", none)
+        assert (done.rc, "is no SHA-256 fingerprint" in done.err) == (2, True)
     # Nor is one that is trusted the one that it should be by now.
     assert user.s2uc("trust", facility.endpoint, "--yes").rc == 0
     assert user.s2uc("trust", facility.endpoint, "--fingerprint", other).rc == UNAUTHENTICATED

@@ -17,6 +17,8 @@ from facility import BIN, Client, Facility, Json, own_address, run
 from openid import OpenIdProvider
 
 HALF = ["127.0.0.1:9"]
+UNAUTHENTICATED = 3
+PERMISSION_DENIED = 4
 URI = "spiffe://lab.example/alice"
 
 
@@ -115,6 +117,50 @@ def test_sessions_belong_to_the_name_and_not_to_the_certificate(site: Site) -> N
         assert other.code("req", uid=uid, role="PROD", num_conn=1) == "ALREADY_EXISTS"
     assert again.code("status", uid=uid) == "OK"
     assert again.code("release", uid=uid) == "OK"
+
+
+# Protocol: client-certificates
+def test_a_rule_names_a_user_by_any_name_of_their_certificate(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "site")
+    policy = tmp_path / "policy.toml"
+    denied = ["mal@lab.example", "node7.lab.example", "URI:urn:bad"]
+    policy.write_text(
+        f'[[rule]]\nissuer = "certificate"\nidentity = {denied}\ndeny = true\n'
+        '[[rule]]\nissuer = "certificate"\n'
+    )
+    cases = {
+        "email:mal@lab.example": "PERMISSION_DENIED",
+        "email:mal@lab.example,URI:urn:x": "PERMISSION_DENIED",
+        "email:other@lab.example,email:mal@lab.example": "PERMISSION_DENIED",
+        "DNS:node7.lab.example": "PERMISSION_DENIED",
+        "URI:urn:x,DNS:node7.lab.example": "PERMISSION_DENIED",
+        "URI:urn:bad": "PERMISSION_DENIED",
+        "URI:urn:good,email:alice@lab.example": "OK",
+    }
+    flags = ("--client-ca", authority.file, "--policy", policy)
+    with Facility(tmp_path, *flags) as facility:
+        for number, (names, code) in enumerate(cases.items()):
+            certificate = authority.certify(f"user-{number}", names)
+            with Caller(facility, certificate=certificate) as caller:
+                assert caller.code("info") == code, names
+
+
+# Protocol: client-certificates
+def test_why_a_certificate_is_not_taken_is_said(site: Site, tmp_path: Path) -> None:
+    user = Client(tmp_path, site.facility)
+    other = Authority(tmp_path / "other")
+    for certificate, key in (
+        other.certify("alice", f"URI:{URI}"),
+        site.authority.certify("no-user", f"URI:{URI}", "serverAuth"),
+    ):
+        flags = ("--s2cs", site.facility.endpoint, "--client-cert", certificate)
+        done = user.s2uc("info", *flags, "--client-key", key)
+        assert done.rc == UNAUTHENTICATED
+        assert "ended the connection when it was shown the certificate of --client-cert" in done.err
+        key.chmod(0o644)
+        done = user.s2uc("info", *flags, "--client-key", key)
+        assert done.rc == PERMISSION_DENIED
+        assert f"the key file '{key}' can be read by others; say chmod 600" in done.err
 
 
 # Protocol: client-certificates

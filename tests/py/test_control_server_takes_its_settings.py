@@ -214,6 +214,11 @@ def test_an_unknown_type_lists_the_known_ones(tmp_path: Path) -> None:
         ["--client_id", "abc", "--client_secret", "x", "--insecure-no-auth"],
         ["--issuer", "https://login.example.org"],
         ["--issuer", "nonsense", "--audience", "me"],
+        ["--issuer", "http://login.example.org", "--audience", "me"],
+        [
+            *["--client_id", "abc", "--client_secret", "x"],
+            *["--introspection-url", "http://192.0.2.9/x"],
+        ],
         ["--policy", "/etc/hostname"],
         ["--client-ca", "/etc/hostname", "--ssl=False"],
         ["--max-sessions-per-user", "0"],

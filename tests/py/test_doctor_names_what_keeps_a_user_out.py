@@ -124,8 +124,7 @@ def test_a_clock_that_is_wrong(tmp_path: Path, root: Path) -> None:
 
 # Protocol: trust-doctor
 def test_a_login_that_is_missing(tmp_path: Path, openid_provider: OpenIdProvider) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text(openid_provider.secret)
+    secret = openid_provider.secret_file
     users = (
         *("--client_id", RESOURCE_SERVER, "--client-secret-file", secret, "--scope", "scistream"),
         *("--introspection-url", openid_provider.introspection_url),

@@ -217,10 +217,8 @@ def test_an_endpoint_like_globus_auths_is_asked_and_its_scope_is_the_default(
     tmp_path: Path, openid_provider: OpenIdProvider
 ) -> None:
     provider = openid_provider
-    secret = tmp_path / "secret"
-    secret.write_text(provider.secret)
     flags = [
-        *("--client_id", RESOURCE_SERVER, "--client-secret-file", secret),
+        *("--client_id", RESOURCE_SERVER, "--client-secret-file", provider.secret_file),
         *("--introspection-url", provider.globus_introspection_url),
         *("--identity-ca", provider.ca_file),
     ]
@@ -289,8 +287,7 @@ def test_globus_auth_is_asked_for_all_identities_of_a_user(tmp_path: Path) -> No
     provider.port = port
     with provider:
         provider.set_person("op@lab.example", identities=[linked])
-        secret = tmp_path / "secret"
-        secret.write_text(provider.secret)
+        secret = provider.secret_file
         flags = [
             *("--client-id", RESOURCE_SERVER, "--client-secret-file", secret, "--policy", policy),
             *("--introspection-url", f"{issuer}/v2/oauth2/token/introspect"),

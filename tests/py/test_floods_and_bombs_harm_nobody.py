@@ -9,6 +9,7 @@ import secrets
 import socket
 import ssl
 import struct
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,11 +122,41 @@ def test_whoever_connects_too_often_is_not_heard_for_a_while(
         last = crowd[-1]
         with contextlib.suppress(ConnectionResetError):
             assert last.recv(1) == b"", "it is closed"
-        facility.command.line(f"{place} connects too often", "err")
+        facility.command.line(f"{place} connects to the control port too often", "err")
         assert alice.code("info") == newcomer.code("info") == "OK"
         crowd[0].settimeout(0)
         with pytest.raises(BlockingIOError):
             crowd[0].recv(1)
+
+
+# Protocol: connections-an-address
+@pytest.mark.slow
+def test_one_address_keeps_so_many_connections_and_gets_them_back(
+    facility: Facility, newcomer: Caller
+) -> None:
+    place, most = own_address(), 500
+    with contextlib.ExitStack() as stack:
+        kept: list[ssl.SSLSocket] = []
+
+        def one_more() -> bool:
+            """Whether it came past TLS; it is idle then."""
+            try:
+                kept.append(stack.enter_context(http2.connect(facility, place)))
+            except OSError:
+                return False
+            return True
+
+        # As fast as one address may: it has to wait in between.
+        deadline = time.monotonic() + 60
+        while len(kept) < most and time.monotonic() < deadline:
+            if not one_more():
+                time.sleep(0.02)
+        assert len(kept) == most
+        assert not any(one_more() for _ in range(20))
+        assert newcomer.code("info") == "OK"
+        for connection in kept[:5]:
+            connection.close()
+        eventually(one_more, "there is room again")
 
 
 def connect_from(place: str, facility: Facility) -> socket.socket:
@@ -210,6 +241,30 @@ def test_what_is_no_message_is_refused(facility: Facility, alice: Caller, what: 
     assert resident(facility) < before + 16 * MIB
 
 
+# Protocol: watches-a-user
+def test_a_user_has_so_many_watches(
+    facility: Facility, alice: Caller, openid_provider: OpenIdProvider
+) -> None:
+    uid = new_uid()
+    set_up(alice, uid, "PROD", ["127.0.0.1:9"])
+    watches = [alice.later("watch", uids=[uid]) for _ in range(100)]
+    for watch in watches:
+        assert next(watch).session.uid == uid
+    refused = alice.outcome("watch", uids=[uid])
+    assert (refused.code, "100 watches" in refused.details) == ("RESOURCE_EXHAUSTED", True)
+    with Caller(facility, openid_provider.mint("bob")) as bob:
+        # Whose own are not counted among them.
+        own = new_uid()
+        set_up(bob, own, "PROD", ["127.0.0.1:9"])
+        assert bob.code("watch", uids=[own]) == "OK"
+        bob("release", uid=own)
+    watches.pop().cancel()
+    eventually(lambda: alice.code("watch", uids=[uid]) == "OK", "there is room again")
+    alice("release", uid=uid)
+    for watch in watches:
+        assert list(watch)[-1].kind == "gone"
+
+
 # ---- hellos ------------------------------------------------------------------------------------
 
 
@@ -231,8 +286,13 @@ def test_thousands_of_hellos_of_strangers_keep_no_early_one_from_being_held(
             request = alice.later("req", uid=each, role="PROD", num_conn=1, app_key=needed)
             assert list(request.result().prod_listeners) == ["127.0.0.1:9"]
         assert ended(early).code == ended(other).code == "OK"
-        # A key that is there is found among all those that are not.
+        # Another stranger is held as well, and a key that is there is found among all that are not.
         with stranger(facility) as application:
+            late, secret = new_uid(), secrets.token_bytes(32)
+            first = application.later("hello", **proven(secret, late, "CONS"))
+            alice("req", uid=late, role="CONS", num_conn=1, app_key=secret)
+            assert ended(first).code == "OK"
+            alice("release", uid=late)
             again = proven(key, uid, "PROD", ["127.0.0.1:9"])
             assert application.code("hello", **again) == "OK"
         codes = Counter(ended(call).code for call in flood)

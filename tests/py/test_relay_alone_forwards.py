@@ -144,7 +144,7 @@ def test_a_key_that_is_no_file_is_2(tmp_path: Path) -> None:
             *(BIN / "s2ds", "relay", *flags, "--key-file", path), env=clean_environment(tmp_path)
         )
         assert done.rc == 2, done.err
-        assert f"'{path}' is not a file" in done.err
+        assert f"'{path}' is no file" in done.err
         assert "chmod" not in done.err
 
 

@@ -591,6 +591,9 @@ def test_a_policy_is_said_in_words(tmp_path: Path) -> None:
     ]
 
 
+ISSUED = '[[rule]]\nissuer = "https://i"\n'
+
+
 # Protocol: policy-errors, policy-issuer
 @pytest.mark.parametrize(
     ("text", "said"),
@@ -598,11 +601,28 @@ def test_a_policy_is_said_in_words(tmp_path: Path) -> None:
         ('[[rule]]\nidentity = "alice"\n', "line 1: a rule for an identity, a group or a domain"),
         ('[[rule]]\ngroup = "staff"\ndeny = true\n', "line 1: a rule for an identity, a group"),
         ('[[rule]]\ndomain = ["example.org"]\n', "names the issuer that says so"),
-        ('[[rule]]\nissuer = "i"\n\n[[rule]]\nsees_others = true\n', "line 5: 'sees_others' is"),
-        ('[[rule]]\nissuer = "i"\nidentity = []\n', "line 3: 'identity' is not an empty list"),
+        (
+            '[[rule]]\nissuer = "https://i"\n\n[[rule]]\nsees_others = true\n',
+            "line 5: 'sees_others' is",
+        ),
+        (
+            '[[rule]]\nissuer = "https://i"\nidentity = []\n',
+            "line 3: 'identity' is not an empty list",
+        ),
         ('[[rule]]\nissuer = ""\n', "line 2: 'issuer' is a text"),
         ("[[rule]]\nissuer = 7\n", "line 2: 'issuer' is a text"),
-        ('[[rule]]\nissuer = "i"\ngroup = ["a", 7]\n', "line 3: 'group' is a text or a list"),
+        ('[[rule]]\nissuer = "htps://i"\n', "line 1: an issuer is 'certificate', or the address"),
+        ('[[rule]]\nissuer = "alice"\n', "line 1: an issuer is 'certificate', or the address"),
+        (f'{ISSUED}domain = "@example.edu"\n', "the domain '@example.edu' is not what comes"),
+        (f'{ISSUED}domain = " example.edu"\n', "the domain ' example.edu' is not what comes"),
+        (f"{ISSUED}\n{ISSUED}deny = true\n", "line 4: this rule is never reached"),
+        (f"[[rule]]\n\n{ISSUED}deny = true\n", "line 3: this rule is never reached"),
+        ('[[rule]]\nname = "a\\n2. b: may"\n', "line 2: 'name' is a text on one line"),
+        ('[[rule]]\nname = "\\u001b[31m"\n', "line 2: 'name' is a text on one line"),
+        (
+            '[[rule]]\nissuer = "https://i"\ngroup = ["a", 7]\n',
+            "line 3: 'group' is a text or a list",
+        ),
         ('[[rule]]\ndeny = "false"\n', "line 2: 'deny' is true or false"),
         ("[[rule]]\nmax_connections = 0\n", "line 2: 'max_connections' is a number from 1"),
         ("[[rule]]\nmax_sessions = -1\n", "line 2: 'max_sessions' is a number from 0"),

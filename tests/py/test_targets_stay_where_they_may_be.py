@@ -214,6 +214,37 @@ def test_the_control_port_is_no_target(tmp_path: Path, kind: str, role: str) -> 
                 assert_cut(session.listeners[0])
 
 
+def listener_of(caller: Caller, uid: str) -> str:
+    (session,) = caller("status", uid=uid).sessions
+    listener: str = session.listeners[0]
+    return listener
+
+
+# Protocol: targets-not-back
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("role", ["PROD", "CONS"])
+def test_no_session_leads_back_to_its_own_facility(tmp_path: Path, kind: str, role: str) -> None:
+    """Neither to itself nor to another that leads back to it; but a consumer's to a producer's."""
+    flags = ("--allow-target", "0.0.0.0/0", "--allow-target", "[::]/0", "--allow-peer", "0.0.0.0/0")
+    with facility_of(kind, tmp_path, *flags) as facility, Caller(facility) as caller:
+        transport = {"data_key": bytes(32)} if kind == "StunnelSubprocess" else {}
+        with half(caller, role, transport) as uid, half(caller, role, transport) as other:
+            for place in (listener_of(caller, uid), listener_of(caller, other)):
+                host, port = split(place)
+                for spelling in (host, f"[::ffff:{host}]"):
+                    outcome = aim(caller, uid, f"{spelling}:{port}", transport)
+                    assert outcome.code == "PERMISSION_DENIED"
+        with half(caller, role, transport) as uid:
+            host, port = split(listener_of(caller, uid))
+            number = int(ipaddress.ip_address(host))
+            if aim(caller, uid, f"{number}:{port}", transport).code == "OK":
+                assert_cut(listener_of(caller, uid))
+        if role == "CONS":
+            with half(caller, "PROD", transport) as prod, half(caller, "CONS", transport) as cons:
+                place = listener_of(caller, prod)
+                assert aim(caller, cons, place, transport).code == "OK"
+
+
 # What the kernel takes for this machine, as it does 127.0.0.1.
 UNSPECIFIED = ["0.0.0.0", "[::ffff:0.0.0.0]", "0"]
 

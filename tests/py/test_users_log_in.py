@@ -158,6 +158,7 @@ def test_with_json_a_login_is_one_document(
         "s2cs": [gate.endpoint for gate in gates],
         "logged_in": True,
         "renewable": True,
+        "sealed": False,
     }
 
 

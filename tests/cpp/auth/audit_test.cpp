@@ -53,7 +53,7 @@ TEST(Audit, SaysWhoDidWhatFromWhereAndWhy) {
   EXPECT_EQ(line["who"]["subject"], "1234");
   EXPECT_EQ(line["why"], "it is somebody else's");
   auto allowed = entry("a");
-  allowed.allowed = true;
+  allowed.decision = AuditEntry::Decision::allowed;
   const auto other = json::parse(to_json(allowed, {}));
   EXPECT_EQ(other["decision"], "allowed");
   EXPECT_TRUE(other["who"].is_null());
@@ -106,7 +106,7 @@ TEST(Audit, LinesOfManyThreadsDoNotMix) {
     threads.emplace_back([&] {
       for (int each = 0; each < 200; ++each) {
         auto one = entry(std::string(300, 'x'));
-        one.allowed = true;
+        one.decision = AuditEntry::Decision::allowed;
         audit->record(one);
       }
     });
@@ -149,15 +149,15 @@ TEST(Audit, WhatAUserMayDoIsKeptHoweverMuchItIs) {
   who.subject = "alice";
   auto one = entry("a");
   one.who = &who;
-  one.allowed = true;
+  one.decision = AuditEntry::Decision::allowed;
   for (int i = 0; i < 300; ++i) audit->record(one);
   EXPECT_EQ(lines_of(path).size(), 300U);
-  one.allowed = false;
+  one.decision = AuditEntry::Decision::refused;
   for (int i = 0; i < 300; ++i) audit->record(one);
   EXPECT_LT(lines_of(path).size(), 500U) << "what a user is refused is counted";
   auto stranger = entry("b");
   stranger.is_stranger = true;
-  stranger.allowed = true;
+  stranger.decision = AuditEntry::Decision::allowed;
   const auto before = lines_of(path).size();
   for (int i = 0; i < 300; ++i) audit->record(stranger);
   EXPECT_LT(lines_of(path).size(), before + 200) << "and what somebody unknown is let try";

@@ -26,7 +26,7 @@ class IdentifiedOnlyTest : public ::testing::Test {
                                                  Secret(std::string_view("secret")), "stream"};
     options.failures = {2, 0.001};
     options.requests = {5, 0.001};
-    return must(IdentifiedOnly::make(std::move(options), std::move(policy)));
+    return must(IdentifiedOnly::make(std::move(options), std::move(policy), null_logger()));
   }
 
   std::optional<std::string> answer(const std::string& request) {
@@ -138,7 +138,7 @@ TEST_F(IdentifiedOnlyTest, ANewPolicyHoldsFromTheNextCallOn) {
 
 // Protocol: client-certificates
 TEST_F(IdentifiedOnlyTest, ACertificateIsSomebody) {
-  const auto authorizer = must(IdentifiedOnly::make({}, Policy::for_all()));
+  const auto authorizer = must(IdentifiedOnly::make({}, Policy::for_all(), null_logger()));
   Caller caller{"192.0.2.1", false, {}, {"URI:spiffe://site/instrument", "DNS:i.example.org"}};
   const auto permit = must(ask(*authorizer, caller));
   EXPECT_EQ(permit.who->issuer, "certificate");

@@ -83,7 +83,8 @@ class IntrospectionTest : public ::testing::Test {
     Introspection introspection(must(net::HttpClient::make(threads_.next(), {})),
                                 options(server.url("/introspect")));
     std::promise<Result<Identity>> promise;
-    introspection.identify(token, [&](auto who) { promise.set_value(std::move(who)); });
+    introspection.identify(Secret(std::string_view(token)),
+                           [&](auto who) { promise.set_value(std::move(who)); });
     return promise.get_future().get();
   }
   net::IoThreads threads_{1};

@@ -71,7 +71,8 @@ class OpenIdIssuerTest : public ::testing::Test {
   Result<Identity> identify(const std::string& what) {
     std::promise<Result<Identity>> promise;
     boost::asio::post(context_, [&] {
-      issuer_->identify(what, [&](auto who) { promise.set_value(std::move(who)); });
+      issuer_->identify(Secret(std::string_view(what)),
+                        [&](auto who) { promise.set_value(std::move(who)); });
     });
     return promise.get_future().get();
   }
@@ -156,8 +157,10 @@ TEST_F(OpenIdIssuerTest, OldKeysAreNotUsedWhileNewOnesAreOnTheirWay) {
   std::promise<Result<Identity>> second;
   // Both before the issuer can have answered.
   boost::asio::post(context_, [&] {
-    issuer_->identify(token(first_, "1"), [&](auto who) { first.set_value(std::move(who)); });
-    issuer_->identify(token(first_, "1"), [&](auto who) { second.set_value(std::move(who)); });
+    issuer_->identify(Secret(std::string_view(token(first_, "1"))),
+                      [&](auto who) { first.set_value(std::move(who)); });
+    issuer_->identify(Secret(std::string_view(token(first_, "1"))),
+                      [&](auto who) { second.set_value(std::move(who)); });
   });
   EXPECT_EQ(first.get_future().get().error().cause, Cause::unauthenticated);
   EXPECT_EQ(second.get_future().get().error().cause, Cause::unauthenticated);
@@ -167,7 +170,8 @@ TEST_F(OpenIdIssuerTest, WhoWaitsIsToldWhenItEnds) {
   set(is_silent_, true);
   std::promise<Result<Identity>> promise;
   boost::asio::post(context_, [&] {
-    issuer_->identify(token(first_, "1"), [&](auto who) { promise.set_value(std::move(who)); });
+    issuer_->identify(Secret(std::string_view(token(first_, "1"))),
+                      [&](auto who) { promise.set_value(std::move(who)); });
     issuer_.reset();
   });
   EXPECT_EQ(promise.get_future().get().error().cause, Cause::unavailable);

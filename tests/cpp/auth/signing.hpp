@@ -45,7 +45,11 @@ class Signer {
 
   /// A token with that header and those claims.
   [[nodiscard]] std::string token(const json& header, const json& claims) const {
-    const std::string text = encoded(header.dump()) + "." + encoded(claims.dump());
+    return token(header, claims.dump());
+  }
+  /// And with claims that need not be JSON.
+  [[nodiscard]] std::string token(const json& header, const std::string& claims) const {
+    const std::string text = encoded(header.dump()) + "." + encoded(claims);
     return text + "." + encoded(signature(text, header.value("alg", "")));
   }
 

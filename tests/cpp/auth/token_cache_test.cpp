@@ -12,8 +12,8 @@ using std::chrono::system_clock;
 
 /// Answers when a test says so.
 struct Source final : Authenticator {
-  void identify(const std::string& token, Done done) override {
-    asked.push_back(token);
+  void identify(const Secret& token, Done done) override {
+    asked.emplace_back(token.view());
     waiting.push_back(std::move(done));
   }
   void answer(const Result<Identity>& who) {
@@ -31,7 +31,8 @@ class TokenCacheTest : public ::testing::Test {
     cache_ = std::make_unique<TokenCache>(std::move(source), clock_, [this] { return time_; });
   }
   void ask(const std::string& token = "token") {
-    cache_->identify(token, [this](Result<Identity> who) { told_.push_back(std::move(who)); });
+    cache_->identify(Secret(std::string_view(token)),
+                     [this](Result<Identity> who) { told_.push_back(std::move(who)); });
   }
   Identity alice(std::chrono::seconds lasts = 1h) {
     return {"issuer", "alice", "", "", {}, {}, {}, time_ + lasts};
@@ -136,7 +137,7 @@ TEST_F(TokenCacheTest, OnlySoManyAreAskedForAtATime) {
 }
 
 TEST_F(TokenCacheTest, WhoIsToldMayAskAgainOrEndIt) {
-  cache_->identify("token", [this](const Result<Identity>&) { ask(); });
+  cache_->identify(Secret(std::string_view("token")), [this](const Result<Identity>&) { ask(); });
   source_->answer(Error{Cause::unavailable, "down"});
   EXPECT_EQ(source_->asked.size(), 2U);
   auto waiting = std::exchange(source_->waiting, {});

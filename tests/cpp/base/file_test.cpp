@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <future>
 
 #include "support/temporary_directory.hpp"
 
@@ -48,6 +49,41 @@ TEST_F(FileTest, ErrorsNameThePath) {
   EXPECT_FALSE(write_private_file(directory / "no" / "such", "x").ok());
   ASSERT_TRUE(write_private_file(directory / "large", std::string(100, 'x')).ok());
   EXPECT_EQ(read_file(directory / "large", 99).error().cause, Cause::invalid_argument);
+}
+
+TEST_F(FileTest, SecretsAreReadFromFilesOfTheirOwnerAlone) {
+  const auto path = directory / "key";
+  ASSERT_TRUE(write_private_file(path, "w0rd \r\n").ok());
+  EXPECT_EQ(read_secret_file(path, "key file")->view(), "w0rd");
+  for (const char* none : {"", "\n", "two words", "tab\tin", "\xc3\xa9"}) {
+    ASSERT_TRUE(write_private_file(path, none).ok());
+    EXPECT_EQ(read_secret_file(path, "key file").error().cause, Cause::invalid_argument) << none;
+  }
+  ASSERT_EQ(::chmod(path.c_str(), 0640), 0);
+  const auto open = read_secret_file(path, "key file");
+  EXPECT_EQ(open.error().cause, Cause::permission_denied);
+  EXPECT_NE(open.error().message.find("the key file '" + path.string()), std::string::npos);
+  EXPECT_EQ(read_secret_file(directory, "key file").error().cause, Cause::invalid_argument);
+  EXPECT_EQ(read_secret_file("/dev/null", "key file").error().cause, Cause::invalid_argument);
+  EXPECT_EQ(read_secret_file(directory / "none", "key file").error().cause, Cause::not_found);
+}
+
+TEST_F(FileTest, APipeIsWaitedForAndNotForEver) {
+  const auto path = directory / "pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const auto silent = read_private_file(path, "key file", 100, std::chrono::milliseconds(20));
+  EXPECT_EQ(silent.error().cause, Cause::timeout);
+  // Opening it for writing waits for its reader; what is written comes in two parts.
+  auto writer = std::async(std::launch::async, [&path] {
+    std::ofstream pipe(path);
+    pipe << "w0" << std::flush << "rd\n";
+  });
+  EXPECT_EQ(read_secret_file(path, "key file")->view(), "w0rd");
+  writer.get();
+  auto much =
+      std::async(std::launch::async, [&path] { std::ofstream(path) << std::string(50'000, 'x'); });
+  EXPECT_EQ(read_private_file(path, "key file", 100).error().cause, Cause::invalid_argument);
+  much.get();
 }
 
 TEST_F(FileTest, PrivateDirectoriesAreTightened) {

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/base64url.hpp"
+#include "base/secret.hpp"
 #include "client/oauth_answers.hpp"
 #include "client/redirect_receiver.hpp"
-#include "client/secrets.hpp"
 #include "support/web_server.hpp"
 
 namespace scistream::client {

@@ -58,7 +58,7 @@ class TokenSourceTest : public ::testing::Test {
   }
 
   TemporaryDirectory folder_;
-  const TokenStore store_{folder_.path()};
+  const TokenStore store_{folder_.path(), nullptr};
   const net::Url nobody_{false, {"127.0.0.1", 1}, "/token"};
   const system_clock::time_point now_ = std::chrono::time_point_cast<seconds>(system_clock::now());
 };

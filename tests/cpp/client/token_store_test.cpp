@@ -5,6 +5,7 @@
 #include <fstream>
 #include <future>
 
+#include "base/file.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace scistream::client {
@@ -43,7 +44,7 @@ class TokenStoreTest : public ::testing::Test {
   }
 
   TemporaryDirectory folder_;
-  const TokenStore store_{folder_.path()};
+  const TokenStore store_{folder_.path(), nullptr};
 };
 
 TEST_F(TokenStoreTest, KeepsAllOfALogin) {
@@ -141,8 +142,74 @@ TEST_F(TokenStoreTest, OneAtATimeChangesALogin) {
   EXPECT_TRUE(second.get());
 }
 
+struct MadeUpKeyring final : Keyring {
+  Result<Secret> find() override { return key; }
+  Result<Secret> make() override {
+    ++made;
+    return key = Secret::random(32);
+  }
+  Result<Secret> key = Secret();
+  int made = 0;
+};
+
+class SealedTokenStoreTest : public TokenStoreTest {
+ protected:
+  [[nodiscard]] std::string content() const { return *read_file(file()); }
+
+  const std::shared_ptr<MadeUpKeyring> keyring_ = std::make_shared<MadeUpKeyring>();
+  const TokenStore sealing_{folder_.path(), keyring_};
+};
+
+TEST_F(SealedTokenStoreTest, AKeyringsKeySealsAll) {
+  ASSERT_TRUE(sealing_.save(login()).ok());
+  ASSERT_TRUE(sealing_.save(login("other")).ok());
+  EXPECT_EQ(keyring_->made, 1);
+  for (const char* said : {"acc3ss", "r3fresh", "alice", "id.example"})
+    EXPECT_EQ(content().find(said), std::string::npos) << said;
+  const auto found = sealing_.find(issuer, "scistream");
+  ASSERT_TRUE(found.ok() && *found);
+  EXPECT_TRUE((*found)->is_sealed);
+  EXPECT_EQ((*found)->tokens.access.view(), "acc3ss");
+  EXPECT_EQ(sealing_.all().logins.size(), 2U);
+}
+
+TEST_F(SealedTokenStoreTest, WithoutTheKeyItIsSaidWhatToDo) {
+  ASSERT_TRUE(sealing_.save(login()).ok());
+  const auto none = store_.find(issuer, "scistream");
+  EXPECT_EQ(none.error().cause, Cause::failed_precondition);
+  EXPECT_NE(none.error().message.find("log in again"), std::string::npos);
+  keyring_->key = Secret::random(32);
+  EXPECT_EQ(sealing_.find(issuer, "scistream").error().cause, Cause::failure);
+  keyring_->key = Secret();
+  EXPECT_EQ(sealing_.find(issuer, "scistream").error().cause, Cause::failure);
+  // Logging in anew is always possible.
+  ASSERT_TRUE(store_.save(login()).ok());
+  EXPECT_TRUE(store_.find(issuer, "scistream")->has_value());
+}
+
+TEST_F(SealedTokenStoreTest, OneThatCannotBeUsedIsDoneWithout) {
+  keyring_->key = Error{Cause::unavailable, "it stays locked"};
+  ASSERT_TRUE(sealing_.save(login()).ok());
+  EXPECT_FALSE(sealing_.keyring_trouble().ok());
+  EXPECT_FALSE((*sealing_.find(issuer, "scistream"))->is_sealed);
+  // And the next time it is sealed.
+  keyring_->key = Secret();
+  ASSERT_TRUE(sealing_.save(login()).ok());
+  EXPECT_TRUE((*sealing_.find(issuer, "scistream"))->is_sealed);
+}
+
+TEST_F(SealedTokenStoreTest, OneFileDoesNotPassForAnother) {
+  ASSERT_TRUE(sealing_.save(login()).ok());
+  const auto first = file();
+  const auto text = content();
+  ASSERT_TRUE(sealing_.remove(issuer, "scistream").value());
+  ASSERT_TRUE(sealing_.save(login("other")).ok());
+  ASSERT_TRUE(write_private_file(file(), text).ok());
+  EXPECT_EQ(sealing_.find(issuer, "other").error().cause, Cause::failure);
+}
+
 TEST(TokenStore, WithoutAFolderThereAreNone) {
-  const TokenStore none{{}};
+  const TokenStore none{{}, nullptr};
   EXPECT_FALSE(none.find(issuer, "x")->has_value());
   EXPECT_TRUE(none.all().logins.empty());
   EXPECT_EQ(none.save(login()).error().cause, Cause::failed_precondition);

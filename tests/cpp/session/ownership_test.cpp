@@ -183,6 +183,29 @@ TEST_F(OwnershipTest, AHelloOfNobodyNeedsTheApplicationKey) {
   EXPECT_TRUE(requested->ok());
 }
 
+// Protocol: held-hellos-shared
+TEST_F(OwnershipTest, OneAddressTakesAQuarterOfTheRoomForStrangers) {
+  by = nobody;
+  const auto from = [this](const std::string& host, std::size_t bytes = 0) {
+    static int number = 0;
+    auto greeting = greet("x" + std::to_string(++number));
+    greeting.caller_host = host;
+    greeting.proof = std::string(bytes, 'x');
+    return hello(greeting);
+  };
+  const std::size_t share = ManagerOptions{}.most_held_hellos / 8;
+  for (std::size_t i = 0; i < share; ++i) EXPECT_TRUE(from("192.0.2.1")->pending()) << i;
+  EXPECT_FALSE(from("192.0.2.1")->pending());
+  EXPECT_TRUE(from("192.0.2.2")->pending());
+  // The addresses of one IPv6 network are one, and large ones count for more.
+  const std::size_t bytes = ManagerOptions{}.most_held_bytes / 8;
+  EXPECT_TRUE(from("2001:db8::1", bytes / 2)->pending());
+  EXPECT_FALSE(from("2001:db8::2", bytes / 2)->pending());
+  EXPECT_TRUE(from("2001:db8:0:1::2", bytes / 2)->pending());
+  wait_for_held();
+  EXPECT_TRUE(from("192.0.2.1")->pending());
+}
+
 // Protocol: app-key-proves
 TEST_F(OwnershipTest, ASessionWithoutAKeyTakesTheHelloOfItsOwnerOnly) {
   const auto requested = req(want("a"));
@@ -227,7 +250,7 @@ class DestinationTest : public ManagerTest {
  protected:
   DestinationTest() {
     auto limited = options();
-    limited.destinations = [](Role role) {
+    limited.destinations = [](Role role, const auto&) {
       return *net::Destinations::parse(role == Role::producer
                                            ? std::vector<std::string>{"10.0.0.0/8", "!10.0.0.1"}
                                            : std::vector<std::string>{"192.0.2.0/24"});

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/file.hpp"
 #include "session/released_ids.hpp"
 #include "session/sqlite_store.hpp"
 #include "session/stored_json.hpp"
@@ -267,6 +268,57 @@ TEST(StoredJson, RefusesWhatCannotBe) {
       << "keys stay secret";
   EXPECT_FALSE(stored_session("").ok());
   EXPECT_FALSE(stored_session("[]").ok());
+}
+
+class SealedStoreTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] std::unique_ptr<SqliteStore> open(const Secret& key) const {
+    auto store = SqliteStore::open(file_, null_logger(), key);
+    EXPECT_TRUE(store.ok()) << store.error().message;
+    return std::move(*store);
+  }
+  /// What is in the store's files.
+  [[nodiscard]] std::string bytes() const {
+    std::string all;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
+      all += *read_file(entry.path(), 1U << 24U);
+    return all;
+  }
+
+  const TemporaryDirectory folder_;
+  const std::filesystem::path file_ = folder_.path() / "sessions.db";
+  const Secret key_ = Secret::random(32);
+};
+
+TEST_F(SealedStoreTest, WhatIsKeptOfSessionsOpensWithTheFacilitysKeyOnly) {
+  const auto session = a_session("a");
+  ASSERT_TRUE(open(key_)->save(session).ok());
+  for (const std::string& said : {session.request.app_key.hex(), session.targets->data_key.hex(),
+                                  std::string("10.0.0.9"), std::string("fedcba9876543210")})
+    EXPECT_EQ(bytes().find(said), std::string::npos) << said;
+  for (const Secret& other : {Secret(), Secret::random(32)}) {
+    const auto closed = open(other)->load();
+    EXPECT_EQ(closed.error().cause, Cause::failed_precondition);
+  }
+  const auto again = open(key_)->load();
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  ASSERT_EQ(again->sessions.size(), 1U);  // the wrong keys have removed nothing
+  expect_equal(again->sessions.front(), session);
+}
+
+TEST_F(SealedStoreTest, SealsWhatWasKeptWithoutAKeyBefore) {
+  const auto session = a_session("a");
+  ASSERT_TRUE(open({})->save(session).ok());
+  EXPECT_NE(bytes().find(session.request.app_key.hex()), std::string::npos);
+  {
+    const auto store = open(key_);
+    const auto contents = store->load();
+    ASSERT_TRUE(contents.ok());
+    ASSERT_EQ(contents->sessions.size(), 1U);
+    ASSERT_TRUE(store->save(contents->sessions.front()).ok());
+    ASSERT_TRUE(store->tidy().ok());
+  }
+  EXPECT_EQ(bytes().find(session.request.app_key.hex()), std::string::npos);
 }
 
 }  // namespace
