@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
               json{{"iss", "issuer"}, {"sub", "user"}, {"aud", "audience"}, {"exp", 2e9}}.dump())
           .ok();
   require(is_taken);  // else what follows would look at signatures only
-  const auto who = issuer.identity(text_of(data, size));
+  const auto who = issuer.identity(std::string(text_of(data, size)));
   if (!who) return 0;
   require(!who->subject.empty() && who->issuer == "issuer");
   require(who->expires > now - auth::clock_leeway);
