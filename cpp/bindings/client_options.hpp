@@ -19,9 +19,8 @@ inline client::ClientOptions client_options(bool tls, std::string roots,
   client::ClientOptions options;
   options.tls = tls;
   if (token.empty()) {
-    auto tokens = client::token_options_of_environment();
-    tokens.state_directory = state_directory;
-    options.tokens = std::make_shared<client::TokenSource>(std::move(tokens));
+    options.tokens =
+        std::make_shared<client::TokenSource>(client::token_options_of_user(state_directory));
   }
   options.token = std::move(token);
   if (tls && roots.empty()) {

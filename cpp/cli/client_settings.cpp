@@ -64,9 +64,7 @@ Result<client::ClientOptions> client_options(ClientSettings& settings, Warnings 
   client::ClientOptions options;
   options.tls = settings.tls;
   options.state_directory = settings.state_directory;
-  auto tokens = client::token_options_of_environment();
-  tokens.state_directory = settings.state_directory;
-  tokens.keyring = client::SystemKeyring::for_folder(settings.state_directory);
+  auto tokens = client::token_options_of_user(settings.state_directory);
   if (!settings.token_file.empty()) {
     tokens.token_file = settings.token_file;
     tokens.token = {};

@@ -39,8 +39,10 @@ std::string login_command(const std::string& issuer, const std::string& scope) {
   return "s2uc login --scope " + scope + (is_usual ? "" : " --provider " + issuer);
 }
 
-TokenOptions token_options_of_environment() {
+TokenOptions token_options_of_user(const std::filesystem::path& state_directory) {
   TokenOptions options;
+  options.state_directory = state_directory;
+  options.keyring = SystemKeyring::for_folder(state_directory);
   std::string token = variable("SCISTREAM_TOKEN");
   const Wiped wiped(token);
   options.token = Secret(std::string_view(token));

@@ -29,9 +29,9 @@ struct TokenOptions {
 };
 
 /// As the environment says: SCISTREAM_TOKEN, SCISTREAM_TOKEN_FILE, SCISTREAM_WORKFLOW_CLIENT_ID,
-/// SCISTREAM_WORKFLOW_CLIENT_SECRET_FILE, SCISTREAM_WORKFLOW_ISSUER, SCISTREAM_IDENTITY_CA; and the
-/// folder of `config.toml`. No state folder.
-TokenOptions token_options_of_environment();
+/// SCISTREAM_WORKFLOW_CLIENT_SECRET_FILE, SCISTREAM_WORKFLOW_ISSUER, SCISTREAM_IDENTITY_CA; the
+/// folder of `config.toml`; and the logins in a state folder, with the system's keyring.
+TokenOptions token_options_of_user(const std::filesystem::path& state_directory);
 
 /// The command that makes a login, for messages.
 std::string login_command(const std::string& issuer, const std::string& scope);

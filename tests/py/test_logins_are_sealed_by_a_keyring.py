@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from facility import Client
+import scistream
+from facility import Client, run
 from keyring import desktop
 from logins import SCOPE, Gates, info, on_a_device
 from openid import OpenIdProvider
@@ -63,6 +65,15 @@ def test_what_is_kept_says_nothing_without_the_keyring(
         assert said not in text
     assert is_sealed(user)
     assert info(user, gates[0]).rc == 0
+    program = (
+        "import scistream, sys\n"
+        "client = scistream.UserClient(server_cert=sys.argv[1], state_dir=sys.argv[2])\n"
+        "print(client.info(sys.argv[3]).version)"
+    )
+    trusted = user.env["SCISTREAM_SERVER_CERT"]
+    words = (sys.executable, "-c", program, trusted, user.state, gates[0].endpoint)
+    done = run(*words, cwd=user.folder, env=user.env)
+    assert (done.rc, done.out) == (0, f"{scistream.__version__}\n"), done.err
 
     done = info(user, gates[0], env=ELSEWHERE)
     assert done.rc == FAILED_PRECONDITION
