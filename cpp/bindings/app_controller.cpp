@@ -11,6 +11,7 @@
 #include "bindings/calls.hpp"
 #include "bindings/client_options.hpp"
 #include "bindings/errors.hpp"
+#include "bindings/pending.hpp"
 #include "bindings/process.hpp"
 
 namespace py = pybind11;
@@ -34,6 +35,16 @@ class Controller {
     };
     return blocking<session::HelloAnswer>(calls_, work, {[interrupt] { interrupt->trigger(); }, {}},
                                           uid);
+  }
+  std::unique_ptr<Pending> begin_hello(client::AppHello hello) {
+    const std::string uid = hello.uid;
+    const auto work = [this, hello = std::move(hello)](client::Interrupt& interrupt) {
+      return controller_->hello(hello, &interrupt);
+    };
+    return begin<session::HelloAnswer>(
+        calls_, work,
+        [](const session::HelloAnswer& answer) -> py::object { return py::cast(answer.listeners); },
+        uid);
   }
 
   void close() {
@@ -65,11 +76,11 @@ class AppControllerHandle {
 
   [[nodiscard]] std::vector<std::string> hello(bool wait_ready, double patience,
                                                double timeout) const {
-    client::AppHello hello = hello_;
-    hello.wait_ready = wait_ready;
-    hello.patience = seconds_argument("patience", patience);
-    hello.timeout = seconds_argument("timeout", timeout);
-    return controller_->hello(std::move(hello)).listeners;
+    return controller_->hello(wish(wait_ready, patience, timeout)).listeners;
+  }
+  [[nodiscard]] std::unique_ptr<Pending> begin_hello(bool wait_ready, double patience,
+                                                     double timeout) const {
+    return controller_->begin_hello(wish(wait_ready, patience, timeout));
   }
 
   void close() {
@@ -77,6 +88,14 @@ class AppControllerHandle {
   }
 
  private:
+  [[nodiscard]] client::AppHello wish(bool wait_ready, double patience, double timeout) const {
+    client::AppHello hello = hello_;
+    hello.wait_ready = wait_ready;
+    hello.patience = seconds_argument("patience", patience);
+    hello.timeout = seconds_argument("timeout", timeout);
+    return hello;
+  }
+
   Owned<Controller> controller_;
   client::AppHello hello_;
 };
@@ -100,6 +119,8 @@ void bind_app_controller(py::module_& module) {
            py::arg("key"), py::arg("tls"), py::arg("roots"), py::arg("server_cert"),
            py::arg("token"), py::arg("state_dir"))
       .def("hello", &AppControllerHandle::hello, py::kw_only(), py::arg("wait_ready"),
+           py::arg("patience"), py::arg("timeout"))
+      .def("begin_hello", &AppControllerHandle::begin_hello, py::kw_only(), py::arg("wait_ready"),
            py::arg("patience"), py::arg("timeout"))
       .def("close", &AppControllerHandle::close);
 }

@@ -1,9 +1,13 @@
 #include "bindings/calls.hpp"
 
 #include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstdint>
+#include <stdexcept>
 #include <utility>
 
 namespace py = pybind11;
@@ -19,6 +23,11 @@ constexpr milliseconds slice{50};
 /// On one machine a cancelled request has given everything back by then.
 constexpr milliseconds grace{100};
 
+void ring(const net::Fd& signal) {
+  const std::uint64_t one = 1;
+  (void)!::write(signal.get(), &one, sizeof one);
+}
+
 }  // namespace
 
 void Call::run() {
@@ -31,6 +40,17 @@ void Call::run() {
   const std::lock_guard lock(mutex_);
   done_ = true;
   ended_.notify_all();
+  if (signal_) ring(signal_);
+}
+
+int Call::descriptor() {
+  const std::lock_guard lock(mutex_);
+  if (!signal_) {
+    signal_ = net::Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!signal_) throw std::runtime_error("cannot make an event descriptor");
+    if (done_) ring(signal_);
+  }
+  return signal_.get();
 }
 
 void Call::interrupt() {

@@ -14,6 +14,7 @@
 
 #include "base/error.hpp"
 #include "bindings/errors.hpp"
+#include "net/fd.hpp"
 
 namespace scistream::bindings {
 
@@ -29,6 +30,9 @@ class Call {
   void wait();
   /// False if it is still at work after `limit`.
   bool wait_for(std::chrono::milliseconds limit);
+  /// Becomes readable at the end. Belongs to this object; made when it is asked for. Throws
+  /// std::runtime_error if there is no descriptor left.
+  int descriptor();
   /// What `work` threw, if it did. After the end.
   [[nodiscard]] const std::string& exception() const { return exception_; }
 
@@ -39,6 +43,7 @@ class Call {
   std::mutex mutex_;
   std::condition_variable ended_;
   bool done_ = false;
+  net::Fd signal_;  ///< Once somebody has asked for it.
 };
 
 /// The calls that use one object. The object owns it as its last member: when it dies every call

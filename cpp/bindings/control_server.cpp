@@ -1,17 +1,20 @@
 #include "control/control_server.hpp"
 
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "bindings/bindings.hpp"
 #include "bindings/calls.hpp"
 #include "bindings/errors.hpp"
 #include "bindings/process.hpp"
 #include "bindings/values.hpp"
+#include "control/access.hpp"
 
 namespace py = pybind11;
 
@@ -43,6 +46,15 @@ class Facility {
 
   void close() {
     close_and_wait(calls_, [this] { end(milliseconds(0)); });
+  }
+
+  void reload() {
+    const auto work = [this]() -> Status {
+      const std::lock_guard turn(turn_mutex_);
+      if (!server_) return Error{Cause::failed_precondition, "the control server is not running"};
+      return server_->reload();
+    };
+    blocking<void>(calls_, work);
   }
 
   /// Of the running server; `failed_precondition` if there is none.
@@ -99,6 +111,7 @@ class ControlServerHandle {
   void close() {
     if (!facility_.left()) facility_->close();
   }
+  void reload() { facility_->reload(); }
   [[nodiscard]] bool running() const { return facility_->running() != nullptr; }
   /// For repr.
   [[nodiscard]] std::string description() const {
@@ -127,13 +140,17 @@ std::uint16_t port_argument(int port) {
   return static_cast<std::uint16_t>(port);
 }
 
-std::unique_ptr<ControlServerHandle> make(std::string listener_ip, int port, std::string type,
-                                          const std::string& port_range, std::string advertise,
-                                          std::string wan_ip, std::string lan_ip, double timeout,
-                                          std::uint64_t capacity, double max_session,
-                                          double idle_limit, std::filesystem::path state_dir,
-                                          bool tls, std::filesystem::path server_crt,
-                                          std::filesystem::path server_key, bool insecure_no_auth) {
+std::unique_ptr<ControlServerHandle> make(
+    std::string listener_ip, int port, std::string type, const std::string& port_range,
+    std::string advertise, std::string wan_ip, std::string lan_ip, double timeout,
+    std::uint64_t capacity, double max_session, double idle_limit, std::filesystem::path state_dir,
+    bool tls, std::filesystem::path server_crt, std::filesystem::path server_key,
+    bool insecure_no_auth, std::string client_id, std::filesystem::path client_secret_file,
+    std::string introspection_url, std::vector<std::string> issuers, std::string audience,
+    std::string scope, std::filesystem::path identity_ca, std::size_t max_sessions_per_user,
+    std::filesystem::path client_ca, std::filesystem::path policy, std::filesystem::path audit,
+    std::vector<std::string> allow_target, std::vector<std::string> allow_peer,
+    std::filesystem::path facility_key) {
   ControlServerOptions options;
   options.data_server_place = control::DataServerPlace::inside;
   options.listener_ip = std::move(listener_ip);
@@ -152,20 +169,41 @@ std::unique_ptr<ControlServerHandle> make(std::string listener_ip, int port, std
   options.server_crt = std::move(server_crt);
   options.server_key = std::move(server_key);
   options.insecure_no_auth = insecure_no_auth;
+  options.client_ca = std::move(client_ca);
+  options.policy = std::move(policy);
+  options.audit = std::move(audit);
+  options.allow_target = std::move(allow_target);
+  options.allow_peer = std::move(allow_peer);
+  options.facility_key = std::move(facility_key);
+  control::AccessSettings access;
+  access.client_id = std::move(client_id);
+  access.client_secret_file = std::move(client_secret_file);
+  access.introspection_url = std::move(introspection_url);
+  access.issuers = std::move(issuers);
+  access.audience = std::move(audience);
+  access.scope = std::move(scope);
+  access.identity_ca = std::move(identity_ca);
+  access.most_sessions = max_sessions_per_user;
+  value_or_raise<void>(control::complete_access(access, options));
   return std::make_unique<ControlServerHandle>(std::move(options));
 }
 
 /// What the Python signature must say too.
 py::dict defaults() {
   const ControlServerOptions options;
-  return py::dict("listener_ip"_a = options.listener_ip, "port"_a = options.port,
-                  "type"_a = options.type, "port_range"_a = to_string(options.port_range),
-                  "advertise"_a = options.advertise, "wan_ip"_a = options.wan_ip,
-                  "lan_ip"_a = options.lan_ip, "timeout"_a = seconds_of(options.timeout),
-                  "capacity"_a = options.capacity_mbps,
-                  "max_session"_a = seconds_of(options.max_session),
-                  "idle_limit"_a = seconds_of(options.idle_limit),
-                  "insecure_no_auth"_a = options.insecure_no_auth, "tls"_a = options.tls);
+  const control::AccessSettings access;
+  return py::dict(
+      "listener_ip"_a = options.listener_ip, "port"_a = options.port, "type"_a = options.type,
+      "port_range"_a = to_string(options.port_range), "advertise"_a = options.advertise,
+      "wan_ip"_a = options.wan_ip, "lan_ip"_a = options.lan_ip,
+      "timeout"_a = seconds_of(options.timeout), "capacity"_a = options.capacity_mbps,
+      "max_session"_a = seconds_of(options.max_session),
+      "idle_limit"_a = seconds_of(options.idle_limit),
+      "insecure_no_auth"_a = options.insecure_no_auth, "tls"_a = options.tls,
+      "client_id"_a = access.client_id, "introspection_url"_a = access.introspection_url,
+      "issuers"_a = py::tuple(), "audience"_a = access.audience, "scope"_a = access.scope,
+      "max_sessions_per_user"_a = access.most_sessions, "allow_target"_a = py::tuple(),
+      "allow_peer"_a = py::tuple());
 }
 
 }  // namespace
@@ -177,10 +215,13 @@ void bind_control_server(py::module_& module) {
       .def(py::init(&make), py::kw_only(), "listener_ip"_a, "port"_a, "type"_a, "port_range"_a,
            "advertise"_a, "wan_ip"_a, "lan_ip"_a, "timeout"_a, "capacity"_a, "max_session"_a,
            "idle_limit"_a, "state_dir"_a, "tls"_a, "server_crt"_a, "server_key"_a,
-           "insecure_no_auth"_a)
+           "insecure_no_auth"_a, "client_id"_a, "client_secret_file"_a, "introspection_url"_a,
+           "issuers"_a, "audience"_a, "scope"_a, "identity_ca"_a, "max_sessions_per_user"_a,
+           "client_ca"_a, "policy"_a, "audit"_a, "allow_target"_a, "allow_peer"_a, "facility_key"_a)
       .def("start", &ControlServerHandle::start)
       .def("stop", &ControlServerHandle::stop, "drain"_a)
       .def("close", &ControlServerHandle::close)
+      .def("reload", &ControlServerHandle::reload)
       .def_property_readonly("running", &ControlServerHandle::running)
       .def_property_readonly("description", &ControlServerHandle::description)
       .def_property_readonly("endpoint", &ControlServerHandle::endpoint)

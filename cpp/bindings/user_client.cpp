@@ -15,8 +15,10 @@
 #include "bindings/calls.hpp"
 #include "bindings/client_options.hpp"
 #include "bindings/errors.hpp"
+#include "bindings/pending.hpp"
 #include "bindings/process.hpp"
 #include "bindings/values.hpp"
+#include "bindings/watch.hpp"
 
 namespace py = pybind11;
 
@@ -26,6 +28,7 @@ namespace {
 
 using client::SessionRequest;
 using client::SessionResult;
+using PendingCall = std::unique_ptr<Pending>;
 using std::chrono::milliseconds;
 
 /// The C++ client, until closed, and what uses it. Owns it; any thread.
@@ -68,17 +71,6 @@ Result<std::string> protocol_argument(const std::string& protocol) {
                "protocol '" + protocol.substr(0, 32) + "' is not one of: tcp, udp"};
 }
 
-/// Whether it is leased everywhere.
-bool set_rate_at(Client& client, const std::string& uid, long long rate,
-                 const std::vector<Endpoint>& given) {
-  const auto work = [shared = &client, uid, rate, given]() -> Result<bool> {
-    const auto servers = places(*shared, uid, given);
-    if (!servers) return servers.error();
-    return (**shared).set_rate(uid, rate, *servers);
-  };
-  return blocking<bool>(client.calls(), work, {}, uid);
-}
-
 /// Blocking work that Ctrl-C, or closing the client, cuts short. `work` takes the Interrupt.
 template <class T, class Work>
 T interruptible(Client& client, Work work, const std::string& uid = {}) {
@@ -94,15 +86,57 @@ py::tuple to_tuple(const std::vector<session::SessionView>& views) {
   return list;
 }
 
-py::tuple status_at(Client& client, const std::string& uid, std::vector<Endpoint> given) {
-  using Views = std::vector<session::SessionView>;
-  const auto work = [shared = &client, uid,
-                     given = std::move(given)](client::Interrupt& interrupt) -> Result<Views> {
+using Views = std::vector<session::SessionView>;
+
+/// Of a session: the rpcs that show it.
+auto status_work(Client& client, const std::string& uid, std::vector<Endpoint> given) {
+  return [shared = &client, uid,
+          given = std::move(given)](client::Interrupt& interrupt) -> Result<Views> {
     const auto servers = places(*shared, uid, given);
     if (!servers) return servers.error();
     return (**shared).status(uid, *servers, nullptr, &interrupt);
   };
-  return to_tuple(interruptible<Views>(client, work, uid));
+}
+
+py::tuple status_at(Client& client, const std::string& uid, std::vector<Endpoint> given) {
+  return to_tuple(interruptible<Views>(client, status_work(client, uid, std::move(given)), uid));
+}
+
+PendingCall begin_status(Client& client, const std::string& uid, std::vector<Endpoint> given) {
+  return begin<Views>(
+      client.calls(), status_work(client, uid, std::move(given)),
+      [](const Views& views) -> py::object { return to_tuple(views); }, uid);
+}
+
+auto rate_work(Client& client, const std::string& uid, long long rate,
+               std::vector<Endpoint> given) {
+  return [shared = &client, uid, rate, given = std::move(given)]() -> Result<bool> {
+    const auto servers = places(*shared, uid, given);
+    if (!servers) return servers.error();
+    return (**shared).set_rate(uid, rate, *servers);
+  };
+}
+
+/// Whether it is leased everywhere.
+bool set_rate_at(Client& client, const std::string& uid, long long rate,
+                 std::vector<Endpoint> given) {
+  return blocking<bool>(client.calls(), rate_work(client, uid, rate, std::move(given)), {}, uid);
+}
+
+PendingCall begin_set_rate(Client& client, const std::string& uid, long long rate,
+                           std::vector<Endpoint> given) {
+  const auto work = [rate_change = rate_work(client, uid, rate, std::move(given))](
+                        client::Interrupt&) { return rate_change(); };
+  return begin<bool>(
+      client.calls(), work, [](bool leased) -> py::object { return py::bool_(leased); }, uid);
+}
+
+std::unique_ptr<WatchHandle> watch_at(Client& client, const std::string& uid, double period,
+                                      std::vector<Endpoint> given) {
+  return std::make_unique<WatchHandle>(
+      client.calls(), *client, uid,
+      [shared = &client, uid, given = std::move(given)] { return places(*shared, uid, given); },
+      seconds_argument("period", period));
 }
 
 /// One session, from its request on. Shares the client; any thread.
@@ -166,9 +200,33 @@ class SessionHandle {
     blocking<void>(client_->calls(), ending(), leaving, uid_);
   }
 
+  /// Until it is set up. To cancel that leaves the session to be set up: `begin_release` ends it.
+  [[nodiscard]] PendingCall begin_wait() const {
+    client_.check();
+    auto value = [set_up = set_up_, uid = uid_]() -> py::object {
+      const std::lock_guard lock(set_up->mutex);
+      if (!*set_up->result) raise(set_up->result->error(), uid);
+      return py::none();
+    };
+    return std::make_unique<Pending>(call_, std::move(value), nullptr);
+  }
+  [[nodiscard]] PendingCall begin_release() const {
+    const auto work = [end = ending()](client::Interrupt&) { return end(); };
+    return begin(client_->calls(), work, uid_);
+  }
+
   bool set_rate(long long rate) const { return set_rate_at(*client_, uid_, rate, servers_); }
+  [[nodiscard]] PendingCall begin_set_rate(long long rate) const {
+    return bindings::begin_set_rate(*client_, uid_, rate, servers_);
+  }
 
   [[nodiscard]] py::tuple status() const { return status_at(*client_, uid_, servers_); }
+  [[nodiscard]] PendingCall begin_status() const {
+    return bindings::begin_status(*client_, uid_, servers_);
+  }
+  [[nodiscard]] std::unique_ptr<WatchHandle> watch(double period) const {
+    return watch_at(*client_, uid_, period, servers_);
+  }
 
   /// For repr.
   [[nodiscard]] std::string description() const {
@@ -300,10 +358,35 @@ class UserClientHandle {
     return status_at(*client_, uid, endpoint_arguments("servers", servers));
   }
 
+  [[nodiscard]] PendingCall begin_release(const std::string& uid,
+                                          const std::vector<std::string>& servers) const {
+    const auto work = [shared = &*client_, uid, given = endpoint_arguments("servers", servers)](
+                          client::Interrupt&) { return release_at(*shared, uid, given); };
+    return begin(client_->calls(), work, uid);
+  }
+
+  [[nodiscard]] PendingCall begin_set_rate(const std::string& uid, long long rate,
+                                           const std::vector<std::string>& servers) const {
+    return bindings::begin_set_rate(*client_, uid, rate, endpoint_arguments("servers", servers));
+  }
+
+  [[nodiscard]] PendingCall begin_status(const std::string& uid,
+                                         const std::vector<std::string>& servers) const {
+    return bindings::begin_status(*client_, uid, endpoint_arguments("servers", servers));
+  }
+
+  [[nodiscard]] std::unique_ptr<WatchHandle> watch(const std::string& uid, double period,
+                                                   const std::vector<std::string>& servers) const {
+    return watch_at(*client_, uid, period, endpoint_arguments("servers", servers));
+  }
+
   [[nodiscard]] py::object info(const std::string& server) const {
-    const auto work = [shared = &*client_, at = endpoint_argument("server", server)](
-                          client::Interrupt& interrupt) { return (**shared).info(at, &interrupt); };
-    return to_python(interruptible<control::ServerInfo>(*client_, work));
+    return to_python(interruptible<control::ServerInfo>(*client_, info_work(server)));
+  }
+  [[nodiscard]] PendingCall begin_info(const std::string& server) const {
+    return begin<control::ServerInfo>(
+        client_->calls(), info_work(server),
+        [](const control::ServerInfo& info) { return to_python(info); });
   }
 
   void close() {
@@ -311,6 +394,12 @@ class UserClientHandle {
   }
 
  private:
+  [[nodiscard]] std::function<Result<control::ServerInfo>(client::Interrupt&)> info_work(
+      const std::string& server) const {
+    return [shared = &*client_, at = endpoint_argument("server", server)](
+               client::Interrupt& interrupt) { return (**shared).info(at, &interrupt); };
+  }
+
   Owned<Client> client_;
 };
 
@@ -318,11 +407,33 @@ class UserClientHandle {
 
 void bind_user_client(py::module_& module) {
   module.def("default_state_directory", &default_state_directory);
+  module.def(
+      "parse_endpoint",
+      [](const std::string& text) {
+        const Endpoint endpoint = endpoint_argument("endpoint", text);
+        return py::make_tuple(endpoint.host, endpoint.port);
+      },
+      py::arg("text"));
+  py::class_<Pending>(module, "Pending", py::release_gil_before_calling_cpp_dtor())
+      .def("fileno", &Pending::fileno)
+      .def("done", &Pending::done)
+      .def("result", &Pending::result)
+      .def("cancel", &Pending::cancel);
+  py::class_<WatchHandle>(module, "Watch", py::release_gil_before_calling_cpp_dtor())
+      .def("next", &WatchHandle::next)
+      .def("take", &WatchHandle::take)
+      .def("fileno", &WatchHandle::fileno)
+      .def("close", &WatchHandle::close);
   py::class_<SessionHandle>(module, "Session", py::release_gil_before_calling_cpp_dtor())
       .def("wait_ready", &SessionHandle::wait_ready, py::arg("timeout"))
       .def("release", &SessionHandle::release)
       .def("set_rate", &SessionHandle::set_rate, py::arg("rate"))
       .def("status", &SessionHandle::status)
+      .def("watch", &SessionHandle::watch, py::arg("period"))
+      .def("begin_wait", &SessionHandle::begin_wait)
+      .def("begin_release", &SessionHandle::begin_release)
+      .def("begin_set_rate", &SessionHandle::begin_set_rate, py::arg("rate"))
+      .def("begin_status", &SessionHandle::begin_status)
       .def("key", &SessionHandle::key, py::arg("role"))
       .def_property_readonly("ready", &SessionHandle::ready)
       .def_property_readonly("description", &SessionHandle::description)
@@ -352,6 +463,12 @@ void bind_user_client(py::module_& module) {
            py::arg("servers"))
       .def("status", &UserClientHandle::status, py::arg("uid"), py::arg("servers"))
       .def("info", &UserClientHandle::info, py::arg("server"))
+      .def("watch", &UserClientHandle::watch, py::arg("uid"), py::arg("period"), py::arg("servers"))
+      .def("begin_release", &UserClientHandle::begin_release, py::arg("uid"), py::arg("servers"))
+      .def("begin_set_rate", &UserClientHandle::begin_set_rate, py::arg("uid"), py::arg("rate"),
+           py::arg("servers"))
+      .def("begin_status", &UserClientHandle::begin_status, py::arg("uid"), py::arg("servers"))
+      .def("begin_info", &UserClientHandle::begin_info, py::arg("server"))
       .def("close", &UserClientHandle::close);
 }
 

@@ -34,6 +34,11 @@ py::object to_python(const session::SessionView& view) {
       "refused"_a = counters.refused, "idle"_a = seconds_of(counters.idle), "note"_a = view.note);
 }
 
+py::object to_python(const session::SessionEvent& event) {
+  return type("SessionEvent")("kind"_a = to_string(event.kind),
+                              "status"_a = to_python(event.session), "detail"_a = event.detail);
+}
+
 py::object to_python(const control::ServerInfo& info) {
   return type("ServerInfo")(
       "version"_a = info.version, "data_server_kinds"_a = texts(info.data_server_kinds),

@@ -12,6 +12,7 @@
 namespace scistream::bindings {
 
 pybind11::object to_python(const session::SessionView& view);
+pybind11::object to_python(const session::SessionEvent& event);
 pybind11::object to_python(const control::ServerInfo& info);
 pybind11::object to_python(const relay::Snapshot& snapshot);
 pybind11::object to_python(const std::vector<client::StateChange>& states);

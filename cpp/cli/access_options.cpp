@@ -6,10 +6,8 @@
 #include <cstdlib>
 #include <utility>
 
-#include "base/file.hpp"
-#include "base/text.hpp"
+#include "base/secret.hpp"
 #include "cli/terminal.hpp"
-#include "net/url.hpp"
 
 namespace scistream::cli {
 
@@ -17,69 +15,23 @@ namespace {
 
 constexpr const char* secret_variable = "SCISTREAM_CLIENT_SECRET";
 
-Error invalid(std::string message) { return {Cause::invalid_argument, std::move(message)}; }
-
-Result<Secret> client_secret(const CLI::App& app, AccessSettings& settings) {
-  if (!settings.client_secret_file.empty()) {
-    if (!settings.client_secret.empty())
-      return invalid("--client-secret and --client-secret-file: give one of them");
-    return read_secret_file(settings.client_secret_file, "file of --client-secret-file");
-  }
-  // One that came from the environment is equal to it.
+/// One that came from the environment is equal to it.
+void warn_of_argument(const CLI::App& app, const std::string& secret) {
   const char* const variable = std::getenv(secret_variable);  // NOLINT(concurrency-mt-unsafe)
-  const bool is_in_argv = !settings.client_secret.empty() &&
-                          (variable == nullptr || settings.client_secret != variable) &&
+  const bool is_in_argv = !secret.empty() && (variable == nullptr || secret != variable) &&
                           app.count("--client-secret") > 0;
-  if (is_in_argv) {
-    const std::string warning =
-        "--client_secret: other users of this machine can read it in the list of processes; use "
-        "--client-secret-file, or the variable SCISTREAM_CLIENT_SECRET";
-    std::fprintf(stderr, "%s\n", styled(warning, Style::red, STDERR_FILENO).c_str());
-  }
-  // Programs that are started from here need not know it.
-  ::unsetenv(secret_variable);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
-  const Wiped wiped(settings.client_secret);
-  return Secret(settings.client_secret);
-}
-
-/// Of one that is asked: in clear, who is on the path would answer.
-Result<net::Url> provider_at(const std::string& option, const std::string& address) {
-  auto url = net::parse_url(address);
-  if (!url) return invalid(option + ": " + url.error().message);
-  if (!url->encrypted && !is_loopback(url->server.host))
-    return invalid(option + " '" + address + "' is not encrypted: name an https address");
-  return url;
-}
-
-Result<auth::IntrospectionOptions> introspection(const CLI::App& app, AccessSettings& settings) {
-  auto secret = client_secret(app, settings);
-  if (!secret) return secret.error();
-  if (settings.client_id.empty() || secret->empty()) {
-    return invalid("--client-id goes together with --client-secret-file (or --client-secret): " +
-                   std::string(settings.client_id.empty() ? "the id" : "the secret") +
-                   " is missing");
-  }
-  auto endpoint = provider_at("--introspection-url", settings.introspection_url);
-  if (!endpoint) return endpoint.error();
-  auth::IntrospectionOptions options;
-  // Asked of Globus Auth alone: others need not know it.
-  options.identity_set = endpoint->server.host == "auth.globus.org";
-  options.endpoint = std::move(*endpoint);
-  options.client_id = settings.client_id;
-  options.client_secret = std::move(*secret);
-  options.scope = settings.scope;
-  // One with a path in its name says so as an issuer of signed tokens.
-  for (const std::string& issuer : settings.issuers) {
-    const auto url = net::parse_url(issuer);
-    if (url && net::server_of(*url) == net::server_of(options.endpoint)) options.issuer = issuer;
-  }
-  return options;
+  if (!is_in_argv) return;
+  const std::string warning =
+      "--client_secret: other users of this machine can read it in the list of processes; use "
+      "--client-secret-file, or the variable SCISTREAM_CLIENT_SECRET";
+  std::fprintf(stderr, "%s\n", styled(warning, Style::red, STDERR_FILENO).c_str());
 }
 
 }  // namespace
 
-void add_access_options(CLI::App& app, AccessSettings& settings,
+void add_access_options(CLI::App& app, AccessArguments& arguments,
                         control::ControlServerOptions& options) {
+  control::AccessSettings& settings = arguments.settings;
   const auto env = [](CLI::Option* option, const char* name) {
     option->envname(std::string("SCISTREAM_") + name)->group("Users");
   };
@@ -87,7 +39,7 @@ void add_access_options(CLI::App& app, AccessSettings& settings,
                      "This server's client id at an identity provider, which is asked whom a token "
                      "was given to"),
       "CLIENT_ID");
-  env(app.add_option("--client-secret", settings.client_secret,
+  env(app.add_option("--client-secret", arguments.secret,
                      "Its secret; better in a file or in the environment"),
       "CLIENT_SECRET");
   env(app.add_option("--client-secret-file", settings.client_secret_file, "File with that secret"),
@@ -118,7 +70,7 @@ void add_access_options(CLI::App& app, AccessSettings& settings,
   env(app.add_option("--policy", options.policy,
                      "Who may do what, TOML [users have sessions of their own]"),
       "POLICY");
-  env(app.add_option("--max-sessions-per-user", settings.most_sessions,
+  env(app.add_option("--max-sessions-per-user", arguments.sessions,
                      "At a time, where the policy says nothing else")
           ->capture_default_str(),
       "MAX_SESSIONS_PER_USER");
@@ -141,33 +93,19 @@ void add_access_options(CLI::App& app, AccessSettings& settings,
       "INSECURE_NO_AUTH");
 }
 
-Status complete_access(const CLI::App& app, AccessSettings& settings,
+Status complete_access(const CLI::App& app, AccessArguments& arguments,
                        control::ControlServerOptions& options) {
-  auth::IdentityOptions identity;
   constexpr long long most = 1'000'000;
-  const auto sessions = parse_number("--max-sessions-per-user", settings.most_sessions, 1, most);
+  const auto sessions = parse_number("--max-sessions-per-user", arguments.sessions, 1, most);
   if (!sessions) return sessions.error();
-  identity.most_sessions = static_cast<std::size_t>(*sessions);
-  identity.ca_file = settings.identity_ca.string();
-  const bool has_secret = !settings.client_secret.empty() || !settings.client_secret_file.empty();
-  // With issuers of signed tokens an id alone is their audience.
-  if (has_secret || (!settings.client_id.empty() && settings.issuers.empty())) {
-    auto wanted = introspection(app, settings);
-    if (!wanted) return wanted.error();
-    identity.introspection = std::move(*wanted);
-  }
-  const std::string audience = settings.audience.empty() ? settings.client_id : settings.audience;
-  for (const std::string& issuer : settings.issuers) {
-    if (const auto url = provider_at("--issuer", issuer); !url) return url.error();
-    if (audience.empty())
-      return invalid(
-          "--issuer needs --audience: tokens that are for others are not for this "
-          "server");
-    identity.issuers.push_back({issuer, audience, settings.scope, settings.plain_tokens, false});
-  }
-  if (identity.introspection || !identity.issuers.empty() || !options.client_ca.empty())
-    options.identity = std::move(identity);
-  return {};
+  control::AccessSettings& settings = arguments.settings;
+  settings.most_sessions = static_cast<std::size_t>(*sessions);
+  warn_of_argument(app, arguments.secret);
+  // Programs that are started from here need not know it.
+  ::unsetenv(secret_variable);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
+  settings.client_secret = Secret(std::string_view(arguments.secret));
+  wipe_bytes(arguments.secret.data(), arguments.secret.size());
+  return control::complete_access(settings, options);
 }
 
 }  // namespace scistream::cli

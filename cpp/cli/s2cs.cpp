@@ -48,7 +48,7 @@ struct Settings {
   std::string data_server;
   milliseconds drain{30'000};
   milliseconds orphan_grace{60'000};
-  cli::AccessSettings access;
+  cli::AccessArguments access;
   std::filesystem::path policy;  ///< To check.
 };
 

@@ -1,10 +1,12 @@
 """SciStream: secure memory-to-memory data streaming between scientific facilities.
 
 `UserClient` requests sessions, `AppController` announces applications, `ControlServer` is a whole
-facility, `Relay` forwards without sessions. Addresses are `"host:port"` strings, times are seconds,
-rates Mbit/s. All objects may be used from any thread; every call that waits lets other threads run
-and ends within 0.2 s of Ctrl-C. What is open when the interpreter exits is closed then. After
-`os.fork()` the child must not use what the parent made: it raises `InvalidState`.
+facility, `LocalFacilities` two of them for a try, `Relay` forwards without sessions;
+`scistream.aio` has the first two for asyncio. Addresses are `"host:port"` strings, or `Endpoint`,
+which is one; times are seconds, rates Mbit/s. All objects may be used from any thread; every call
+that waits lets other threads run and ends within 0.2 s of Ctrl-C. What is open when the interpreter
+exits is closed then. After `os.fork()` the child must not use what the parent made: it raises
+`InvalidState`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from scistream._app import AppController
 from scistream._client import Session, UserClient
 from scistream._core import __version__
+from scistream._endpoint import Endpoint
 from scistream._errors import (
     AlreadyExists,
     AuthError,
@@ -25,9 +28,18 @@ from scistream._errors import (
     Timeout,
     Unavailable,
 )
+from scistream._local import LocalFacilities
 from scistream._relay import Relay
 from scistream._server import ControlServer
-from scistream._values import RelayStats, ServerInfo, SessionStatus, StateChange
+from scistream._values import (
+    RelayStats,
+    ServerInfo,
+    SessionEvent,
+    SessionStats,
+    SessionStatus,
+    StateChange,
+)
+from scistream._watch import Watch
 
 __all__ = [
     "AlreadyExists",
@@ -35,9 +47,11 @@ __all__ = [
     "AuthError",
     "Cancelled",
     "ControlServer",
+    "Endpoint",
     "Exhausted",
     "InvalidRequest",
     "InvalidState",
+    "LocalFacilities",
     "NotFound",
     "PermissionDenied",
     "Relay",
@@ -45,11 +59,14 @@ __all__ = [
     "ScistreamError",
     "ServerInfo",
     "Session",
+    "SessionEvent",
+    "SessionStats",
     "SessionStatus",
     "StateChange",
     "Timeout",
     "Unavailable",
     "UserClient",
+    "Watch",
     "__version__",
 ]
 

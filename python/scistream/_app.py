@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 from scistream import _core
+from scistream._endpoint import Endpoint
 from scistream._live import Live, Path
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class AppController(Live):
@@ -16,6 +21,8 @@ class AppController(Live):
 
         with AppController(uid, "127.0.1.1:5000", role="PROD", listeners=["127.0.0.1:9000"]):
             serve()
+
+    As a decorator it does the same around each call of a function, with a controller for each.
 
     Every method may be called from any thread.
 
@@ -53,25 +60,29 @@ class AppController(Live):
         token: str = "",
         state_dir: Path | None = None,
     ) -> None:
-        self._core = _core.AppController(
-            uid,
-            s2cs,
-            role=role,
-            listeners=texts("listeners", listeners),
-            key=key,
-            tls=tls,
-            roots=roots,
-            server_cert=os.fspath(server_cert or ""),
-            token=token,
-            state_dir=os.fspath(state_dir or _core.default_state_directory()),
-        )
+        def core() -> _core.AppController:
+            return _core.AppController(
+                uid,
+                s2cs,
+                role=role,
+                listeners=texts("listeners", listeners),
+                key=key,
+                tls=tls,
+                roots=roots,
+                server_cert=os.fspath(server_cert or ""),
+                token=token,
+                state_dir=os.fspath(state_dir or _core.default_state_directory()),
+            )
+
+        self._make = core
+        self._core = core()
         super().__init__()
         self._name = f"{role.upper()} of {uid} at {s2cs}"
-        self._listeners: tuple[str, ...] = ()
+        self._listeners: tuple[Endpoint, ...] = ()
 
     def hello(
         self, *, wait_ready: bool = False, patience: float = 0.0, timeout: float = 180.0
-    ) -> tuple[str, ...]:
+    ) -> tuple[Endpoint, ...]:
         """Says hello: the request that waits for it goes on. May be said again.
 
         Args:
@@ -80,7 +91,7 @@ class AppController(Live):
             timeout: Seconds to wait for the set-up, with `wait_ready`.
 
         Returns:
-            The facility's listeners, `host:port` each; a consumer connects to them.
+            The facility's listeners; a consumer connects to them.
 
         Raises:
             NotFound: There is no such session.
@@ -90,13 +101,12 @@ class AppController(Live):
             InvalidState: The controller is closed.
 
         """
-        self._listeners = tuple(
-            self._core.hello(wait_ready=wait_ready, patience=patience, timeout=timeout)
-        )
+        listeners = self._core.hello(wait_ready=wait_ready, patience=patience, timeout=timeout)
+        self._listeners = tuple(map(Endpoint, listeners))
         return self._listeners
 
     @property
-    def listeners(self) -> tuple[str, ...]:
+    def listeners(self) -> tuple[Endpoint, ...]:
         """What the last hello returned; empty before the first."""
         return self._listeners
 
@@ -111,6 +121,26 @@ class AppController(Live):
             self.close()
             raise
         return self
+
+    def __call__(self, function: F) -> F:
+        """As a decorator."""
+
+        @functools.wraps(function)
+        def announced(*words: Any, **named: Any) -> Any:
+            with self._again():
+                return function(*words, **named)
+
+        return cast(F, announced)
+
+    def _again(self) -> AppController:
+        """Another one, since a closed one says no second hello."""
+        another = AppController.__new__(AppController)
+        another._make = self._make
+        another._core = self._make()
+        another._name = self._name
+        another._listeners = ()
+        Live.__init__(another)
+        return another
 
     def __repr__(self) -> str:
         return f"<scistream.AppController {self._name}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,11 @@ from types import TracebackType
 
 from scistream import _core
 from scistream._app import texts
+from scistream._endpoint import Endpoint
 from scistream._errors import ScistreamError, Timeout
 from scistream._live import Live, NotCopied, Path
-from scistream._values import ServerInfo, SessionStatus, StateChange
+from scistream._values import ServerInfo, SessionStats, SessionStatus, StateChange, stats_of
+from scistream._watch import Watch
 
 
 class UserClient(Live):
@@ -170,6 +173,21 @@ class UserClient(Live):
         """The session at each control server; arguments and errors as `release`."""
         return self._core.status(uid, texts("servers", servers))
 
+    def watch(self, uid: str, servers: Sequence[str] = (), *, period: float = 1.0) -> Watch:
+        """The events of a session as they come: the present states first.
+
+            for event in client.watch(uid):
+                print(event.kind, event.status.bytes_to_consumer)
+
+        Args:
+            uid: The session's id.
+            servers: The control servers, `host:port` each; none is where this user requested it.
+            period: Seconds between two `counters` events of one server, 0.1 or more; they come
+                when something has moved.
+
+        """
+        return Watch(self._core.watch(uid, period, texts("servers", servers)), self)
+
     def info(self, server: str) -> ServerInfo:
         """What a control server, `host:port`, is and has free.
 
@@ -219,19 +237,19 @@ class Session(NotCopied):
         return self._core.ready
 
     @property
-    def listeners(self) -> tuple[str, ...]:
-        """Where the consumer application connects, `host:port` each."""
-        return tuple(self._core.listeners)
+    def listeners(self) -> tuple[Endpoint, ...]:
+        """Where the consumer application connects."""
+        return tuple(map(Endpoint, self._core.listeners))
 
     @property
-    def prod_listeners(self) -> tuple[str, ...]:
-        """Where the consumer's facility connects to the producer's, `host:port` each."""
-        return tuple(self._core.prod_listeners)
+    def prod_listeners(self) -> tuple[Endpoint, ...]:
+        """Where the consumer's facility connects to the producer's."""
+        return tuple(map(Endpoint, self._core.prod_listeners))
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Where the producer application listens, `host:port` each."""
-        return tuple(self._core.targets)
+    def targets(self) -> tuple[Endpoint, ...]:
+        """Where the producer application listens."""
+        return tuple(map(Endpoint, self._core.targets))
 
     @property
     def transport(self) -> str:
@@ -280,6 +298,14 @@ class Session(NotCopied):
         """
         return self._core.status()
 
+    def stats(self) -> SessionStats:
+        """What has gone through it; errors as `status`."""
+        return stats_of(self.status())
+
+    def watch(self, *, period: float = 1.0) -> Watch:
+        """Its events as they come; as `UserClient.watch`."""
+        return Watch(self._core.watch(period), self)
+
     def set_rate(self, rate: int) -> bool:
         """Gives it another rate; argument, result and errors as `UserClient.set_rate`."""
         return self._core.set_rate(rate)
@@ -320,3 +346,22 @@ class Session(NotCopied):
     def __repr__(self) -> str:
         how = ", released" if self._released else ""
         return f"<scistream.Session {self._core.description}{how}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("session", self._core.description),
+            ("state", "released" if self._released else ""),
+        ]
+        if self.ready and not self._released:
+            rows[1:] = [
+                ("applications connect to", ", ".join(self.listeners)),
+                ("data comes from", ", ".join(self.targets)),
+                ("between the facilities", self.transport),
+                ("set up in", f"{self.setup_ms:.0f} ms"),
+            ]
+        cells = [
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            for name, value in rows
+            if value
+        ]
+        return "<table>" + "".join(cells) + "</table>"

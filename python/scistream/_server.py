@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from scistream import _core
+from scistream._app import texts
+from scistream._endpoint import Endpoint
 from scistream._live import Live, Path
 
 
@@ -37,9 +40,29 @@ class ControlServer(Live):
         server_crt: Certificate file, PEM; None makes one, or takes the working folder's.
         server_key: Its private key file, PEM.
         insecure_no_auth: Serve others than this machine without knowing who they are.
+        client_id: This server's client id at an authorization server, which is asked whom a token
+            was given to.
+        client_secret_file: File of mode 0600 with its secret.
+        introspection_url: Where that server answers (RFC 7662).
+        issuers: Of signed tokens (JWT) to accept, their addresses.
+        audience: That signed tokens must be for; empty is `client_id`.
+        scope: That tokens must have; empty is the issuer's for `client_id`, and for signed ones
+            none.
+        identity_ca: Authority of the providers' certificates, PEM; None is the system's.
+        max_sessions_per_user: At a time, where the policy says nothing else.
+        client_ca: Accept users with a certificate of this authority, PEM.
+        policy: Who may do what, TOML; None is sessions of one's own.
+        audit: Where decisions are kept, a JSON object a line; None is `audit.jsonl` in the state
+            folder, where users are known.
+        allow_target: Networks, `network[:ports]`, of producers' applications; none is those of
+            this machine.
+        allow_peer: Networks of other facilities' listeners; none is any but special addresses.
+        facility_key: File with the key that what is kept of sessions is sealed with.
 
     Raises:
         InvalidRequest: An option that cannot be read.
+        NotFound: There is no such file.
+        PermissionDenied: A file with a secret can be read by others.
 
     """
 
@@ -62,6 +85,20 @@ class ControlServer(Live):
         server_crt: Path | None = None,
         server_key: Path | None = None,
         insecure_no_auth: bool = False,
+        client_id: str = "",
+        client_secret_file: Path | None = None,
+        introspection_url: str = "https://auth.globus.org/v2/oauth2/token/introspect",
+        issuers: Sequence[str] = (),
+        audience: str = "",
+        scope: str = "",
+        identity_ca: Path | None = None,
+        max_sessions_per_user: int = 100,
+        client_ca: Path | None = None,
+        policy: Path | None = None,
+        audit: Path | None = None,
+        allow_target: Sequence[str] = (),
+        allow_peer: Sequence[str] = (),
+        facility_key: Path | None = None,
     ) -> None:
         self._core = _core.ControlServer(
             listener_ip=listener_ip,
@@ -80,6 +117,20 @@ class ControlServer(Live):
             server_crt=os.fspath(server_crt or ""),
             server_key=os.fspath(server_key or ""),
             insecure_no_auth=insecure_no_auth,
+            client_id=client_id,
+            client_secret_file=os.fspath(client_secret_file or ""),
+            introspection_url=introspection_url,
+            issuers=texts("issuers", issuers),
+            audience=audience,
+            scope=scope,
+            identity_ca=os.fspath(identity_ca or ""),
+            max_sessions_per_user=max_sessions_per_user,
+            client_ca=os.fspath(client_ca or ""),
+            policy=os.fspath(policy or ""),
+            audit=os.fspath(audit or ""),
+            allow_target=texts("allow_target", allow_target),
+            allow_peer=texts("allow_peer", allow_peer),
+            facility_key=os.fspath(facility_key or ""),
         )
         super().__init__()
 
@@ -108,15 +159,25 @@ class ControlServer(Live):
         """Stops at once, connections are reset. May be called again; ends a waiting `stop`."""
         self._core.close()
 
+    def reload(self) -> None:
+        """Reads the policy and the certificate again, and begins a new audit log if it was moved.
+
+        Raises:
+            InvalidRequest: What was read is wrong; what was in force stays so.
+            InvalidState: It is not running.
+
+        """
+        self._core.reload()
+
     @property
     def running(self) -> bool:
         """Whether it serves."""
         return self._core.running
 
     @property
-    def endpoint(self) -> str:
-        """Where clients reach it, `host:port`. InvalidState if it is not running."""
-        return self._core.endpoint
+    def endpoint(self) -> Endpoint:
+        """Where clients reach it. InvalidState if it is not running."""
+        return Endpoint(self._core.endpoint)
 
     @property
     def fingerprint(self) -> str:

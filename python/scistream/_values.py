@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,6 +57,49 @@ class SessionStatus:
     """Seconds since bytes last moved or a connection came or went."""
     note: str = ""
     """What its data server last told of it, such as a program that was started again."""
+
+
+@dataclass(frozen=True)
+class SessionEvent:
+    """Something that has happened to a session at one control server."""
+
+    kind: str
+    """`state`: it has another; `counters`: how much has gone through; `gone`: it has ended."""
+    status: SessionStatus
+    """The session then."""
+    detail: str
+    """Why, where there is something to say."""
+
+
+@dataclass(frozen=True)
+class SessionStats:
+    """What has gone through a session, as its consumer's facility counts it."""
+
+    bytes_to_consumer: int
+    """Of the applications, as those of the next line."""
+    bytes_to_producer: int
+    connections_active: int
+    connections_total: int
+    errors: int
+    """Connections that did not end cleanly, at the facility that has more of them."""
+    refused: int
+    """Peers that had not the session's key, at both."""
+    idle: float
+    """Seconds since bytes last moved or a connection came or went."""
+
+
+def stats_of(sides: Sequence[SessionStatus]) -> SessionStats:
+    """What the facilities say of one session, in one."""
+    shown = max(sides, key=lambda side: side.role == "CONS")
+    return SessionStats(
+        bytes_to_consumer=shown.bytes_to_consumer,
+        bytes_to_producer=shown.bytes_to_producer,
+        connections_active=shown.connections_active,
+        connections_total=shown.connections_total,
+        errors=max(side.errors for side in sides),
+        refused=sum(side.refused for side in sides),
+        idle=min(side.idle for side in sides),
+    )
 
 
 @dataclass(frozen=True)

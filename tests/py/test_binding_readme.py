@@ -1,4 +1,4 @@
-"""The README's Python works as it stands."""
+"""The Python of the README and of docs/python.md works as it stands."""
 
 from __future__ import annotations
 
@@ -10,11 +10,30 @@ import pytest
 from binding import python
 
 
-def test_the_example_of_the_readme_runs(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def examples(page: str) -> list[str]:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "b'a frame'\n7 bytes, encrypted by tls\n"),
+        (1, "data from ('127.0.0.1:9000',) is to be had at ('127."),
+        (2, "state at "),
+        (3, "set up in "),
+        (4, "exhausted True "),
+    ],
+)
+def test_every_example_of_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
 ) -> None:
     monkeypatch.setenv("SCISTREAM_STATE_DIR", str(tmp_path))
-    (example,) = re.findall(
-        r"^```python\n(.*?)^```", (root / "README.md").read_text(encoding="utf-8"), re.M | re.S
-    )
+    assert python(examples("docs/python.md")[number]).startswith(said)
+    assert len(examples("docs/python.md")) == 5
+
+
+def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCISTREAM_STATE_DIR", str(tmp_path))
+    (example,) = examples("README.md")
     assert python(example).startswith("the consumer application connects to ('127.0.2.1:")

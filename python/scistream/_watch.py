@@ -1,0 +1,78 @@
+"""What happens to a session, as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from types import TracebackType
+
+from scistream import _core
+from scistream._live import NotCopied
+from scistream._values import SessionEvent
+
+
+class Watch(NotCopied):
+    """The events of a session: an iterator, and an asynchronous one; `Session.watch` makes it.
+
+    It ends when the session has ended at all its control servers, or with `close`. Iterating raises
+    Unavailable when none of the servers can be reached any more, and NotFound if there is no such
+    session. A loop that is slow to take events loses counters, never changes of state.
+    """
+
+    def __init__(self, core: _core.Watch, owner: object) -> None:
+        self._core = core
+        self._owner = owner  # keeps the client open
+        self._come: deque[SessionEvent] = deque()
+        self._may_come = True
+
+    def __iter__(self) -> Watch:
+        return self
+
+    def __next__(self) -> SessionEvent:
+        event = self._come.popleft() if self._come else self._core.next()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def __aiter__(self) -> Watch:
+        return self
+
+    async def __anext__(self) -> SessionEvent:
+        while not self._come and self._may_come:
+            events, self._may_come = self._core.take()
+            self._come.extend(events)
+            if not events and self._may_come:
+                await readable(self._core.fileno())
+        if not self._come:
+            raise StopAsyncIteration
+        return self._come.popleft()
+
+    def close(self) -> None:
+        """Ends it. May be called again."""
+        self._core.close()
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+async def readable(descriptor: int) -> None:
+    """Waits until there is something to read from a descriptor of ours, without a thread."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    # Several may wait for the same thing, and a loop has one reader for each descriptor.
+    own = os.dup(descriptor)
+    loop.add_reader(own, lambda: None if ready.done() else ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(own)
+        os.close(own)

@@ -1,0 +1,219 @@
+"""`scistream.aio`: what is awaited ends as it does without; cancelling it cancels its rpc."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scistream
+from binding import Facilities, facilities, listening
+from facility import eventually
+from scistream import aio
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facilities]:
+    with facilities(tmp_path_factory.mktemp("state"), "21250-21299") as both:
+        yield both
+
+
+def client_of(both: Facilities, folder: Path) -> aio.UserClient:
+    return aio.UserClient(roots=both.roots, state_dir=folder)
+
+
+def test_a_session_from_request_to_release(both: Facilities, tmp_path: Path) -> None:
+    async def run() -> list[scistream.SessionEvent]:
+        ends = both.prod.endpoint, both.cons.endpoint
+        with listening() as (_, application):
+            async with (
+                client_of(both, tmp_path) as client,
+                client.request(*ends, prod_app=[application], num_conn=2) as session,
+            ):
+                assert session.ready
+                assert len(session.listeners) == 2
+                assert isinstance(session.listeners[0], scistream.Endpoint)
+                assert {side.role for side in await session.status()} == {"PROD", "CONS"}
+                assert (await session.stats()).connections_total == 0
+                assert await session.set_rate(10) is False
+                assert (await client.info(ends[0])).sessions == 1
+                assert "set up" in repr(session)
+                events = []
+                async for event in session.watch(period=0.1):
+                    events.append(event)
+                    if len(events) == 2:
+                        await session.release()
+                await session.release()
+            return events
+
+    events = asyncio.run(run())
+    assert [event.kind for event in events].count("gone") == 2
+    assert both.nothing_reserved()
+
+
+def test_a_session_may_be_awaited_without_a_block(both: Facilities, tmp_path: Path) -> None:
+    async def run() -> None:
+        ends = both.prod.endpoint, both.cons.endpoint
+        with listening() as (_, application):
+            async with client_of(both, tmp_path) as client:
+                session = await client.request(*ends, prod_app=[application])
+                assert (await client.status(session.uid))[0].uid == session.uid
+                await client.release(session.uid)
+                with pytest.raises(scistream.NotFound):
+                    await client.status("never-requested")
+
+    asyncio.run(run())
+    assert both.nothing_reserved()
+
+
+def test_application_controllers_of_both_sides_complete_it(
+    both: Facilities, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        ends = both.prod.endpoint, both.cons.endpoint
+        async with client_of(both, tmp_path) as client:
+            session = await client.request(*ends, wait=False)
+            with pytest.raises(scistream.Timeout):
+                await session.wait_ready(0.05)
+            options = {"roots": both.roots, "state_dir": tmp_path}
+            prod = aio.AppController(
+                session.uid,
+                ends[0],
+                role="PROD",
+                listeners=["127.0.0.1:9"],
+                key=session.app_key("PROD"),
+                **options,
+            )
+            cons = aio.AppController(
+                session.uid, ends[1], role="CONS", key=session.app_key("CONS"), **options
+            )
+            async with prod, session:
+                listeners = await cons.hello(wait_ready=True)
+                await cons.close()
+                assert listeners == session.listeners
+                assert session.targets == ("127.0.0.1:9",)
+
+    asyncio.run(run())
+    assert both.nothing_reserved()
+
+
+def test_a_cancelled_request_leaves_nothing_reserved(both: Facilities, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with client_of(both, tmp_path) as client:
+            waiting = asyncio.ensure_future(
+                client.request(both.prod.endpoint, both.cons.endpoint)._set_up()
+            )
+            reserved = both.client.info
+            while not reserved(both.cons.endpoint).sessions:
+                await asyncio.sleep(0.01)
+            began = time.monotonic()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert time.monotonic() - began < 1
+            while not both.nothing_reserved():
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_cancelled_hello_ends_its_rpc(both: Facilities, tmp_path: Path) -> None:
+    async def run() -> None:
+        controller = aio.AppController(
+            "not-there", both.prod.endpoint, role="CONS", roots=both.roots, state_dir=tmp_path
+        )
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(controller.hello(patience=60), 0.2)
+        began = time.monotonic()
+        await controller.close()
+        assert time.monotonic() - began < 5
+
+    asyncio.run(run())
+
+
+def test_the_loop_turns_while_it_waits_and_has_no_thread_more(
+    both: Facilities, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with client_of(both, tmp_path) as client:
+            session = await client.request(both.prod.endpoint, both.cons.endpoint, wait=False)
+            waits = [asyncio.ensure_future(session.wait_ready()) for _ in range(20)]
+            before = threading.active_count()
+            turns = 0
+            while turns < 100:
+                await asyncio.sleep(0)
+                turns += 1
+            assert threading.active_count() == before
+            assert not any(wait.done() for wait in waits)
+            await session.release()
+            for wait in waits:
+                with pytest.raises(scistream.Cancelled):
+                    await wait
+
+    asyncio.run(run())
+
+
+def test_many_calls_at_once(both: Facilities, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with client_of(both, tmp_path) as client:
+            infos = await asyncio.gather(*(client.info(both.prod.endpoint) for _ in range(50)))
+            assert {info.version for info in infos} == {scistream.__version__}
+
+    asyncio.run(run())
+
+
+def test_a_watch_may_be_cancelled(both: Facilities, tmp_path: Path) -> None:
+    async def take(session: aio.Session) -> None:
+        async for event in session.watch(period=60):
+            assert event.kind == "state"
+
+    async def run() -> None:
+        with listening() as (_, application):
+            ends = both.prod.endpoint, both.cons.endpoint
+            async with (
+                client_of(both, tmp_path) as client,
+                client.request(*ends, prod_app=[application]) as session,
+            ):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(take(session), 0.3)
+
+    asyncio.run(run())
+    assert both.nothing_reserved()
+
+
+def test_what_is_not_awaited_is_not_asked_for(both: Facilities, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with client_of(both, tmp_path) as client:
+            client.request(both.prod.endpoint, both.cons.endpoint)
+            with pytest.raises(scistream.Unavailable):
+                await client.info("127.0.0.1:1")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asyncio.run(run())
+        gc.collect()
+    eventually(both.nothing_reserved, "nothing was asked for")
+
+
+@pytest.mark.parametrize("kind", ["UserClient", "Session", "AppController"])
+def test_it_has_all_that_the_package_has(kind: str) -> None:
+    """Methods and properties, and their parameters."""
+    mine, theirs = getattr(aio, kind), getattr(scistream, kind)
+    names = {name for name in vars(theirs) if not name.startswith("_")}
+    assert names - {name for name in vars(mine) if not name.startswith("_")} == set()
+    for name in names:
+        ours, other = vars(mine)[name], vars(theirs)[name]
+        if isinstance(other, property):
+            assert isinstance(ours, property), name
+            continue
+        parameters = [inspect.signature(each).parameters for each in (ours, other)]
+        assert [str(each) for each in parameters[0].values()] == [
+            str(each) for each in parameters[1].values()
+        ], name
