@@ -108,16 +108,18 @@ void bind_app_controller(py::module_& module) {
       .def(py::init([](const std::string& uid, const std::string& s2cs, const std::string& role,
                        const std::vector<std::string>& listeners, const py::object& key, bool tls,
                        std::string roots, const std::filesystem::path& server_cert,
-                       std::string token, std::filesystem::path state_dir) {
+                       std::string token, std::filesystem::path state_dir,
+                       std::filesystem::path client_cert, std::filesystem::path client_key) {
              about_to_use_grpc();
              auto options = client_options(tls, std::move(roots), server_cert, std::move(token),
-                                           std::move(state_dir));
+                                           std::move(state_dir), std::move(client_cert),
+                                           std::move(client_key));
              return std::make_unique<AppControllerHandle>(s2cs, uid, role, listeners, key,
                                                           std::move(options));
            }),
            py::arg("uid"), py::arg("s2cs"), py::kw_only(), py::arg("role"), py::arg("listeners"),
            py::arg("key"), py::arg("tls"), py::arg("roots"), py::arg("server_cert"),
-           py::arg("token"), py::arg("state_dir"))
+           py::arg("token"), py::arg("state_dir"), py::arg("client_cert"), py::arg("client_key"))
       .def("hello", &AppControllerHandle::hello, py::kw_only(), py::arg("wait_ready"),
            py::arg("patience"), py::arg("timeout"))
       .def("begin_hello", &AppControllerHandle::begin_hello, py::kw_only(), py::arg("wait_ready"),

@@ -11,13 +11,22 @@
 namespace scistream::bindings {
 
 /// How a client of this process reaches control servers. `roots`: PEM text; empty takes what
-/// `server_cert` and the defaults of the command line say.
+/// `server_cert` and the defaults of the command line say. `certificate` and `key`: shown to
+/// servers, both or none.
 inline client::ClientOptions client_options(bool tls, std::string roots,
                                             const std::filesystem::path& server_cert,
                                             std::string token,
-                                            std::filesystem::path state_directory) {
+                                            std::filesystem::path state_directory,
+                                            std::filesystem::path certificate,
+                                            std::filesystem::path key) {
   client::ClientOptions options;
   options.tls = tls;
+  if (certificate.empty() != key.empty())
+    raise({Cause::invalid_argument, "client_cert and client_key belong together; one is missing"});
+  if (!certificate.empty() && !tls)
+    raise({Cause::invalid_argument, "client_cert is shown in TLS, which tls=False turns off"});
+  options.certificate = std::move(certificate);
+  options.key = std::move(key);
   if (token.empty()) {
     options.tokens =
         std::make_shared<client::TokenSource>(client::token_options_of_user(state_directory));

@@ -446,13 +446,15 @@ void bind_user_client(py::module_& module) {
       .def_property_readonly("states", &SessionHandle::states);
   py::class_<UserClientHandle>(module, "UserClient", py::release_gil_before_calling_cpp_dtor())
       .def(py::init([](bool tls, std::string roots, const std::filesystem::path& server_cert,
-                       std::string token, std::filesystem::path state_dir) {
+                       std::string token, std::filesystem::path state_dir,
+                       std::filesystem::path client_cert, std::filesystem::path client_key) {
              about_to_use_grpc();
              return std::make_unique<UserClientHandle>(client_options(
-                 tls, std::move(roots), server_cert, std::move(token), std::move(state_dir)));
+                 tls, std::move(roots), server_cert, std::move(token), std::move(state_dir),
+                 std::move(client_cert), std::move(client_key)));
            }),
            py::kw_only(), py::arg("tls"), py::arg("roots"), py::arg("server_cert"),
-           py::arg("token"), py::arg("state_dir"))
+           py::arg("token"), py::arg("state_dir"), py::arg("client_cert"), py::arg("client_key"))
       .def("request", &UserClientHandle::request, py::arg("prod"), py::arg("cons"), py::kw_only(),
            py::arg("uid"), py::arg("num_conn"), py::arg("rate"), py::arg("prod_app"),
            py::arg("labels"), py::arg("transport"), py::arg("protocol"), py::arg("lifetime"),

@@ -85,7 +85,6 @@ Result<session::HelloAnswer> say_hello(Settings& settings, bool wait_ready,
   options->token = settings.token;
   // Whoever has the session's key need not show as well who they are.
   if (!hello->key.empty()) options->tokens.reset();
-  options->state_directory.clear();  // remembers nothing
   hello->wait_ready = wait_ready && hello->role == Role::consumer;
   cli::block_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2});
   client::AppController controller(*options, *server);

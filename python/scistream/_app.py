@@ -39,6 +39,8 @@ class AppController(Live):
         token: Access token for every server. Empty: `SCISTREAM_TOKEN`, or the login of each
             server (`s2uc login`), if there is one.
         state_dir: The user's state folder; None is the default of the commands.
+        client_cert: Certificate to show to servers, PEM file, where they know users by one.
+        client_key: Its private key, PEM file that only its owner can read.
 
     Raises:
         InvalidRequest: An argument that cannot be read, or a producer without listeners.
@@ -59,6 +61,8 @@ class AppController(Live):
         server_cert: Path | None = None,
         token: str = "",
         state_dir: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
     ) -> None:
         def core() -> _core.AppController:
             return _core.AppController(
@@ -72,6 +76,8 @@ class AppController(Live):
                 server_cert=os.fspath(server_cert or ""),
                 token=token,
                 state_dir=os.fspath(state_dir or _core.default_state_directory()),
+                client_cert=os.fspath(client_cert or ""),
+                client_key=os.fspath(client_key or ""),
             )
 
         self._make = core

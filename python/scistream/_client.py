@@ -35,6 +35,8 @@ class UserClient(Live):
         token: Access token for every server. Empty: `SCISTREAM_TOKEN`, or the login of each
             server (`s2uc login`), if there is one.
         state_dir: Where sessions are remembered; None is the folder that the commands use.
+        client_cert: Certificate to show to servers, PEM file, where they know users by one.
+        client_key: Its private key, PEM file that only its owner can read.
 
     Raises:
         InvalidRequest: An argument that cannot be read.
@@ -50,6 +52,8 @@ class UserClient(Live):
         server_cert: Path | None = None,
         token: str = "",
         state_dir: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
     ) -> None:
         self._core = _core.UserClient(
             tls=tls,
@@ -57,6 +61,8 @@ class UserClient(Live):
             server_cert=os.fspath(server_cert or ""),
             token=token,
             state_dir=os.fspath(state_dir or _core.default_state_directory()),
+            client_cert=os.fspath(client_cert or ""),
+            client_key=os.fspath(client_key or ""),
         )
         super().__init__()
         self._tls = tls

@@ -76,7 +76,15 @@ class ControlServer:
 
 class UserClient:
     def __init__(
-        self, *, tls: bool, roots: str, server_cert: str, token: str, state_dir: str
+        self,
+        *,
+        tls: bool,
+        roots: str,
+        server_cert: str,
+        token: str,
+        state_dir: str,
+        client_cert: str,
+        client_key: str,
     ) -> None: ...
     def request(
         self,
@@ -154,6 +162,8 @@ class AppController:
         server_cert: str,
         token: str,
         state_dir: str,
+        client_cert: str,
+        client_key: str,
     ) -> None: ...
     def hello(self, *, wait_ready: bool, patience: float, timeout: float) -> list[str]: ...
     def begin_hello(

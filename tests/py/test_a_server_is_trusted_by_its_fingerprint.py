@@ -15,6 +15,7 @@ from applications import Application, echo
 from facility import BIN, LIMIT, Client, Facility
 
 CANCELLED = 11
+NOT_FOUND = 7
 UNAUTHENTICATED = 3
 FAILED_PRECONDITION = 10
 
@@ -58,6 +59,8 @@ def test_whom_the_user_has_confirmed_is_trusted(
     assert done.rc == 0, done.err
     assert print_ in done.out
     assert facility.host in done.out
+    hello = user.appctrl("hello", "--uid", "x", "--s2cs", facility.endpoint, "--role", "CONS")
+    assert hello.rc == NOT_FOUND, hello.err
     assert "trusted from now on" in done.out
     assert user.s2uc("info", "--s2cs", facility.endpoint).rc == 0
     assert "trusted already" in user.s2uc("trust", facility.endpoint).out

@@ -9,6 +9,7 @@ import pytest
 
 import scistream
 from openid import RESOURCE_SERVER, OpenIdProvider
+from test_client_certificates_are_users import Authority
 
 
 def options(provider: OpenIdProvider, folder: Path) -> dict[str, object]:
@@ -89,3 +90,31 @@ def test_what_is_wrong_is_said_before_anything_starts(
         server.start()
     with pytest.raises(scistream.InvalidState):
         server.reload()
+
+
+def test_users_are_known_by_their_certificates(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "site")
+    certificate, key = authority.certify("alice", "URI:urn:alice")
+    place = {"port": 0, "listener_ip": "127.0.3.2", "state_dir": tmp_path / "server"}
+    with scistream.ControlServer(client_ca=authority.file, **place) as server:  # type: ignore[arg-type]
+        access = {"roots": server.certificate, "state_dir": tmp_path}
+        shown = {"client_cert": certificate, "client_key": key}
+        with scistream.UserClient(**access, **shown) as alice:  # type: ignore[arg-type]
+            assert alice.info(server.endpoint).sessions == 0
+        with (
+            scistream.UserClient(**access) as nobody,  # type: ignore[arg-type]
+            pytest.raises(scistream.AuthError),
+        ):
+            nobody.info(server.endpoint)
+        controller = scistream.AppController(
+            "not-there",
+            server.endpoint,
+            role="CONS",
+            **access,
+            **shown,  # type: ignore[arg-type]
+        )
+        with pytest.raises(scistream.NotFound):
+            controller.hello()
+    for wrong in ({"client_cert": certificate}, {**shown, "tls": False}):
+        with pytest.raises(scistream.InvalidRequest, match="client_cert"):
+            scistream.UserClient(state_dir=tmp_path, **wrong)  # type: ignore[arg-type]
