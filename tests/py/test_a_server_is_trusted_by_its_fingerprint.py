@@ -59,7 +59,7 @@ def test_whom_the_user_has_confirmed_is_trusted(
     assert done.rc == 0, done.err
     assert print_ in done.out
     assert facility.host in done.out
-    hello = user.appctrl("hello", "--uid", "x", "--s2cs", facility.endpoint, "--role", "CONS")
+    hello = user.appctrl("hello", "x", facility.endpoint, "--role", "CONS")
     assert hello.rc == NOT_FOUND, hello.err
     assert "trusted from now on" in done.out
     assert user.s2uc("info", "--s2cs", facility.endpoint).rc == 0

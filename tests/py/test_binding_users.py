@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from openid import RESOURCE_SERVER, OpenIdProvider
 from test_client_certificates_are_users import Authority
 
 
-def options(provider: OpenIdProvider, folder: Path) -> dict[str, object]:
+def options(provider: OpenIdProvider, folder: Path) -> dict[str, Any]:
     return {
         "port": 0,
         "listener_ip": "127.0.3.1",
@@ -30,7 +31,7 @@ def test_users_are_known_by_their_tokens(openid_provider: OpenIdProvider, tmp_pa
     policy = tmp_path / "policy.toml"
     policy.write_text(f'[[rule]]\nissuer = "{provider.issuer}"\nmax_connections = 1\n')
     server = scistream.ControlServer(
-        **options(provider, tmp_path),  # type: ignore[arg-type]
+        **options(provider, tmp_path),
         policy=policy,
         issuers=[provider.issuer],
         max_sessions_per_user=1,
@@ -74,15 +75,16 @@ def test_what_is_wrong_is_said_before_anything_starts(
     good = options(openid_provider, tmp_path)
     open_file = tmp_path / "open"
     open_file.write_text("secret")
-    for wrong, kind, said in (
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"client_id": ""}, scistream.InvalidRequest, "the id is missing"),
         ({"client_secret_file": tmp_path / "none"}, scistream.NotFound, "none"),
         ({"client_secret_file": open_file}, scistream.PermissionDenied, "chmod 600"),
         ({"introspection_url": "http://192.0.2.9/"}, scistream.InvalidRequest, "not encrypted"),
         ({"issuers": ["x"]}, scistream.InvalidRequest, "--issuer"),
-    ):
+    ]
+    for wrong, kind, said in cases:
         with pytest.raises(kind, match=said):
-            scistream.ControlServer(**{**good, **wrong})  # type: ignore[arg-type]
+            scistream.ControlServer(**{**good, **wrong})
     with pytest.raises(TypeError, match="allow_target"):
         scistream.ControlServer(port=0, allow_target="10.0.0.0/8")
     server = scistream.ControlServer(port=0, allow_target=["nowhere"])
@@ -95,14 +97,18 @@ def test_what_is_wrong_is_said_before_anything_starts(
 def test_users_are_known_by_their_certificates(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "site")
     certificate, key = authority.certify("alice", "URI:urn:alice")
-    place = {"port": 0, "listener_ip": "127.0.3.2", "state_dir": tmp_path / "server"}
-    with scistream.ControlServer(client_ca=authority.file, **place) as server:  # type: ignore[arg-type]
-        access = {"roots": server.certificate, "state_dir": tmp_path}
-        shown = {"client_cert": certificate, "client_key": key}
-        with scistream.UserClient(**access, **shown) as alice:  # type: ignore[arg-type]
+    place: dict[str, Any] = {
+        "port": 0,
+        "listener_ip": "127.0.3.2",
+        "state_dir": tmp_path / "server",
+    }
+    with scistream.ControlServer(client_ca=authority.file, **place) as server:
+        access: dict[str, Any] = {"roots": server.certificate, "state_dir": tmp_path}
+        shown: dict[str, Any] = {"client_cert": certificate, "client_key": key}
+        with scistream.UserClient(**access, **shown) as alice:
             assert alice.info(server.endpoint).sessions == 0
         with (
-            scistream.UserClient(**access) as nobody,  # type: ignore[arg-type]
+            scistream.UserClient(**access) as nobody,
             pytest.raises(scistream.AuthError),
         ):
             nobody.info(server.endpoint)
@@ -111,10 +117,11 @@ def test_users_are_known_by_their_certificates(tmp_path: Path) -> None:
             server.endpoint,
             role="CONS",
             **access,
-            **shown,  # type: ignore[arg-type]
+            **shown,
         )
         with pytest.raises(scistream.NotFound):
             controller.hello()
-    for wrong in ({"client_cert": certificate}, {**shown, "tls": False}):
+    wrongs: list[dict[str, Any]] = [{"client_cert": certificate}, {**shown, "tls": False}]
+    for wrong in wrongs:
         with pytest.raises(scistream.InvalidRequest, match="client_cert"):
-            scistream.UserClient(state_dir=tmp_path, **wrong)  # type: ignore[arg-type]
+            scistream.UserClient(state_dir=tmp_path, **wrong)
