@@ -12,6 +12,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/calls.hpp"
 #include "bindings/errors.hpp"
+#include "bindings/logs.hpp"
 #include "bindings/process.hpp"
 #include "bindings/values.hpp"
 #include "control/access.hpp"
@@ -68,7 +69,7 @@ class Facility {
   Status begin() {
     const std::lock_guard turn(turn_mutex_);
     if (server_) return Error{Cause::failed_precondition, "the control server is running already"};
-    auto server = std::make_shared<control::ControlServer>(options_, null_logger());
+    auto server = std::make_shared<control::ControlServer>(options_, python_logger());
     if (auto status = server->start(); !status) return status;
     const std::lock_guard lock(server_mutex_);
     server_ = std::move(server);

@@ -15,4 +15,5 @@ PYBIND11_MODULE(_core, module) {
   bindings::bind_user_client(module);
   bindings::bind_app_controller(module);
   bindings::bind_relay(module);
+  bindings::bind_logs(module);
 }

@@ -12,6 +12,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/calls.hpp"
 #include "bindings/errors.hpp"
+#include "bindings/logs.hpp"
 #include "bindings/process.hpp"
 #include "bindings/values.hpp"
 
@@ -31,7 +32,7 @@ class OwnRelay {
     const auto work = [this, pairs = std::move(pairs), threads]() -> Status {
       const std::lock_guard lock(mutex_);
       threads_ = std::make_unique<net::IoThreads>(threads);
-      auto relay = relay::Relay::open(*threads_, pairs, {}, null_logger());
+      auto relay = relay::Relay::open(*threads_, pairs, {}, python_logger());
       if (!relay) return relay.error();
       relay_ = std::move(*relay);
       listeners_ = to_strings(relay_->listeners());

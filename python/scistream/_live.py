@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import NoReturn, Union
 from weakref import WeakValueDictionary
 
+from scistream import _logs
+
 Path = Union[str, "os.PathLike[str]"]
 
 
@@ -48,6 +50,7 @@ def _close_all() -> None:
     for _, live in sorted(_open.items(), reverse=True):
         with contextlib.suppress(Exception):
             live.close()
+    _logs.stop()
 
 
 atexit.register(_close_all)

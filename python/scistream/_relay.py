@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scistream import _core
+from scistream import _core, _logs
 from scistream._live import Live
 from scistream._values import RelayStats
 
@@ -31,6 +31,7 @@ class Relay(Live):
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]], *, threads: int = 0) -> None:
+        _logs.start()
         self._core = _core.Relay(list(pairs), threads)
         super().__init__()
 

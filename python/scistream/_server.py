@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from scistream import _core
+from scistream import _core, _logs
 from scistream._app import texts
 from scistream._endpoint import Endpoint
 from scistream._live import Live, Path
@@ -100,6 +100,7 @@ class ControlServer(Live):
         allow_peer: Sequence[str] = (),
         facility_key: Path | None = None,
     ) -> None:
+        _logs.start()
         self._core = _core.ControlServer(
             listener_ip=listener_ip,
             port=port,
