@@ -203,9 +203,8 @@ class SessionHandle {
   /// Until it is set up. To cancel that leaves the session to be set up: `begin_release` ends it.
   [[nodiscard]] PendingCall begin_wait() const {
     client_.check();
-    auto value = [set_up = set_up_, uid = uid_]() -> py::object {
-      const std::lock_guard lock(set_up->mutex);
-      if (!*set_up->result) raise(set_up->result->error(), uid);
+    auto value = [set_up = set_up_, ended = call_.get(), uid = uid_]() -> py::object {
+      (void)value_or_raise(outcome(*set_up, *ended), uid);
       return py::none();
     };
     return std::make_unique<Pending>(call_, std::move(value), nullptr);
@@ -280,17 +279,19 @@ class SessionHandle {
 
   [[nodiscard]] SessionResult result() const {
     client_.check();
-    std::optional<Result<SessionResult>> result;
+    return value_or_raise(outcome(*set_up_, *call_), uid_);
+  }
+
+  /// What came of the set-up. With the GIL, which nobody who holds the mutex waits for.
+  static Result<SessionResult> outcome(SetUp& set_up, Call& call) {
+    const py::gil_scoped_release released;
     {
-      const py::gil_scoped_release released;
-      const std::lock_guard lock(set_up_->mutex);
-      result = set_up_->result;
+      const std::lock_guard lock(set_up.mutex);
+      if (set_up.result) return *set_up.result;
     }
-    if (!result) {
-      raise({Cause::failed_precondition, "the session is being set up; wait_ready() waits for it"},
-            uid_);
-    }
-    return value_or_raise(std::move(*result), uid_);
+    if (call.wait_for(milliseconds(0))) return Error{Cause::failure, call.exception()};
+    return Error{Cause::failed_precondition,
+                 "the session is being set up; wait_ready() waits for it"};
   }
 
   Owned<Client> client_;

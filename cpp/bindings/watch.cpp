@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <exception>
 #include <utility>
 
 #include "bindings/values.hpp"
@@ -54,12 +55,16 @@ WatchHandle::WatchHandle(Calls& calls, client::UserClient& client, std::string u
   (void)start_or_raise(
       calls,
       [shared = shared_, &client, uid = uid_, servers = std::move(servers), period] {
-        const auto places = servers();
-        if (!places) return shared->end(places.error());
-        shared->end(client.watch(
-            uid, *places, period,
-            [shared](const session::SessionEvent& event) { shared->push(event); }, nullptr,
-            &shared->interrupt));
+        try {
+          const auto places = servers();
+          if (!places) return shared->end(places.error());
+          shared->end(client.watch(
+              uid, *places, period,
+              [shared](const session::SessionEvent& event) { shared->push(event); }, nullptr,
+              &shared->interrupt));
+        } catch (const std::exception& error) {
+          shared->end(Error{Cause::failure, error.what()});
+        }
       },
       [shared = shared_] { shared->interrupt.trigger(); });
 }

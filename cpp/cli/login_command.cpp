@@ -314,12 +314,14 @@ Status log_in(const LoginSettings& settings, ClientSettings& client) {
   login.tokens = std::move(*tokens);
   const auto store = client::TokenStore::of_user(client.state_directory);
   if (Status kept = keep(store, login, plan->servers); !kept) return kept;
-  if (const Status trouble = store.keyring_trouble(); !trouble) {
-    std::fprintf(stderr, "%s; the login is in a file that only you can read\n",
-                 printable(trouble.error().message).c_str());
-  }
   const auto now = store.find(login.issuer(), login.scope);
   if (now && *now) login = **now;
+  if (store.has_keyring() && !login.is_sealed) {
+    const Status trouble = store.keyring_trouble();
+    std::fprintf(stderr, "%s; the login is in a file that only you can read\n",
+                 trouble ? "the system keyring was in use by another command"
+                         : printable(trouble.error().message).c_str());
+  }
   if (client.json) {
     show(document_of(login));
   } else {

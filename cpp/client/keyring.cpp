@@ -63,8 +63,8 @@ Result<Secret> SystemKeyring::find() {
   const auto ask = [this]() -> Result<Secret> {
     const auto end = net::run_program(command({"lookup"}, folder_), Secret(), patience);
     if (!end) return unusable(end.error().message);
-    if (!end->errors.empty()) return unusable(end->errors.view());
-    // What it does not have, it says nothing of.
+    // What it does not have, it says nothing of; libraries beneath it may warn of anything.
+    if (end->status != 0 && !end->errors.empty()) return unusable(end->errors.view());
     if (end->status != 0 || end->output.empty()) return Secret();
     auto key = Secret::from_hex(end->output.view(), sealing_key_size);
     return key ? std::move(key) : unusable("its key is none of ours");

@@ -33,6 +33,8 @@ constexpr const char* lock_suffix = ".lock";
 constexpr const char* sealed = "sealed";
 /// A refresh is two requests of ten seconds at most.
 constexpr std::chrono::seconds patience{30};
+/// Whoever has the keyring may be typing its password, twice.
+constexpr std::chrono::seconds keyring_patience{150};
 
 struct Optional {
   const char* name;
@@ -162,14 +164,13 @@ Result<Login> TokenStore::read(const std::filesystem::path& path) const {
     const Result<Secret> key =
         keyring_ ? keyring_->find()
                  : Result<Secret>(Error{Cause::unavailable, "there is no system keyring here"});
-    if (!key) {
+    if (!key || key->empty()) {
+      const std::string why = key ? "that is locked, or another one" : key.error().message;
       return Error{Cause::failed_precondition,
                    "the login in '" + path.string() +
-                       "' is sealed with a key of the system "
-                       "keyring, and " +
-                       key.error().message + ": use it where that keyring is, or log in again"};
+                       "' is sealed with a key of the system keyring, and " + why +
+                       ": use it where that keyring is, or log in again"};
     }
-    if (key->empty()) return damaged;  // its keyring is another now
     const auto opened = unseal(*key, path.filename().string(), *closed);
     if (!opened) return damaged;
     *text = opened->view();
@@ -260,19 +261,20 @@ Result<TokenStore::Lock> TokenStore::lock(const std::string& issuer,
                                           const std::string& scope) const {
   if (Status made = make_folder(); !made) return made.error();
   // It stays when the login goes: who waits for it must not wait for another file than who comes.
-  return lock_file(file_of(issuer, scope, lock_suffix));
+  return lock_file(file_of(issuer, scope, lock_suffix), patience);
 }
 
-Result<TokenStore::Lock> TokenStore::lock_file(const std::filesystem::path& path) const {
+Result<TokenStore::Lock> TokenStore::lock_file(const std::filesystem::path& path,
+                                               std::chrono::seconds limit) const {
   const std::string what = "cannot lock '" + path.string() + "'";
   net::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!file) return errno_error(what, errno);
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
   while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) return errno_error(what, errno);
     if (std::chrono::steady_clock::now() > deadline) {
       return Error{Cause::timeout, what + ": another command holds it for " +
-                                       std::to_string(patience.count()) + " s already"};
+                                       std::to_string(limit.count()) + " s already"};
     }
     std::this_thread::sleep_for(milliseconds(20));
   }
@@ -295,15 +297,34 @@ Result<Secret> TokenStore::sealing_key() const {
   auto key = keyring_->find();
   if (!key || !key->empty()) return key;
   // Of two that make one, the other's login could not be opened any more.
-  const auto held = lock_file(folder_ / (std::string("keyring") + lock_suffix));
+  const auto held = lock_file(folder_ / (std::string("keyring") + lock_suffix), keyring_patience);
   if (!held) return held.error();
   key = keyring_->find();
-  return !key || !key->empty() ? key : keyring_->make();
+  if (!key || !key->empty()) return key;
+  // One that is locked has nothing to show either: its key must not be replaced.
+  if (has_sealed()) {
+    return Error{Cause::unavailable,
+                 "the system keyring cannot be used: it is locked, or not the one that sealed the "
+                 "logins that are here"};
+  }
+  return keyring_->make();
+}
+
+bool TokenStore::has_sealed() const {
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, none)) {
+    if (entry.path().extension() != suffix) continue;
+    auto text = read_private_file(entry.path(), "login in");
+    if (!text) continue;
+    const Wiped wiped(*text);
+    if (sealed_in(*text)) return true;
+  }
+  return false;
 }
 
 Status TokenStore::keyring_trouble() const {
   if (!keyring_) return {};
-  const auto key = keyring_->find();
+  const auto key = sealing_key();
   return key ? Status() : Status(key.error());
 }
 

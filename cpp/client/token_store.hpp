@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -69,7 +70,8 @@ class TokenStore {
   [[nodiscard]] Result<Lock> lock(const std::string& issuer, const std::string& scope) const;
 
   [[nodiscard]] Status save(const Login& login) const;
-  /// Why what is saved is not sealed, where there is a keyring.
+  [[nodiscard]] bool has_keyring() const { return keyring_ != nullptr; }
+  /// Why what is saved now would not be sealed, where there is a keyring.
   [[nodiscard]] Status keyring_trouble() const;
   /// From now on the server gets the token of this login and of no other: the last word counts.
   [[nodiscard]] Status give(const Endpoint& server, const std::string& issuer,
@@ -83,7 +85,10 @@ class TokenStore {
   [[nodiscard]] std::filesystem::path file_of(const std::string& issuer, const std::string& scope,
                                               const char* suffix) const;
   [[nodiscard]] Status make_folder() const;
-  [[nodiscard]] Result<Lock> lock_file(const std::filesystem::path& path) const;
+  [[nodiscard]] Result<Lock> lock_file(const std::filesystem::path& path,
+                                       std::chrono::seconds limit) const;
+  /// Whether one of the logins here is.
+  [[nodiscard]] bool has_sealed() const;
   /// `not_found` if there is no such file.
   [[nodiscard]] Result<Login> read(const std::filesystem::path& path) const;
   /// The one that there is, or a new one.

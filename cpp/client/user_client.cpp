@@ -169,12 +169,24 @@ Result<Secret> UserClient::token_for(const Endpoint& server) const {
   return Secret();
 }
 
-Result<net::CertificateAndKey> UserClient::own_certificate() const {
+Result<net::CertificateAndKey> UserClient::own_certificate() {
   if (options_.certificate.empty()) return net::CertificateAndKey();
+  const std::lock_guard lock(own_mutex_);
+  if (own_of_pipe_) return *own_of_pipe_;
+  auto certificate = read_file(options_.certificate);
+  if (!certificate) return certificate.error();
   auto key = read_private_file(options_.key, "key file");
   if (!key) return key.error();
-  wipe_bytes(key->data(), key->size());
-  return net::read_certificate(options_.certificate, options_.key);
+  if (const Status fits = net::check_certificate(*certificate, *key); !fits) {
+    wipe_bytes(key->data(), key->size());
+    return Error{fits.error().cause, "'" + options_.certificate.string() + "' and '" +
+                                         options_.key.string() + "': " + fits.error().message};
+  }
+  net::CertificateAndKey own{std::move(*certificate), std::move(*key)};
+  // A pipe can be read once only; files are read every time.
+  std::error_code none;
+  if (std::filesystem::is_fifo(options_.key, none)) own_of_pipe_ = own;
+  return own;
 }
 
 control::ControlClient& UserClient::at(const Endpoint& server) {

@@ -119,7 +119,7 @@ class UserClient {
  private:
   [[nodiscard]] control::ServerAccess access_to(const Endpoint& server) const;
   /// What is shown to servers now; empty: nothing.
-  [[nodiscard]] Result<net::CertificateAndKey> own_certificate() const;
+  [[nodiscard]] Result<net::CertificateAndKey> own_certificate();
 
   /// Runs `set_up` with its entry in the book: one of a session that fails is taken out again,
   /// one that was there before stays as it was unless the session takes its place.
@@ -132,6 +132,8 @@ class UserClient {
   SessionBook book_;
   net::AsioScheduler scheduler_;
   net::AsioScheduler logins_{"sci-logins"};  ///< What asks providers of tokens.
+  std::mutex own_mutex_;                     ///< Of this one.
+  std::optional<net::CertificateAndKey> own_of_pipe_;
   std::mutex mutex_;
   std::map<Endpoint, std::unique_ptr<control::ControlClient>> clients_;
   std::vector<std::unique_ptr<control::ControlClient>> retired_;  ///< Whose certificate is old.

@@ -88,7 +88,8 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
             std::function<void(const session::SessionEvent&)> observe, session::Callback<void> done)
       : link_(std::move(link)), observe_(std::move(observe)), done_(std::move(done)) {
     request_.mutable_uids()->Add(uids.begin(), uids.end());
-    request_.set_period_ms(static_cast<std::uint32_t>(period.count()));
+    constexpr milliseconds longest = std::chrono::hours(24);
+    request_.set_period_ms(static_cast<std::uint32_t>(std::min(period, longest).count()));
   }
 
   void start(std::shared_ptr<WatchCall> self) {

@@ -20,7 +20,17 @@ Result<net::Destinations> parse_option(const char* option, const std::vector<std
   return parsed;
 }
 
-/// These ports of every address that such hosts stand for.
+/// Names as the address that is bound for them; one that cannot be looked up may be any.
+std::vector<std::string> numeric(std::vector<std::string> hosts) {
+  for (std::string& host : hosts) {
+    if (is_wildcard(host) || net::parse_network(host)) continue;
+    const auto bound = net::local_endpoint({host, 0});
+    host = bound ? net::to_endpoint(*bound).host : "0.0.0.0";
+  }
+  return hosts;
+}
+
+/// These ports of every address that such hosts, which are numeric, stand for.
 std::vector<net::Destination> at(const std::vector<std::string>& hosts,
                                  const std::vector<PortRange>& ports) {
   std::vector<net::Network> networks;
@@ -58,14 +68,14 @@ Result<FacilityDestinations> FacilityDestinations::parse(const std::vector<std::
 }
 
 void FacilityDestinations::set_control_port(std::vector<std::string> hosts, std::uint16_t port) {
-  hosts_ = std::move(hosts);
+  hosts_ = numeric(std::move(hosts));
   port_ = port;
   is_on_loopback_ =
       std::all_of(hosts_.begin(), hosts_.end(), [](const auto& host) { return is_loopback(host); });
 }
 
 void FacilityDestinations::set_listeners(std::vector<std::string> hosts, PortRange ports) {
-  listener_hosts_ = std::move(hosts);
+  listener_hosts_ = numeric(std::move(hosts));
   listener_ports_ = ports;
 }
 
@@ -107,8 +117,9 @@ std::vector<net::Destination> FacilityDestinations::control_ports() const {
 /// Connections that came back to where they went out would take all descriptors by themselves.
 std::vector<net::Destination> FacilityDestinations::listeners(
     Role role, const std::set<std::uint16_t>& of_consumers) const {
-  if (role == Role::producer) return at(listener_hosts_, {listener_ports_});
   std::vector<PortRange> ranges;
+  if (role == Role::producer) ranges.push_back(listener_ports_);
+  // Those of before a restart may be of another range.
   for (const std::uint16_t port : of_consumers) {
     const bool follows = !ranges.empty() && ranges.back().last + 1 == port;
     if (follows) {

@@ -104,8 +104,9 @@ class OpenConnections {
     next_count_ = clock_.now() + between_counts;
     const auto found =
         net::tcp_connections([&ports](std::uint16_t port) { return ports.contains(port); });
-    if (!found) return;  // what was counted so far is no less
     open_.clear();
+    // Where the kernel does not tell, how often somebody comes is limited still.
+    if (!found) return;
     for (const net::SocketStatistics& each : *found) ++open_[net::owned_by_peer(each.peer.host)];
   }
 

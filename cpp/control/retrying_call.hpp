@@ -40,6 +40,10 @@ class RetryingCall final : public Call,
 
   void start() {
     timer_ = {};  // it may outlive the scheduler in an object that gRPC lets go of last
+    {
+      const std::lock_guard lock(mutex_);
+      if (cancelled_) return finish(Error{Cause::cancelled, "the call was cancelled"});
+    }
     waits_for_token_ = true;
     timer_ = link_->scheduler.after(
         deadline_ - link_->scheduler.now(), [self = this->shared_from_this()] {

@@ -222,7 +222,8 @@ Status hear_verdict(const Endpoint& server, SSL* session, int socket, Deadline d
         return silent(server);
       continue;
     }
-    const char* reason = ERR_reason_error_string(ERR_peek_error());
+    const char* reason =
+        error == SSL_ERROR_SSL ? ERR_reason_error_string(ERR_peek_error()) : nullptr;
     return Error{Cause::unauthenticated,
                  to_string(server) +
                      " ended the connection when it was shown the certificate of "
@@ -248,7 +249,13 @@ Status probe_server(const Endpoint& server, bool tls, const std::string& roots,
   const Session session = session_with(context, server, socket->get());
   const Status shaken = shake_hands(server, session.get(), socket->get(), deadline);
   if (!shaken || own.certificate.empty()) return shaken;
-  return hear_verdict(server, session.get(), socket->get(), deadline);
+  const Status heard = hear_verdict(server, session.get(), socket->get(), deadline);
+  if (heard) return heard;
+  // One that is going away ends connections as well, and takes no other.
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  const Status without = probe_server(server, tls, roots, {}, left);
+  return without ? heard : without;
 }
 
 Result<std::vector<std::string>> addresses_of(const Endpoint& server) {

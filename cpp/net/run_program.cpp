@@ -10,10 +10,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "net/fd.hpp"
+#include "net/process.hpp"
 
 extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX has it in no header
 
@@ -53,12 +55,15 @@ class Running {
     ::kill(pid_, SIGKILL);
     (void)wait();
   }
-  int wait() {
+  /// How it ended; nothing if somebody else has buried it.
+  std::optional<int> wait() {
     int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
+    pid_t buried = 0;
+    do {
+      buried = ::waitpid(pid_, &status, 0);
+    } while (buried < 0 && errno == EINTR);
     pid_ = -1;
-    return status;
+    return buried > 0 ? std::optional(status) : std::nullopt;
   }
 
  private:
@@ -167,7 +172,15 @@ Result<ProgramEnd> run_program(const std::vector<std::string>& arguments, const 
   Talk talk(ways, input.view());
   if (Status ended = talk.run(deadline); !ended)
     return Error{ended.error().cause, "'" + arguments.front() + "' " + ended.error().message};
-  return ProgramEnd{running.wait(), talk.said(1), talk.said(2)};
+  // It may have closed its ways, and go on.
+  const auto process = Process::open(*pid);
+  const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
+  if (process && !process->ends_within(std::max(left, milliseconds(0))))
+    return Error{Cause::timeout, "'" + arguments.front() + "' does not end"};
+  const auto status = running.wait();
+  if (!status)
+    return Error{Cause::failure, "how '" + arguments.front() + "' ended cannot be found out"};
+  return ProgramEnd{*status, talk.said(1), talk.said(2)};
 }
 
 }  // namespace scistream::net

@@ -73,6 +73,7 @@ std::optional<DatagramListener::Plan> Relay::Core::open_flow(std::size_t listene
   {
     const std::lock_guard lock(mutex_);
     live_.emplace(record->id, Live{record, {}, &context});
+    options_.crowd->connection_comes();
   }
   counters_.active.fetch_add(1, std::memory_order_relaxed);
   counters_.total.fetch_add(1, std::memory_order_relaxed);

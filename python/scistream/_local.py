@@ -12,7 +12,7 @@ from typing import Any
 
 from scistream._app import AppController
 from scistream._client import Session, UserClient
-from scistream._errors import InvalidState
+from scistream._errors import InvalidRequest, InvalidState
 from scistream._live import Live
 from scistream._server import ControlServer
 
@@ -48,6 +48,8 @@ class LocalFacilities(Live):
     """
 
     def __init__(self, *, ports: int = 100, capacity: int = 0) -> None:
+        if not 1 <= ports <= 10_000:
+            raise InvalidRequest(f"ports: {ports} is not from 1 to 10000")
         first = 21_000
         self._options: dict[str, Any] = {
             "port": 0,

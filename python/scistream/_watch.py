@@ -70,8 +70,8 @@ async def readable(descriptor: int) -> None:
     ready = loop.create_future()
     # Several may wait for the same thing, and a loop has one reader for each descriptor.
     own = os.dup(descriptor)
-    loop.add_reader(own, lambda: None if ready.done() else ready.set_result(None))
     try:
+        loop.add_reader(own, lambda: None if ready.done() else ready.set_result(None))
         await ready
     finally:
         loop.remove_reader(own)

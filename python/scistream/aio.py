@@ -38,7 +38,7 @@ async def _end_of(pending: _core.Pending[T]) -> T:
     """Its result; cancelling this cancels the call, which then ends in the background."""
     try:
         await readable(pending.fileno())
-    except asyncio.CancelledError:
+    except BaseException:
         pending.cancel()
         raise
     return pending.result()
@@ -151,7 +151,9 @@ class _Request(Awaitable["Session"]):
         if self._wait:
             try:
                 await session.wait_ready()
-            except asyncio.CancelledError:
+            except ScistreamError:
+                raise
+            except BaseException:
                 # In the background: whoever cancels does not wait.
                 with contextlib.suppress(ScistreamError):
                     session.sync._core.begin_release()
@@ -227,11 +229,14 @@ class Session(NotCopied):
 
         The set-up goes on when this is cancelled.
         """
+        waiting = asyncio.ensure_future(_end_of(self.sync._core.begin_wait()))
         try:
-            await asyncio.wait_for(_end_of(self.sync._core.begin_wait()), timeout)
-        except asyncio.TimeoutError:
-            message = f"not set up within {timeout} s; it goes on"
-            raise Timeout(message, uid=self.uid) from None
+            ended, _ = await asyncio.wait({waiting}, timeout=timeout)
+        finally:
+            waiting.cancel()
+        if not ended:
+            raise Timeout(f"not set up within {timeout} s; it goes on", uid=self.uid)
+        waiting.result()
 
     async def status(self) -> tuple[SessionStatus, ...]:
         """The session at each of the two control servers."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scistream._client import Session
-from scistream._errors import ScistreamError
+from scistream._errors import InvalidRequest, NotFound, ScistreamError
 from scistream._live import Live
 from scistream._values import SessionStatus
 from scistream._watch import Watch
@@ -53,12 +53,17 @@ class Recorder(Live):
 
     def __init__(self, session: Session, *, period: float = 0.5, role: str = "CONS") -> None:
         self._role = role.upper()
+        if self._role not in ("PROD", "CONS"):
+            raise InvalidRequest(f"role: {role!r} is neither PROD nor CONS")
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._samples: list[Sample] = []
         self._failure: ScistreamError | None = None
+        sides = [side for side in session.status() if side.role == self._role]
+        if not sides:
+            raise NotFound(f"the {self._role} side of the session is not there", uid=session.uid)
+        self._keep(sides[0])
         self._watch = session.watch(period=period)
-        self._keep(next(side for side in session.status() if side.role == self._role))
         super().__init__()
         self._thread = threading.Thread(
             target=self._run, args=(self._watch,), name="sci-recorder", daemon=True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import inspect
+import sys
 import threading
 import time
 import warnings
@@ -122,6 +124,61 @@ def test_a_cancelled_request_leaves_nothing_reserved(both: Facilities, tmp_path:
                 await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_why_a_request_has_failed_is_told(both: Facilities, tmp_path: Path) -> None:
+    """Though its exception is of the kind that a wait of our own would raise."""
+
+    async def run() -> None:
+        async with client_of(both, tmp_path) as client:
+            with pytest.raises(scistream.Timeout, match="hello"):
+                await client.request(both.prod.endpoint, both.cons.endpoint, timeout=0.3)
+
+    asyncio.run(run())
+    assert both.nothing_reserved()
+
+
+def test_without_a_descriptor_left_nothing_stays_reserved(
+    both: Facilities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: int) -> int:
+        raise OSError(errno.EMFILE, "none is left")
+
+    async def run() -> None:
+        async with client_of(both, tmp_path) as client:
+            monkeypatch.setattr("scistream._watch.os.dup", none_left)
+            with pytest.raises(OSError, match="none is left"):
+                await client.request(both.prod.endpoint, both.cons.endpoint)
+            monkeypatch.undo()
+            while not both.nothing_reserved():
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_threads_may_ask_at_once_why_it_failed(both: Facilities) -> None:
+    with pytest.raises(scistream.Unavailable):
+        both.client.request("127.0.0.1:1", both.cons.endpoint)
+    failed = both.client.request("127.0.0.1:1", both.cons.endpoint, wait=False)
+    with pytest.raises(scistream.Unavailable):
+        failed.wait_ready()
+
+    def ask() -> None:
+        for _ in range(200):
+            with pytest.raises(scistream.Unavailable):
+                failed._core.begin_wait().result()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_cancelled_hello_ends_its_rpc(both: Facilities, tmp_path: Path) -> None:

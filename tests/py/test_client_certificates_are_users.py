@@ -145,6 +145,15 @@ def test_a_rule_names_a_user_by_any_name_of_their_certificate(tmp_path: Path) ->
                 assert caller.code("info") == code, names
 
 
+def test_a_key_may_come_from_a_pipe(site: Site, tmp_path: Path) -> None:
+    user = Client(tmp_path, site.facility)
+    certificate, key = site.authority.certify("piped", f"URI:{URI}")
+    shown = f"--client-cert {certificate} --client-key <(cat {key})"
+    command = f"{BIN}/s2uc info --s2cs {site.facility.endpoint} {shown}"
+    done = run("bash", "-c", command, env=user.env)
+    assert (done.rc, done.err) == (0, "")
+
+
 # Protocol: client-certificates
 def test_why_a_certificate_is_not_taken_is_said(site: Site, tmp_path: Path) -> None:
     user = Client(tmp_path, site.facility)

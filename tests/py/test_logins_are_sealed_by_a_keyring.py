@@ -118,7 +118,7 @@ def test_each_state_folder_has_a_key_of_its_own(
     other.mkdir(mode=0o700)
     (user.state / "logins").rename(other / "logins")
     done = user.s2uc("check_auth", env={"SCISTREAM_STATE_DIR": str(other)})
-    assert (done.rc, "is damaged" in done.err) == (1, True)
+    assert (done.rc, "locked, or another one" in done.err) == (FAILED_PRECONDITION, True)
 
 
 # Protocol: login-sealed

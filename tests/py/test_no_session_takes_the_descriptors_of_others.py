@@ -6,6 +6,8 @@ import contextlib
 import socket
 from pathlib import Path
 
+import pytest
+
 from applications import Application
 from callers import Caller, set_up
 from facility import BIN, Command, Facility, eventually, split
@@ -23,18 +25,40 @@ class Poor(Facility):
 
 def is_served(stack: contextlib.ExitStack, listener: str) -> bool:
     """Whether one more connection gets through to the application; it stays open then."""
-    connection = stack.enter_context(socket.create_connection(split(listener), timeout=15))
     with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        connection = stack.enter_context(socket.create_connection(split(listener), timeout=15))
         connection.sendall(b"?")
         return connection.recv(1) == b"?"
     return False
 
 
+def flows_come_and_go(caller: Caller, target: str) -> None:
+    """Many datagrams, of more senders than there are connections in this test."""
+    for number in range(4):
+        uid = f"datagrams-{number}"
+        (listener,) = set_up(caller, uid, "PROD", [target], protocol="udp")
+        with contextlib.ExitStack() as stack:
+            for _ in range(60):
+                sender = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                sender.sendto(b"?", split(listener))
+
+            def are_there() -> bool:
+                (session,) = caller("status", uid=uid).sessions  # noqa: B023
+                total: int = session.counters.connections_total
+                return total == 60
+
+            eventually(are_there, "all have a flow")
+        caller("release", uid=uid)
+
+
 # Protocol: descriptors-shared
+@pytest.mark.parametrize("before", ["", "datagrams"])
 def test_a_session_with_many_connections_leaves_room_for_others(
-    tmp_path: Path, echo_app: Application
+    tmp_path: Path, echo_app: Application, before: str
 ) -> None:
     with Poor(tmp_path) as facility, Caller(facility) as caller, contextlib.ExitStack() as stack:
+        if before:
+            flows_come_and_go(caller, echo_app.endpoint)
         greedy, modest, late = (
             set_up(caller, uid, "PROD", [echo_app.endpoint])[0]
             for uid in ("greedy", "modest", "late")

@@ -25,6 +25,7 @@ from facility import (
     clean_environment,
     data_servers,
     eventually,
+    free_range,
     own_address,
     run,
     split,
@@ -243,6 +244,27 @@ def test_no_session_leads_back_to_its_own_facility(tmp_path: Path, kind: str, ro
             with half(caller, "PROD", transport) as prod, half(caller, "CONS", transport) as cons:
                 place = listener_of(caller, prod)
                 assert aim(caller, cons, place, transport).code == "OK"
+
+
+# Protocol: targets-not-back, targets-allowed
+def test_a_server_that_listens_by_name_leads_nowhere_back_as_well(tmp_path: Path) -> None:
+    with (
+        Facility(tmp_path, host="localhost", ports=range(*spare_ports())) as facility,
+        Caller(facility) as caller,
+        half(caller, "PROD", {}) as uid,
+    ):
+        (session,) = caller("status", uid=uid).sessions
+        own = split(session.listeners[0])[1]
+        for port in (facility.port, own):
+            for host in ("127.0.0.1", "[::ffff:127.0.0.1]"):
+                outcome = aim(caller, uid, f"{host}:{port}", {})
+                assert outcome.code == "PERMISSION_DENIED", (host, port)
+
+
+def spare_ports() -> tuple[int, int]:
+    """Eight ports of localhost that nobody has."""
+    found = free_range("127.0.0.1", 8)
+    return found[0], found[-1] + 1
 
 
 # What the kernel takes for this machine, as it does 127.0.0.1.

@@ -180,8 +180,13 @@ TEST_F(SealedTokenStoreTest, WithoutTheKeyItIsSaidWhatToDo) {
   EXPECT_NE(none.error().message.find("log in again"), std::string::npos);
   keyring_->key = Secret::random(32);
   EXPECT_EQ(sealing_.find(issuer, "scistream").error().cause, Cause::failure);
+  // As one says that is locked: what it has must stay.
   keyring_->key = Secret();
-  EXPECT_EQ(sealing_.find(issuer, "scistream").error().cause, Cause::failure);
+  EXPECT_EQ(sealing_.find(issuer, "scistream").error().cause, Cause::failed_precondition);
+  ASSERT_TRUE(sealing_.save(login("other")).ok());
+  EXPECT_EQ(keyring_->made, 1);
+  EXPECT_FALSE(sealing_.keyring_trouble().ok());
+  EXPECT_FALSE((*sealing_.find(issuer, "other"))->is_sealed);
   // Logging in anew is always possible.
   ASSERT_TRUE(store_.save(login()).ok());
   EXPECT_TRUE(store_.find(issuer, "scistream")->has_value());

@@ -36,6 +36,8 @@ TEST(RunProgram, MuchGoesInAndOut) {
 
 TEST(RunProgram, EndsWhatDoesNotEnd) {
   EXPECT_EQ(shell("sleep 600", {}, std::chrono::milliseconds(50)).error().cause, Cause::timeout);
+  const auto silent = shell("exec >&- 2>&-; sleep 600", {}, std::chrono::milliseconds(50));
+  EXPECT_EQ(silent.error().cause, Cause::timeout);
   const auto flood = shell("cat /dev/zero");
   EXPECT_EQ(flood.error().cause, Cause::exhausted);
 }
