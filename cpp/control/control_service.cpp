@@ -242,7 +242,7 @@ grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServ
   pass(
       gate_, *context, asked,
       [this, context, stream, request, asked](const auth::Permit& permit) {
-        const grpc::Status begun = watch(stream, *request, permit);
+        const grpc::Status begun = begin_watch(stream, *request, permit);
         Audited(gate_, asked, caller_of(*context).host, permit).ends(begun);
         if (!begun.ok()) stream->close(begun);
         stream->decide();
@@ -254,8 +254,8 @@ grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServ
   return reactor;
 }
 
-grpc::Status ControlService::watch(const std::shared_ptr<EventStream<SessionEvent>>& stream,
-                                   const WatchRequest& request, const auth::Permit& permit) {
+grpc::Status ControlService::begin_watch(const std::shared_ptr<EventStream<SessionEvent>>& stream,
+                                         const WatchRequest& request, const auth::Permit& permit) {
   if (request.uids().empty() || request.uids_size() > most_uids) {
     return {grpc::StatusCode::INVALID_ARGUMENT,
             "a watch names 1 to " + std::to_string(most_uids) + " sessions"};

@@ -47,8 +47,8 @@ class ControlService final : public Control::CallbackService {
 
  private:
   /// Begins it; or why not.
-  grpc::Status watch(const std::shared_ptr<EventStream<SessionEvent>>& stream,
-                     const WatchRequest& request, const auth::Permit& permit);
+  grpc::Status begin_watch(const std::shared_ptr<EventStream<SessionEvent>>& stream,
+                           const WatchRequest& request, const auth::Permit& permit);
   /// Keys cross a plaintext channel on loopback only (PROTOCOL §7, Transport).
   [[nodiscard]] Status check_key_channel(const auth::Caller& caller, bool carries_key) const;
 
