@@ -195,7 +195,7 @@ control::ControlClient& UserClient::at(const Endpoint& server) {
   auto& client = clients_[server];
   const bool has_another = own && client && client->access().certificate != own->certificate;
   // Calls under way go on with what they began with.
-  if (has_another) retired_.push_back(std::move(client));
+  if (has_another) retired_.push_back(std::exchange(client, nullptr));
   if (!client) {
     auto access = access_to(server);
     if (own) {

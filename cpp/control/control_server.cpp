@@ -242,8 +242,7 @@ class ControlServer::Impl {
     const auto key = options_.facility_key.empty() ? Result<Secret>(Secret())
                                                    : facility_key(options_.facility_key);
     if (!key) return key.error();
-    auto store =
-        session::SqliteStore::open(state_folder_.path() / "sessions.db", log_, std::move(*key));
+    auto store = session::SqliteStore::open(state_folder_.path() / "sessions.db", log_, *key);
     if (!store) return store.error();
     store_ = std::move(*store);
     auto left = store_->load();
