@@ -3,7 +3,9 @@
 #include <pybind11/pybind11.h>
 #include <spdlog/details/null_mutex.h>
 #include <spdlog/sinks/base_sink.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -77,11 +79,28 @@ class Queue final : public spdlog::sinks::base_sink<spdlog::details::null_mutex>
   bool woken_ = false;
 };
 
+/// Of one process: a forked child can do nothing with locks that its parent's threads may hold.
+struct Log {
+  explicit Log(pid_t process) : pid(process) {}
+
+  const pid_t pid;
+  const std::shared_ptr<Queue> queue = std::make_shared<Queue>();
+  const Logger logger = std::make_shared<spdlog::logger>("scistream", queue);
+};
+
 /// Never destroyed: servers may log until the process is gone.
-const std::shared_ptr<Queue>& queue() {
-  static const auto* const one = new std::shared_ptr<Queue>(std::make_shared<Queue>());
-  return *one;
+const Log& log_of_process() {
+  static std::atomic<const Log*> known{nullptr};
+  const Log* log = known.load();
+  while (log == nullptr || log->pid != ::getpid()) {
+    const auto* const made = new Log(::getpid());
+    if (known.compare_exchange_strong(log, made)) return *made;
+    delete made;
+  }
+  return *log;
 }
+
+const std::shared_ptr<Queue>& queue() { return log_of_process().queue; }
 
 py::list take(double seconds) {
   std::deque<Line> lines;
@@ -102,10 +121,7 @@ py::list take(double seconds) {
 
 }  // namespace
 
-Logger python_logger() {
-  static const auto* const one = new Logger(std::make_shared<spdlog::logger>("scistream", queue()));
-  return *one;
-}
+Logger python_logger() { return log_of_process().logger; }
 
 void bind_logs(py::module_& module) {
   module.def("take_logs", &take, py::arg("seconds"));

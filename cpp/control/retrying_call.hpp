@@ -45,13 +45,14 @@ class RetryingCall final : public Call,
       if (cancelled_) return finish(Error{Cause::cancelled, "the call was cancelled"});
     }
     waits_for_token_ = true;
-    timer_ = link_->scheduler.after(
-        deadline_ - link_->scheduler.now(), [self = this->shared_from_this()] {
-          if (std::exchange(self->waits_for_token_, false))
-            self->finish(Error{Cause::timeout, "the login's token did not come in time"});
-        });
-    link_->ask_token([self = this->shared_from_this()] {
+    timer_ = link_->scheduler.after(longest_token_wait, [self = this->shared_from_this()] {
+      if (std::exchange(self->waits_for_token_, false))
+        self->finish(Error{Cause::timeout, "the login's token did not come in time"});
+    });
+    link_->ask_token([self = this->shared_from_this(), began = link_->scheduler.now()] {
       self->timer_ = {};
+      // The server has had nothing of this time: a provider had it, or a user with a password.
+      self->deadline_ += self->link_->scheduler.now() - began;
       if (std::exchange(self->waits_for_token_, false)) self->attempt_it();
     });
   }
@@ -199,6 +200,7 @@ class RetryingCall final : public Call,
   bool cancelled_ = false;
   std::shared_ptr<Attempt> current_;
 
+  static constexpr milliseconds longest_token_wait{180'000};
   static constexpr milliseconds first_backoff{20};
   static constexpr milliseconds longest_backoff{500};
   static constexpr milliseconds retry_window{5'000};

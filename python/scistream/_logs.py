@@ -38,6 +38,14 @@ def stop() -> None:
         _started = None
 
 
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent's may have had it
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _run() -> None:
     while not _ends.is_set():
         _pass_on(10.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -224,8 +225,9 @@ def test_commands_that_come_together_renew_once(
     lock = login.path.with_suffix(".lock")
     before = requests_for_tokens(openid_provider)
     words = ["info", "--s2cs", gates[0].endpoint]
-    with user.start("s2uc", *words) as one, user.start("s2uc", *words) as two:
+    with ExitStack() as stack:
         with openid_provider.trouble(lambda: openid_provider.hang(under="/token")):
+            one, two = (stack.enter_context(user.start("s2uc", *words)) for _ in range(2))
 
             def both_wait() -> bool:
                 return all(
