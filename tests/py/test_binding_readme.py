@@ -23,7 +23,8 @@ def examples(page: str) -> list[str]:
         (2, "state at "),
         (3, "set up in "),
         (4, "exhausted True "),
-        (5, "drawn: Gbit/s over seconds"),
+        (5, "[('uint16', (4, 8), 0), ('uint16', (4, 8), 1), ('uint16', (4, 8), 2)]"),
+        (6, "drawn: Gbit/s over seconds"),
     ],
 )
 def test_every_example_of_the_page_runs(
@@ -32,7 +33,7 @@ def test_every_example_of_the_page_runs(
     monkeypatch.setenv("SCISTREAM_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", "Agg")
     assert python(examples("docs/python.md")[number]).startswith(said)
-    assert len(examples("docs/python.md")) == 6
+    assert len(examples("docs/python.md")) == 7
 
 
 def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
