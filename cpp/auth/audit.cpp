@@ -14,7 +14,6 @@ namespace scistream::auth {
 
 namespace {
 
-constexpr std::chrono::minutes between_complaints{1};
 constexpr std::size_t longest_text = 512;
 constexpr std::size_t longest_id = 128;
 constexpr std::size_t longest_target = 260;
@@ -110,9 +109,7 @@ void FileAudit::record(const AuditEntry& entry) {
   // In one go, so that lines of several writers do not mix.
   const auto written = ::write(file_.get(), line.data(), line.size());
   if (written == static_cast<ssize_t>(line.size())) return;
-  const auto now = std::chrono::steady_clock::now();
-  if (now < next_complaint_) return;
-  next_complaint_ = now + between_complaints;
+  if (!complaints_.may(clock_.now())) return;
   log_->error("{}", errno_error("the audit log '" + path_.string() + "' loses lines",
                                 written < 0 ? errno : ENOSPC)
                         .message);

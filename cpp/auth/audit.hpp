@@ -15,6 +15,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/seldom.hpp"
 #include "net/fd.hpp"
 
 namespace scistream::auth {
@@ -75,7 +76,7 @@ class FileAudit final : public AuditLog {
   const std::filesystem::path path_;
   const Logger log_;
   net::Fd file_;
-  std::chrono::steady_clock::time_point next_complaint_{};
+  Seldom complaints_;
 };
 
 /// The line, without its end. Ids and reasons that are not plain text are escaped or replaced.

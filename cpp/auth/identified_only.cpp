@@ -98,11 +98,12 @@ void IdentifiedOnly::check(const Caller& caller, bool has_other_proof, Done done
         {Cause::unauthenticated, "this server takes no tokens: show a client certificate"});
   }
   const Secret& token = caller.token;
-  if (const auto known = tokens_->known(token); known && known->ok()) return done(permit(**known));
+  const auto before = tokens_->remembered(token);
+  if (before.who && before.who->ok()) return done(permit(**before.who));
   // Taken for no good until it is known: else one address could have all checks under way.
   const std::string peer = net::owned_by_peer(caller.host);
   // What was good a while ago is no guess.
-  const bool is_first = !tokens_->is_asked_for(token) && !tokens_->was_good(token);
+  const bool is_first = !before.is_asked_for && !before.was_good;
   if (is_first && !failures_.take(peer)) {
     return nobody({Cause::exhausted, "too many tokens from " + caller.host +
                                          " were no good; try again in a few seconds"});
@@ -118,9 +119,7 @@ void IdentifiedOnly::check(const Caller& caller, bool has_other_proof, Done done
 }
 
 void IdentifiedOnly::complain(const Error& why) {
-  constexpr std::chrono::minutes between_complaints{1};
-  if (clock_.now() < next_complaint_) return;
-  next_complaint_ = clock_.now() + between_complaints;
+  if (!complaints_.may(clock_.now())) return;
   log_->error("users cannot be known for now: {}", why.message);
 }
 

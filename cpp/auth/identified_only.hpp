@@ -13,6 +13,7 @@
 #include "auth/throttle.hpp"
 #include "auth/token_cache.hpp"
 #include "base/log.hpp"
+#include "base/seldom.hpp"
 #include "net/io_threads.hpp"
 
 namespace scistream::auth {
@@ -60,7 +61,7 @@ class IdentifiedOnly final : public Authorizer {
   Throttle requests_;
   Throttle failures_;
   std::unique_ptr<TokenCache> tokens_;  ///< Empty: there are certificates only.
-  Clock::time_point next_complaint_{};
+  Seldom complaints_;
   std::mutex policy_mutex_;
   std::shared_ptr<const Policy> policy_;
   net::IoThreads thread_{1, "sci-auth"};  ///< All but the policy lives there.

@@ -27,8 +27,9 @@ void TokenCache::Shelf::drop(std::map<Hash, Known>::iterator which) {
 
 TokenCache::Hash TokenCache::hash_of(const Secret& token) { return sha256(token.view()); }
 
-std::optional<Result<Identity>> TokenCache::known(const Secret& token) {
-  return known(hash_of(token));
+TokenCache::Remembered TokenCache::remembered(const Secret& token) {
+  const Hash hash = hash_of(token);
+  return {known(hash), good_.known.contains(hash), waiting_.contains(hash)};
 }
 
 std::optional<Result<Identity>> TokenCache::known(const Hash& hash) {
@@ -40,14 +41,6 @@ std::optional<Result<Identity>> TokenCache::known(const Hash& hash) {
     if (shelf == &bad_) shelf->drop(found);
   }
   return std::nullopt;
-}
-
-bool TokenCache::was_good(const Secret& token) const {
-  return good_.known.contains(hash_of(token));
-}
-
-bool TokenCache::is_asked_for(const Secret& token) const {
-  return waiting_.contains(hash_of(token));
 }
 
 void TokenCache::identify(const Secret& token, Done done) {

@@ -28,12 +28,13 @@ class TokenCache final : public Authenticator {
   ~TokenCache() override;
 
   void identify(const Secret& token, Done done) override;
+  struct Remembered {
+    std::optional<Result<Identity>> who;  ///< If it need not be asked for.
+    bool was_good = false;                ///< When it was asked for last, which may be a while ago.
+    bool is_asked_for = false;            ///< Now.
+  };
   /// What is remembered of it, without asking anybody.
-  [[nodiscard]] std::optional<Result<Identity>> known(const Secret& token);
-  /// Whether it was good when it was asked for last, which may be a while ago.
-  [[nodiscard]] bool was_good(const Secret& token) const;
-  /// Whether it is being asked for now.
-  [[nodiscard]] bool is_asked_for(const Secret& token) const;
+  [[nodiscard]] Remembered remembered(const Secret& token);
 
   /// A good token is asked for again after that, or once it has expired.
   static constexpr std::chrono::seconds lasts{30};

@@ -54,16 +54,37 @@ Status wait_for_writer(int pipe, const std::string& name, std::chrono::milliseco
   }
 }
 
-/// The rest of a file. What a reader that does not block has to wait for, it waits for.
-Status read_all(int file, std::size_t most, const std::string& what, std::string& content,
-                std::chrono::milliseconds patience = {}) {
+/// A file that is open for reading, whatever it is: opening a pipe that nobody writes into must not
+/// hold its reader for ever.
+struct OpenFile {
+  Descriptor descriptor;
+  std::string name;  ///< For errors.
+  struct stat info{};
+};
+
+/// `file` is as it is when it comes.
+Status open_to_read(const std::filesystem::path& path, OpenFile& file) {
+  file.descriptor.value = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (file.descriptor.value < 0 || ::fstat(file.descriptor.value, &file.info) != 0)
+    return errno_error("cannot read " + file.name, errno);
+  return {};
+}
+
+/// All of it. Who writes into a pipe is waited for so long, each time.
+Status read_all(const OpenFile& file, std::size_t most, std::chrono::milliseconds patience,
+                std::string& content) {
+  const int descriptor = file.descriptor.value;
+  const std::string what = "cannot read " + file.name;
+  if (S_ISFIFO(file.info.st_mode)) {
+    if (Status ready = wait_for_writer(descriptor, file.name, patience); !ready) return ready;
+  }
   std::array<char, 16384> chunk{};
   const Wiped wiped(chunk);
   for (;;) {
-    const ssize_t got = ::read(file, chunk.data(), chunk.size());
+    const ssize_t got = ::read(descriptor, chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) {
-      if (Status ready = wait_for_writer(file, what, patience); !ready) return ready;
+      if (Status ready = wait_for_writer(descriptor, file.name, patience); !ready) return ready;
       continue;
     }
     if (got < 0 && errno == EISDIR)
@@ -81,41 +102,31 @@ Status read_all(int file, std::size_t most, const std::string& what, std::string
 }  // namespace
 
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t most) {
-  const std::string what = "cannot read '" + path.string() + "'";
-  // Without O_NONBLOCK a pipe that nobody writes into would hold its reader for ever.
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
-  struct stat info{};
-  if (file.value < 0 || ::fstat(file.value, &info) != 0) return errno_error(what, errno);
-  const std::chrono::milliseconds patience = std::chrono::seconds(10);
+  OpenFile file{{-1}, "'" + path.string() + "'"};
+  if (Status opened = open_to_read(path, file); !opened) return opened.error();
   std::string content;
-  Status read = S_ISFIFO(info.st_mode) ? wait_for_writer(file.value, what, patience) : Status();
-  if (read) read = read_all(file.value, most, what, content, patience);
-  if (!read) return read.error();
+  if (Status read = read_all(file, most, pipe_patience, content); !read) return read.error();
   return content;
 }
 
 Result<std::string> read_private_file(const std::filesystem::path& path, const std::string& what,
                                       std::size_t most, std::chrono::milliseconds patience) {
-  const std::string name = "the " + what + " '" + path.string() + "'";
-  // Without O_NONBLOCK a pipe that nobody writes into would hold its reader for ever.
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
-  struct stat info{};
-  if (file.value < 0 || ::fstat(file.value, &info) != 0)
-    return errno_error("cannot read " + name, errno);
+  OpenFile file{{-1}, "the " + what + " '" + path.string() + "'"};
+  if (Status opened = open_to_read(path, file); !opened) return opened.error();
+  const struct stat& info = file.info;
   if (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode))
-    return Error{Cause::invalid_argument, name + " is no file"};
+    return Error{Cause::invalid_argument, file.name + " is no file"};
   // What root has given to a service's group, or systemd to the service (LoadCredential=), is not
   // the service's to change.
   const bool is_given = info.st_uid == 0 && ::geteuid() != 0;
   const unsigned others = is_given ? 037U : 077U;
   if ((info.st_mode & others) != 0) {
     return Error{Cause::permission_denied,
-                 name + " can be read by others; say chmod 600 '" + path.string() + "'"};
+                 file.name + " can be read by others; say chmod 600 '" + path.string() + "'"};
   }
   std::string content;
   content.reserve(most);  // else it would leave pieces of itself behind as it grows
-  Status read = S_ISFIFO(info.st_mode) ? wait_for_writer(file.value, name, patience) : Status();
-  if (read) read = read_all(file.value, most, "cannot read " + name, content, patience);
+  const Status read = read_all(file, most, patience, content);
   if (read) return content;
   const Wiped wiped(content);
   return read.error();

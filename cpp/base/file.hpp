@@ -10,17 +10,20 @@
 
 namespace scistream {
 
+/// How long what another program is to write into a pipe is waited for.
+inline constexpr std::chrono::seconds pipe_patience{10};
+
 /// The whole file, at most `most` bytes. `not_found`, `permission_denied`, or `invalid_argument`
-/// if it is larger; each names the path.
+/// if it is larger; each names the path. `timeout` for a pipe that nobody writes into.
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t most = 1U << 20U);
 
 /// As `read_file`, of a file that holds a secret: `permission_denied` if others can read it, but
 /// for the group of one that belongs to root. `what` says in errors what it is, such as `key file`.
 /// A pipe will do, which a shell makes of what another program says; `timeout` if that says nothing
 /// for so long.
-Result<std::string> read_private_file(
-    const std::filesystem::path& path, const std::string& what, std::size_t most = 1U << 20U,
-    std::chrono::milliseconds patience = std::chrono::seconds(10));
+Result<std::string> read_private_file(const std::filesystem::path& path, const std::string& what,
+                                      std::size_t most = 1U << 20U,
+                                      std::chrono::milliseconds patience = pipe_patience);
 
 /// The one word (is_one_word) that such a file holds, perhaps with a line's end after it;
 /// `invalid_argument` if it holds anything else.

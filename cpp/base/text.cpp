@@ -1,5 +1,7 @@
 #include "base/text.hpp"
 
+#include <cstdlib>
+
 namespace scistream {
 
 std::string listed(const std::vector<std::string>& texts) {
@@ -13,6 +15,11 @@ std::string shown(std::string_view text, std::size_t most) {
   for (char& c : line)
     if (c < ' ' || c > '~') c = '?';
   return text.size() > most ? line + "..." : line;
+}
+
+std::string environment_variable(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
+  return value != nullptr ? value : "";
 }
 
 std::string counted(std::uint64_t number, const std::string& noun) {

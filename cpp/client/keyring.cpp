@@ -1,7 +1,6 @@
 #include "client/keyring.hpp"
 
 #include <chrono>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "base/sealed.hpp"
+#include "base/text.hpp"
 #include "net/run_program.hpp"
 
 namespace scistream::client {
@@ -18,15 +18,10 @@ namespace {
 /// Somebody may have to type a password.
 constexpr std::chrono::seconds patience{60};
 
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
-  return value != nullptr ? value : "";
-}
-
 bool has_desktop() {
-  if (variable("SCISTREAM_KEYRING") == "off") return false;
-  if (!variable("DBUS_SESSION_BUS_ADDRESS").empty()) return true;
-  const std::string runtime = variable("XDG_RUNTIME_DIR");
+  if (environment_variable("SCISTREAM_KEYRING") == "off") return false;
+  if (!environment_variable("DBUS_SESSION_BUS_ADDRESS").empty()) return true;
+  const std::string runtime = environment_variable("XDG_RUNTIME_DIR");
   std::error_code none;
   return !runtime.empty() && std::filesystem::exists(std::filesystem::path(runtime) / "bus", none);
 }

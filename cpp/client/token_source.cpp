@@ -1,10 +1,10 @@
 #include "client/token_source.hpp"
 
 #include <chrono>
-#include <cstdlib>
 
 #include "base/file.hpp"
 #include "base/secret.hpp"
+#include "base/text.hpp"
 
 namespace scistream::client {
 
@@ -12,11 +12,6 @@ namespace {
 
 /// Of a token that is given away: longer than a call and what it waits for.
 constexpr std::chrono::seconds least_life{60};
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
 
 Error no_login(const std::string& issuer, const std::string& scope) {
   return {Cause::unauthenticated,
@@ -43,16 +38,17 @@ TokenOptions token_options_of_user(const std::filesystem::path& state_directory)
   TokenOptions options;
   options.state_directory = state_directory;
   options.keyring = SystemKeyring::for_folder(state_directory);
-  std::string token = variable("SCISTREAM_TOKEN");
+  std::string token = environment_variable("SCISTREAM_TOKEN");
   const Wiped wiped(token);
   options.token = Secret(std::string_view(token));
-  options.token_file = variable("SCISTREAM_TOKEN_FILE");
+  options.token_file = environment_variable("SCISTREAM_TOKEN_FILE");
   options.config_directory = default_config_directory();
-  options.workflow.client_id = variable("SCISTREAM_WORKFLOW_CLIENT_ID");
-  options.workflow.client_secret_file = variable("SCISTREAM_WORKFLOW_CLIENT_SECRET_FILE");
-  const std::string issuer = variable("SCISTREAM_WORKFLOW_ISSUER");
+  options.workflow.client_id = environment_variable("SCISTREAM_WORKFLOW_CLIENT_ID");
+  options.workflow.client_secret_file =
+      environment_variable("SCISTREAM_WORKFLOW_CLIENT_SECRET_FILE");
+  const std::string issuer = environment_variable("SCISTREAM_WORKFLOW_ISSUER");
   options.workflow.issuer = issuer_of(issuer.empty() ? "globus" : issuer);
-  options.oauth.ca_file = variable("SCISTREAM_IDENTITY_CA");
+  options.oauth.ca_file = environment_variable("SCISTREAM_IDENTITY_CA");
   return options;
 }
 

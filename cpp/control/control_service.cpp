@@ -238,12 +238,11 @@ grpc::ServerWriteReactor<SessionEvent>* ControlService::watch(grpc::CallbackServ
   stream->hold();
   auto* reactor = stream->start();
   const bool is_one = request->uids_size() == 1;
-  const Asked asked{"watch", is_one ? request->uids(0) : std::string()};
   pass(
-      gate_, *context, asked,
-      [this, context, stream, request, asked](const auth::Permit& permit) {
+      gate_, *context, {"watch", is_one ? request->uids(0) : std::string()},
+      [this, stream, request](const auth::Permit& permit, const Audited& audited) {
         const grpc::Status begun = begin_watch(stream, *request, permit);
-        Audited(gate_, asked, caller_of(*context).host, permit).ends(begun);
+        audited.ends(begun);
         if (!begun.ok()) stream->close(begun);
         stream->decide();
       },

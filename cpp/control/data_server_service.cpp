@@ -94,7 +94,7 @@ grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(
   auto* reactor = stream->start();
   pass(
       gate_, *context, {"watch"},
-      [this, context, request, stream](const auth::Permit&) {
+      [this, context, request, stream](const auth::Permit&, const Audited&) {
         watch(stream, std::chrono::milliseconds(request->period_ms()));
         // Tells the caller at once that it is watched.
         context->AddInitialMetadata("scistream-watch", "open");

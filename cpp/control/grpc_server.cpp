@@ -10,6 +10,7 @@
 #include "auth/throttle.hpp"
 #include "base/clock.hpp"
 #include "base/endpoint.hpp"
+#include "base/seldom.hpp"
 #include "net/acceptor.hpp"
 #include "net/destinations.hpp"
 #include "net/socket_statistics.hpp"
@@ -34,7 +35,6 @@ constexpr int largest_metadata = 32 << 10;
 constexpr int longest_idle_ms = 300'000;
 /// Calls under way go on.
 constexpr int longest_connection_ms = 3'600'000;
-constexpr std::chrono::minutes between_complaints{1};
 
 void set_options(grpc::ServerBuilder& builder) {
   // Notices clients that vanish without a word; those of other facilities answer pings.
@@ -165,8 +165,7 @@ class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
     if (!throttle_) return true;
     const std::string name = net::owned_by_peer(peer.address());
     if (throttle_->take(name) && open_->has_room(name, ports_)) return true;
-    if (const auto now = clock_.now(); now >= next_complaint_) {
-      next_complaint_ = now + between_complaints;
+    if (complaints_.may(clock_.now())) {
       log_->warn(
           "{} connects to the control port too often, or keeps too many connections: some of it is "
           "closed unheard",
@@ -181,7 +180,7 @@ class GrpcServer::Doors : public std::enable_shared_from_this<Doors> {
   std::optional<auth::Throttle> throttle_;
   std::optional<OpenConnections> open_;
   std::set<std::uint16_t> ports_;
-  Clock::time_point next_complaint_{};
+  Seldom complaints_;
   const net::Acceptor::Accepted accepted_;
   std::list<net::Acceptor> acceptors_;
 };

@@ -83,21 +83,25 @@ auth::Caller caller_of(const grpc::CallbackServerContext& context) {
 }
 
 void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& asked,
-          std::function<void(auth::Permit)> then, std::function<void(grpc::Status)> refuse) {
+          std::function<void(const auth::Permit&, const Audited&)> then,
+          std::function<void(grpc::Status)> refuse) {
   const auth::Caller caller = caller_of(context);
-  gate.authorizer.admit(
-      caller, {asked.rpc, asked.has_other_proof},
-      [&gate, &context, asked, host = caller.host, then = std::move(then),
-       refuse = std::move(refuse)](Result<auth::Permit> permit) {
-        const Status allowed = permit ? permit->allowed : Status(permit.error());
-        if (allowed) return then(std::move(*permit));
-        const grpc::Status status = to_grpc(allowed);
-        Audited(gate, asked, host, permit ? *permit : auth::Permit{}).ends(status);
-        const auth::LoginHint hint = gate.authorizer.login_hint();
-        if (!hint.issuer.empty()) context.AddTrailingMetadata(issuer_header, hint.issuer);
-        if (!hint.scope.empty()) context.AddTrailingMetadata(scope_header, hint.scope);
-        refuse(status);
-      });
+  gate.authorizer.admit(caller, {asked.rpc, asked.has_other_proof},
+                        [&gate, &context, asked, host = caller.host, then = std::move(then),
+                         refuse = std::move(refuse)](Result<auth::Permit> permit) {
+                          const Status allowed = permit ? permit->allowed : Status(permit.error());
+                          const Audited audited(gate, asked, host,
+                                                permit ? *permit : auth::Permit{});
+                          if (allowed) return then(*permit, audited);
+                          const grpc::Status status = to_grpc(allowed);
+                          audited.ends(status);
+                          const auth::LoginHint hint = gate.authorizer.login_hint();
+                          if (!hint.issuer.empty())
+                            context.AddTrailingMetadata(issuer_header, hint.issuer);
+                          if (!hint.scope.empty())
+                            context.AddTrailingMetadata(scope_header, hint.scope);
+                          refuse(status);
+                        });
 }
 
 Audited::Audited(const Gate& gate, Asked asked, std::string from, const auth::Permit& permit)

@@ -49,11 +49,6 @@ struct Asked {
   std::vector<std::string> targets{};  ///< Where its session is to lead, for the audit log.
 };
 
-/// Lets a call go on, with `then`, which keeps in the audit log what comes of it, or ends it with
-/// `refuse`; one of them, once, on any thread.
-void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& asked,
-          std::function<void(auth::Permit)> then, std::function<void(grpc::Status)> refuse);
-
 /// One unary rpc being served. Waits without a thread; deletes itself when gRPC is done with it.
 /// `finish` may be called from any thread, exactly once.
 class UnaryCall final : public grpc::ServerUnaryReactor {
@@ -132,6 +127,12 @@ class Audited {
   bool is_stranger_;
 };
 
+/// Lets a call go on, with `then`, which keeps in the audit log what comes of it, or ends it with
+/// `refuse`; one of them, once, on any thread.
+void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& asked,
+          std::function<void(const auth::Permit&, const Audited&)> then,
+          std::function<void(grpc::Status)> refuse);
+
 /// The one wrapper around every handler: asks the authorizer, runs `work(call, permit)`, and turns
 /// what is refused or thrown into a status. `work` sees to it that `call->finish` is called once.
 /// What it refers to lives as long as the call.
@@ -143,8 +144,7 @@ grpc::ServerUnaryReactor* serve(const Gate& gate, grpc::CallbackServerContext& c
   context.AddInitialMetadata(time_header, milliseconds_since_1970());
   pass(
       gate, context, asked,
-      [&gate, &context, asked, call, work = std::move(work)](const auth::Permit& permit) {
-        const Audited audited(gate, asked, caller_of(context).host, permit);
+      [call, work = std::move(work)](const auth::Permit& permit, const Audited& audited) {
         call->on_course([audited] { audited.waits(); },
                         [audited](const grpc::Status& status) { audited.ends(status); });
         try {

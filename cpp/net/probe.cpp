@@ -15,8 +15,10 @@
 #include <cerrno>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "net/fd.hpp"
+#include "net/openssl_free.hpp"
 
 namespace scistream::net {
 
@@ -97,6 +99,21 @@ Status probe_plain(const Endpoint& server, int socket, Deadline deadline) {
   return Error{Cause::unavailable, to_string(server) + " is not a SciStream control server"};
 }
 
+using Text = std::unique_ptr<BIO, OpensslFree<BIO_free_all>>;
+using Certificate = std::unique_ptr<X509, OpensslFree<X509_free>>;
+
+Text reading(const std::string& pem) {
+  return Text(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+}
+
+std::vector<Certificate> certificates_in(const std::string& pem) {
+  std::vector<Certificate> all;
+  const Text text = reading(pem);
+  while (X509* each = PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr))
+    all.emplace_back(each);
+  return all;
+}
+
 using Context = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
 
 Context trusting(const std::string& roots) {
@@ -109,12 +126,7 @@ Context trusting(const std::string& roots) {
     SSL_CTX_set_default_verify_paths(context.get());
     return context;
   }
-  const std::unique_ptr<BIO, decltype(&BIO_free_all)> text(
-      BIO_new_mem_buf(roots.data(), static_cast<int>(roots.size())), &BIO_free_all);
-  while (X509* certificate = PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr)) {
-    X509_STORE_add_cert(store, certificate);
-    X509_free(certificate);
-  }
+  for (const Certificate& each : certificates_in(roots)) X509_STORE_add_cert(store, each.get());
   return context;
 }
 
@@ -135,23 +147,13 @@ Error certificate_error(const Endpoint& server, long verdict) {
 /// Certificates that follow the first belong to the chain that leads to it.
 Status show_own(SSL_CTX* context, const CertificateAndKey& own) {
   const Error bad{Cause::invalid_argument, "the client certificate and its key cannot be used"};
-  using Text = std::unique_ptr<BIO, decltype(&BIO_free_all)>;
-  const auto text_of = [](const std::string& pem) {
-    return Text(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free_all);
-  };
-  const Text chain = text_of(own.certificate);
-  bool is_first = true;
-  while (X509* each = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)) {
-    const std::unique_ptr<X509, decltype(&X509_free)> owned(each, &X509_free);
-    const bool taken = is_first ? SSL_CTX_use_certificate(context, each) == 1
-                                : SSL_CTX_add1_chain_cert(context, each) == 1;
-    if (!taken) return bad;
-    is_first = false;
-  }
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      PEM_read_bio_PrivateKey(text_of(own.key).get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
-  if (is_first || !key || SSL_CTX_use_PrivateKey(context, key.get()) != 1) return bad;
-  return {};
+  const auto chain = certificates_in(own.certificate);
+  if (chain.empty() || SSL_CTX_use_certificate(context, chain.front().get()) != 1) return bad;
+  for (std::size_t i = 1; i < chain.size(); ++i)
+    if (SSL_CTX_add1_chain_cert(context, chain[i].get()) != 1) return bad;
+  const std::unique_ptr<EVP_PKEY, OpensslFree<EVP_PKEY_free>> key(
+      PEM_read_bio_PrivateKey(reading(own.key).get(), nullptr, nullptr, nullptr));
+  return key && SSL_CTX_use_PrivateKey(context, key.get()) == 1 ? Status() : Status(bad);
 }
 
 using Session = std::unique_ptr<SSL, decltype(&SSL_free)>;

@@ -18,8 +18,6 @@ Options with_ids(Options options) {
   return options;
 }
 
-constexpr std::chrono::minutes between_complaints{1};
-
 /// From here the kernel takes connections into the backlog.
 Status start_listening(int socket, int backlog) {
   // Inherited by every accepted socket, so there is no moment in which it is not set.
@@ -120,8 +118,7 @@ void Relay::Core::begin(std::size_t listener, net::Fd client, std::string peer, 
     if (!options_.crowd->has_room(client.get(), live_.size())) {
       counters_.refused.fetch_add(1, std::memory_order_relaxed);
       counters_.errors.fetch_add(1, std::memory_order_relaxed);
-      if (now < next_complaint_) return;
-      next_complaint_ = now + between_complaints;
+      if (!complaints_.may(now)) return;
       return log_->warn(
           "{} has {} connections, and few descriptors are left: it takes no more for now",
           to_string(bound_[listener]), live_.size());

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/seldom.hpp"
 #include "net/acceptor.hpp"
 #include "relay/connection.hpp"
 #include "relay/datagram_flows.hpp"
@@ -97,7 +98,7 @@ class Relay::Core : public std::enable_shared_from_this<Core> {
   HandshakeGate gate_;
   std::unordered_map<std::uint64_t, Live> live_;
   std::vector<Callback> waiting_;
-  std::chrono::steady_clock::time_point next_complaint_{};  ///< Of too many connections.
+  Seldom complaints_;                        ///< Of too many connections.
   std::size_t open_datagram_listeners_ = 0;  ///< Each is counted down once, by the first close.
 };
 
