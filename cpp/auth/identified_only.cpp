@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "auth/custom_authenticator.hpp"
 #include "auth/issuers.hpp"
 #include "auth/openid_issuer.hpp"
 #include "net/destinations.hpp"
@@ -64,7 +65,10 @@ Status IdentifiedOnly::make_authenticators() {
     if (hint_.issuer.empty()) hint_ = {expected.issuer, expected.scope};
     issuers->add(expected.issuer, std::move(*issuer));
   }
-  if (options_.introspection || !options_.issuers.empty())
+  if (options_.own) {
+    issuers->set_others(std::make_unique<CustomAuthenticator>(thread_.at(0), options_.own, log_));
+  }
+  if (options_.introspection || !options_.issuers.empty() || options_.own)
     tokens_ = std::make_unique<TokenCache>(std::move(issuers), clock_);
   return {};
 }

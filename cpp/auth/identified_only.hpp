@@ -15,6 +15,7 @@
 #include "base/log.hpp"
 #include "base/seldom.hpp"
 #include "net/io_threads.hpp"
+#include "scistream/authenticator.hpp"
 
 namespace scistream::auth {
 
@@ -22,6 +23,7 @@ namespace scistream::auth {
 struct IdentityOptions {
   std::optional<IntrospectionOptions> introspection;  ///< Of tokens that say nothing themselves.
   std::vector<Expected> issuers;                      ///< Of signed tokens.
+  std::shared_ptr<v0::Authenticator> own;             ///< Of all other tokens; empty: of none.
   std::string ca_file;                     ///< Whom to trust as these; empty: the system's.
   std::size_t most_sessions = 100;         ///< Of one user at a time, unless the policy says more.
   Throttle::Limits requests{200, 50};      ///< Of one user.

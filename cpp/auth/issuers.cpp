@@ -15,6 +15,7 @@ void Issuers::identify(const Secret& token, Done done) {
   if (found != signed_.end()) return found->second->identify(token, std::move(done));
   if (opaque_ && (issuer.empty() || issuer == opaque_issuer_))
     return opaque_->identify(token, std::move(done));
+  if (others_) return others_->identify(token, std::move(done));
   done(bad_token(issuer.empty() ? "is none that can be read"
                                 : "is of an issuer that is not known here"));
 }

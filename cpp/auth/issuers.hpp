@@ -22,6 +22,10 @@ class Issuers final : public Authenticator {
     opaque_issuer_ = std::move(issuer);
     opaque_ = std::move(authenticator);
   }
+  /// Of what none of these is for.
+  void set_others(std::unique_ptr<Authenticator> authenticator) {
+    others_ = std::move(authenticator);
+  }
 
   void identify(const Secret& token, Done done) override;
 
@@ -29,6 +33,7 @@ class Issuers final : public Authenticator {
   std::vector<std::pair<std::string, std::unique_ptr<Authenticator>>> signed_;
   std::string opaque_issuer_;
   std::unique_ptr<Authenticator> opaque_;
+  std::unique_ptr<Authenticator> others_;
 };
 
 }  // namespace scistream::auth

@@ -1,4 +1,4 @@
-#include "base/session_key.hpp"
+#include "scistream/session_key.hpp"
 
 #include <algorithm>
 #include <cctype>

@@ -1,4 +1,4 @@
-#include "base/version.hpp"
+#include "scistream/version.hpp"
 
 namespace scistream {
 

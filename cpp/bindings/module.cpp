@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include "base/version.hpp"
 #include "bindings/bindings.hpp"
+#include "scistream/version.hpp"
 
 /// The compiled half of the `scistream` package. Nothing here starts a thread or touches gRPC:
 /// importing the package has no side effects.

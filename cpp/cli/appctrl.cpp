@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "base/version.hpp"
 #include "cli/client_settings.hpp"
 #include "cli/command_line.hpp"
 #include "cli/signals.hpp"
@@ -12,6 +11,7 @@
 #include "client/app_controller.hpp"
 #include "client/application.hpp"
 #include "client/trust.hpp"
+#include "scistream/version.hpp"
 
 namespace {
 

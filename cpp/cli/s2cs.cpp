@@ -6,7 +6,6 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
-#include "base/version.hpp"
 #include "cli/access_options.hpp"
 #include "cli/command_line.hpp"
 #include "cli/container_commands.hpp"
@@ -15,6 +14,7 @@
 #include "cli/terminal.hpp"
 #include "control/control_server.hpp"
 #include "proxy/data_servers.hpp"
+#include "scistream/version.hpp"
 
 namespace {
 

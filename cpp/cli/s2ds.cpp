@@ -11,7 +11,6 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
-#include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/container_commands.hpp"
 #include "cli/doctor.hpp"
@@ -26,6 +25,7 @@
 #include "proxy/data_servers.hpp"
 #include "relay/relay.hpp"
 #include "relay/tls_link.hpp"
+#include "scistream/version.hpp"
 #include "session/types.hpp"
 
 namespace {

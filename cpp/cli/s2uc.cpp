@@ -6,7 +6,6 @@
 #include <set>
 
 #include "base/text.hpp"
-#include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/doctor_command.hpp"
 #include "cli/login_command.hpp"
@@ -17,6 +16,7 @@
 #include "cli/step_commands.hpp"
 #include "cli/terminal.hpp"
 #include "cli/trust_command.hpp"
+#include "scistream/version.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.hpp"
-#include "base/session_key.hpp"
+#include "scistream/session_key.hpp"
 
 namespace scistream::client {
 

@@ -66,6 +66,11 @@ Status complete_access(const AccessSettings& settings, ControlServerOptions& opt
     if (!wanted) return wanted.error();
     identity.introspection = std::move(*wanted);
   }
+  if (identity.introspection && settings.own_authenticator) {
+    return invalid(
+        "an authenticator of one's own takes the place of --client-id: give one of them");
+  }
+  identity.own = settings.own_authenticator;
   const std::string audience = settings.audience.empty() ? settings.client_id : settings.audience;
   for (const std::string& issuer : settings.issuers) {
     if (const auto url = provider_at("--issuer", issuer); !url) return url.error();
@@ -75,7 +80,8 @@ Status complete_access(const AccessSettings& settings, ControlServerOptions& opt
           "server");
     identity.issuers.push_back({issuer, audience, settings.scope, settings.plain_tokens, false});
   }
-  if (identity.introspection || !identity.issuers.empty() || !options.client_ca.empty())
+  if (identity.introspection || identity.own || !identity.issuers.empty() ||
+      !options.client_ca.empty())
     options.identity = std::move(identity);
   return {};
 }

@@ -2,12 +2,14 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/secret.hpp"
 #include "control/control_server.hpp"
+#include "scistream/authenticator.hpp"
 
 namespace scistream::control {
 
@@ -22,6 +24,8 @@ struct AccessSettings {
   std::string audience;              ///< which are for this one; empty: `client_id`.
   std::string scope;                 ///< Of tokens; empty: as IntrospectionOptions says.
   bool plain_tokens = false;         ///< As Expected says.
+  /// Of the tokens that no issuer is for; instead of an authorization server.
+  std::shared_ptr<v0::Authenticator> own_authenticator;
   std::filesystem::path identity_ca;
   std::size_t most_sessions = 100;  ///< Of one user at a time.
 };

@@ -134,9 +134,14 @@ class ControlServer::Impl {
   }
 
   Status check_options() {
-    auto kind = proxy::data_server_kind(options_.type);
-    if (!kind) return kind.error();
-    options_.type = std::move(*kind);
+    if (options_.own_data_server) {
+      if (options_.data_server_place != DataServerPlace::inside)
+        return invalid("a data server of one's own is in the control server's process");
+    } else {
+      auto kind = proxy::data_server_kind(options_.type);
+      if (!kind) return kind.error();
+      options_.type = std::move(*kind);
+    }
     if (const auto suites = net::parse_ciphersuites(options_.ciphersuites); !suites)
       return invalid("--ciphersuites: " + suites.error().message);
     if (options_.compat_stunnel && options_.require_encryption)
@@ -156,7 +161,9 @@ class ControlServer::Impl {
   Status check_identity() {
     if (knows_users() && options_.insecure_no_auth)
       return invalid("--insecure-no-auth is for a server that does not ask who calls");
-    if (!options_.policy.empty() && !knows_users())
+    if (!options_.policy.empty() && !options_.policy_text.empty())
+      return invalid("the policy is either a text or a file");
+    if (!(options_.policy.empty() && options_.policy_text.empty()) && !knows_users())
       return invalid(
           "--policy is about users: say how they are known (--client-id, --issuer, "
           "--client-ca)");
@@ -186,6 +193,7 @@ class ControlServer::Impl {
   }
 
   [[nodiscard]] Result<auth::Policy> read_policy() const {
+    if (!options_.policy_text.empty()) return auth::Policy::parse(options_.policy_text);
     if (options_.policy.empty()) return auth::Policy::for_all();
     return auth::Policy::read(options_.policy);
   }
@@ -318,7 +326,8 @@ class ControlServer::Impl {
 
   /// Inside this process.
   Status make_data_server() {
-    auto made = proxy::make_data_server(plan(), log_);
+    auto made = options_.own_data_server ? options_.own_data_server(log_)
+                                         : proxy::make_data_server(plan(), log_);
     if (!made) return made.error();
     data_server_ = std::move(*made);
     return ask_facts();

@@ -58,12 +58,15 @@ struct ControlServerOptions {
   std::filesystem::path
       client_ca;                 ///< Authority of users' certificates, PEM; empty: none is asked.
   std::filesystem::path policy;  ///< Who may do what; empty: users have sessions of their own.
+  std::string policy_text;       ///< The same as a text, instead of a file.
   std::filesystem::path audit;   ///< Empty: `audit.jsonl` in the state folder.
   /// Networks in which producers' applications may be; empty: those that this machine is in.
   std::vector<std::string> allow_target;
   /// Networks in which other facilities' listeners may be; empty: anywhere but special addresses.
   std::vector<std::string> allow_peer;
   DataServerPlace data_server_place = DataServerPlace::process;
+  /// For `inside`: makes one of a user's own, instead of one of `type`.
+  std::function<Result<std::unique_ptr<dataserver::DataServer>>(const Logger&)> own_data_server;
   std::string data_server;               ///< For `remote`: unix:PATH or HOST:PORT.
   std::filesystem::path data_server_ca;  ///< PEM; with certificate and key: mutual TLS.
   std::filesystem::path data_server_crt;

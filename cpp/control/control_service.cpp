@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <set>
 
-#include "base/version.hpp"
 #include "control/event_stream.hpp"
 #include "control/unary_call.hpp"
 #include "control/wire.hpp"
+#include "scistream/version.hpp"
 
 namespace scistream::control {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/session_key.hpp"
 #include "net/destinations.hpp"
+#include "scistream/session_key.hpp"
 
 namespace scistream::control {
 

@@ -12,9 +12,9 @@
 
 #include "auth/audit.hpp"
 #include "auth/authorizer.hpp"
-#include "base/version.hpp"
 #include "control/grpc.hpp"
 #include "control/status_map.hpp"
+#include "scistream/version.hpp"
 
 namespace scistream::control {
 

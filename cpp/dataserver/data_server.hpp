@@ -11,9 +11,9 @@
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
 #include "base/secret.hpp"
-#include "base/session_key.hpp"
 #include "dataserver/machine.hpp"
 #include "net/destinations.hpp"
+#include "scistream/session_key.hpp"
 
 namespace scistream::dataserver {
 

@@ -46,8 +46,10 @@ class Forwarding {
 
   /// Without the number of sessions.
   [[nodiscard]] virtual Info info() const = 0;
-  /// The request is one that can work.
-  virtual Result<std::unique_ptr<Forwarder>> reserve(const ReserveRequest& request, News news) = 0;
+  /// The request is one that can work. `done` comes once, on any thread, perhaps before this
+  /// returns, before the end of the forwarding at the latest.
+  virtual void reserve(const ReserveRequest& request, News news,
+                       Callback<std::unique_ptr<Forwarder>> done) = 0;
 };
 
 }  // namespace scistream::dataserver

@@ -36,7 +36,9 @@ void LocalDataServer::info(Callback<Info> done) {
 }
 
 void LocalDataServer::reserve(const ReserveRequest& request, Callback<Reservation> done) {
-  post([request, done = std::move(done)](Sessions& sessions) { sessions.reserve(request, done); });
+  post([request, done = std::move(done)](Sessions& sessions) mutable {
+    sessions.reserve(request, std::move(done));
+  });
 }
 
 void LocalDataServer::update(const UpdateRequest& request, Callback<void> done) {

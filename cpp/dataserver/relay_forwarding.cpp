@@ -3,10 +3,10 @@
 #include <atomic>
 #include <utility>
 
-#include "base/version.hpp"
 #include "net/tcp.hpp"
 #include "relay/relay.hpp"
 #include "relay/tls_link.hpp"
+#include "scistream/version.hpp"
 
 namespace scistream::dataserver {
 
@@ -111,10 +111,11 @@ Info RelayForwarding::info() const {
   return {"Native", std::string(version()), {transport::tcp, transport::tls}, 0};
 }
 
-Result<std::unique_ptr<Forwarder>> RelayForwarding::reserve(const ReserveRequest& request, News) {
+void RelayForwarding::reserve(const ReserveRequest& request, News /*news*/,
+                              Callback<std::unique_ptr<Forwarder>> done) {
   auto ports = ports_.take(request);
-  if (!ports) return ports.error();
-  return over(std::move(*ports), request.session.role, request.proxy_protocol);
+  if (!ports) return done(ports.error());
+  done(over(std::move(*ports), request.session.role, request.proxy_protocol));
 }
 
 Result<std::unique_ptr<Forwarder>> RelayForwarding::over(net::BoundPorts ports, Role role,

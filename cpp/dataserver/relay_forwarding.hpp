@@ -23,7 +23,8 @@ class RelayForwarding final : public Forwarding {
                   relay::Options options, Logger log);
 
   [[nodiscard]] Info info() const override;
-  Result<std::unique_ptr<Forwarder>> reserve(const ReserveRequest& request, News news) override;
+  void reserve(const ReserveRequest& request, News news,
+               Callback<std::unique_ptr<Forwarder>> done) override;
   /// A forwarder at ports that are bound already; `proxy_protocol` as in a ReserveRequest.
   Result<std::unique_ptr<Forwarder>> over(net::BoundPorts ports, Role role, bool proxy_protocol);
 

@@ -21,6 +21,10 @@ std::uint64_t random_start() {
 
 Error ending() { return {Cause::unavailable, "the data server is ending"}; }
 
+Error being_released(const SessionKey& key) {
+  return {Cause::cancelled, "session " + to_string(key) + " is being released"};
+}
+
 Error no_session(const SessionKey& key) {
   return {Cause::not_found, "the data server has no session " + to_string(key)};
 }
@@ -76,47 +80,72 @@ void Sessions::info(const Callback<Info>& done) {
   done(std::move(info));
 }
 
-void Sessions::reserve(const ReserveRequest& request, const Callback<Reservation>& done) {
+void Sessions::reserve(const ReserveRequest& request, Callback<Reservation> done) {
   if (shut_down_) return done(ending());
   if (const Status valid = check(request); !valid) return done(valid.error());
 
-  const auto found = sessions_.find(request.session);
-  if (found != sessions_.end() && found->second.machine.state() == State::idle) {
-    const Session& session = found->second;
-    auto ports = session.forwarder->ports();
-    if (static_cast<int>(ports.size()) == request.num_conn)
-      return done(Reservation{session.reservation, std::move(ports)});
-    return done(Error{Cause::already_exists, "session " + to_string(request.session) + " has " +
-                                                 std::to_string(ports.size()) + " listeners, not " +
-                                                 std::to_string(request.num_conn)});
-  }
   const auto [place, fresh] = sessions_.try_emplace(request.session);
   Entry& entry = *place;
   Session& session = entry.second;
-  if (fresh) session.reservation = ++last_reservation_;
-  if (const Status taken = session.machine.apply(Input::reserve); !taken) {
-    return done(taken.error());
+  const State state = session.machine.state();
+  if (!fresh && (state == State::idle || state == State::reserving)) {
+    if (session.num_conn != request.num_conn) {
+      return done(Error{Cause::already_exists, "session " + to_string(request.session) + " has " +
+                                                   std::to_string(session.num_conn) +
+                                                   " listeners, not " +
+                                                   std::to_string(request.num_conn)});
+    }
+    if (state == State::idle)
+      return done(Reservation{session.reservation, session.forwarder->ports()});
+    session.reserving.push_back(std::move(done));
+    return;
   }
+  if (const Status taken = session.machine.apply(Input::reserve); !taken)
+    return done(taken.error());
+  session.reservation = ++last_reservation_;
+  session.num_conn = request.num_conn;
+  session.reserving.push_back(std::move(done));
   announce(entry, {});
+  start_reserve(entry, request);
+}
 
-  const auto news = [this, key = request.session,
-                     reservation = session.reservation](const std::string& detail) {
+void Sessions::start_reserve(Entry& entry, const ReserveRequest& request) {
+  const auto news = [this, key = entry.first,
+                     reservation = entry.second.reservation](const std::string& detail) {
     boost::asio::post(bookkeeping_, [this, key, reservation, detail] {
       if (const Entry* known = find(key, reservation)) announce(*known, detail);
     });
   };
-  auto forwarder = forwarding_->reserve(request, news);
+  forwarding_->reserve(request, news, [this, key = entry.first](auto forwarder) {
+    boost::asio::dispatch(bookkeeping_, [this, key, forwarder = std::move(forwarder)]() mutable {
+      reserved(key, std::move(forwarder));
+    });
+  });
+}
+
+/// The session is still there: it is not forgotten before this.
+void Sessions::reserved(const SessionKey& key, Result<std::unique_ptr<Forwarder>> forwarder) {
+  Entry& entry = *sessions_.find(key);
+  Session& session = entry.second;
+  const auto waiting = std::exchange(session.reserving, {});
+  const auto answer = [&waiting](const Result<Reservation>& result) {
+    for (const auto& done : waiting) done(result);
+  };
+  if (forwarder) session.forwarder = std::move(*forwarder);
+  if (session.machine.state() == State::releasing) {
+    finish_release(entry, Ending::cut);
+    return answer(being_released(key));
+  }
   if (!forwarder) {
     const Error& why = forwarder.error();
-    log_->warn("session {}: {}", to_string(request.session), why.message);
+    log_->warn("session {}: {}", to_string(key), why.message);
     start_release(entry, Ending::cut, why.message);
-    return done(why);
+    return answer(why);
   }
-  session.forwarder = std::move(*forwarder);
   apply(entry, Input::reserved);
   auto ports = session.forwarder->ports();
-  log_->info("session {}: {} listeners reserved", to_string(entry.first), ports.size());
-  done(Reservation{session.reservation, std::move(ports)});
+  log_->info("session {}: {} listeners reserved", to_string(key), ports.size());
+  answer(Reservation{session.reservation, std::move(ports)});
 }
 
 void Sessions::update(const UpdateRequest& request, Callback<void> done) {
@@ -191,18 +220,22 @@ void Sessions::start_release(Entry& entry, Ending how, const std::string& why) {
   const bool again = session.machine.state() == State::releasing;
   if (again && how == Ending::drain) return;
   if (!again) apply(entry, Input::release, why);
-  for (const Update& update : std::exchange(session.updates, {})) {
-    update.done(Error{Cause::cancelled, "session " + to_string(key) + " is being released"});
+  for (const Update& update : std::exchange(session.updates, {})) update.done(being_released(key));
+  // What is being reserved ends when that has come to its end.
+  if (!session.reserving.empty()) return;
+  if (again) {
+    // The end comes once: a cut that follows a drain brings the drain's forward.
+    session.forwarder->end(how, {});
+  } else {
+    finish_release(entry, how);
   }
-  if (!session.forwarder) {
-    released(key);
-    return;
-  }
-  // Comes once: a cut that follows a drain brings the drain's forward.
-  const auto when_free = [this, key] {
-    boost::asio::post(bookkeeping_, [this, key] { released(key); });
-  };
-  session.forwarder->end(how, again ? std::function<void()>() : when_free);
+}
+
+void Sessions::finish_release(Entry& entry, Ending how) {
+  const SessionKey key = entry.first;
+  if (!entry.second.forwarder) return released(key);
+  entry.second.forwarder->end(
+      how, [this, key] { boost::asio::post(bookkeeping_, [this, key] { released(key); }); });
 }
 
 void Sessions::released(const SessionKey& key) {

@@ -22,7 +22,7 @@ class Sessions {
            Logger log);
 
   void info(const Callback<Info>& done);
-  void reserve(const ReserveRequest& request, const Callback<Reservation>& done);
+  void reserve(const ReserveRequest& request, Callback<Reservation> done);
   void update(const UpdateRequest& request, Callback<void> done);
   void release(const SessionKey& key, Ending ending, Callback<void> done);
   void status(const std::optional<SessionKey>& key, Callback<std::vector<SessionStatus>> done);
@@ -41,7 +41,9 @@ class Sessions {
     Machine machine;
     std::vector<Endpoint> targets;
     std::string transport;
-    std::unique_ptr<Forwarder> forwarder;
+    std::unique_ptr<Forwarder> forwarder;  ///< Empty while it is being reserved.
+    int num_conn = 0;
+    std::vector<Callback<Reservation>> reserving;
     std::vector<Update> updates;  ///< The first is under way, the others wait for their turn.
     std::vector<Callback<void>> releasing;
   };
@@ -49,9 +51,13 @@ class Sessions {
 
   /// The session of that reservation, if it is still there.
   Entry* find(const SessionKey& key, std::uint64_t reservation);
+  void start_reserve(Entry& entry, const ReserveRequest& request);
+  void reserved(const SessionKey& key, Result<std::unique_ptr<Forwarder>> forwarder);
   void start_update(Entry& entry);
   void updated(const SessionKey& key, std::uint64_t reservation, const Status& result);
-  void start_release(Entry& entry, Ending ending, const std::string& why);
+  void start_release(Entry& entry, Ending how, const std::string& why);
+  /// What is left to do once nothing of it is being made any more.
+  void finish_release(Entry& entry, Ending how);
   void released(const SessionKey& key);
   void apply(Entry& entry, Input input, const std::string& detail = {});
   /// Tells the log and every watcher the state the machine is in.

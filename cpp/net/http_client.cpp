@@ -16,8 +16,8 @@
 #include <filesystem>
 #include <optional>
 
-#include "base/version.hpp"
 #include "net/http_answer.hpp"
+#include "scistream/version.hpp"
 
 namespace scistream::net {
 

@@ -1,12 +1,13 @@
 #include "net/io_threads.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <thread>
+
+#include "net/signals_blocked.hpp"
 
 namespace scistream::net {
 
@@ -18,22 +19,6 @@ class Context : public boost::asio::io_context {
  public:
   Context() : io_context(1) {}  // concurrency hint: one thread
   using execution_context::shutdown;
-};
-
-/// Blocks every signal in the calling thread, and so in threads it starts, until destroyed.
-class SignalsBlocked {
- public:
-  SignalsBlocked() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_{};
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include "proxy/container_options.hpp"
 
-#include "base/version.hpp"
 #include "proxy/docker_engine.hpp"
+#include "scistream/version.hpp"
 
 namespace scistream::proxy {
 

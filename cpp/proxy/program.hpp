@@ -13,11 +13,11 @@
 #include "base/endpoint.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "base/session_key.hpp"
 #include "dataserver/data_server.hpp"
 #include "net/child.hpp"
 #include "net/tls_keys.hpp"
 #include "proxy/socket_table.hpp"
+#include "scistream/session_key.hpp"
 
 namespace scistream::proxy {
 

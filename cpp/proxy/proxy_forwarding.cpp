@@ -345,8 +345,13 @@ dataserver::Info ProxyForwarding::info() const {
   return info;
 }
 
-Result<std::unique_ptr<Forwarder>> ProxyForwarding::reserve(
-    const dataserver::ReserveRequest& request, News news) {
+void ProxyForwarding::reserve(const dataserver::ReserveRequest& request, News news,
+                              dataserver::Callback<std::unique_ptr<Forwarder>> done) {
+  done(bind(request, std::move(news)));
+}
+
+Result<std::unique_ptr<Forwarder>> ProxyForwarding::bind(const dataserver::ReserveRequest& request,
+                                                         News news) {
   if (request.datagrams && !program_.datagrams) {
     return Error{Cause::invalid_argument,
                  program_.kind + " forwards no datagrams; --type Native and Nginx do"};

@@ -27,11 +27,14 @@ class ProxyForwarding final : public dataserver::Forwarding {
                   Logger log);
 
   [[nodiscard]] dataserver::Info info() const override;
-  Result<std::unique_ptr<dataserver::Forwarder>> reserve(const dataserver::ReserveRequest& request,
-                                                         News news) override;
+  void reserve(const dataserver::ReserveRequest& request, News news,
+               dataserver::Callback<std::unique_ptr<dataserver::Forwarder>> done) override;
 
  private:
   class ProxyForwarder;
+
+  Result<std::unique_ptr<dataserver::Forwarder>> bind(const dataserver::ReserveRequest& request,
+                                                      News news);
 
   boost::asio::io_context& bookkeeping_;
   const Program program_;

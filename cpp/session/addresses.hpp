@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/endpoint.hpp"
-#include "base/session_key.hpp"
+#include "scistream/session_key.hpp"
 
 namespace scistream::session {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/session_key.hpp"
+#include "scistream/session_key.hpp"
 
 namespace scistream::session {
 

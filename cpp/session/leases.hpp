@@ -5,7 +5,7 @@
 #include <map>
 
 #include "base/error.hpp"
-#include "base/session_key.hpp"
+#include "scistream/session_key.hpp"
 
 namespace scistream::session {
 

@@ -10,9 +10,9 @@
 
 #include "base/endpoint.hpp"
 #include "base/secret.hpp"
-#include "base/session_key.hpp"
 #include "dataserver/data_server.hpp"
 #include "net/destinations.hpp"
+#include "scistream/session_key.hpp"
 #include "session/machine.hpp"
 
 namespace scistream::session {

@@ -27,11 +27,15 @@ def test_every_include_points_to_the_left(root: Path) -> None:
         ("cli/s2uc.cpp", "#include <pybind11/pybind11.h>", "pybind11 belongs to bindings/"),
         ("net/tcp.cpp", '#include "../base/error.hpp"', "not relative to the file"),
         ("common/util.cpp", "int x;", "common/ is not a layer"),
+        ("include/scistream/error.hpp", "#include <spdlog/logger.h>", "standard library only"),
+        ("include/scistream/error.hpp", '#include "base/log.hpp"', "standard library only"),
+        ("base/log.cpp", '#include "scistream/user_client.hpp"', "must not know"),
+        ("cli/s2uc.cpp", '#include "sdk/session.hpp"', "cli must not know sdk"),
     ],
 )
 def test_a_wrong_include_is_found(tmp_path: Path, file: str, line: str, why: str) -> None:
     source = tmp_path / file
-    source.parent.mkdir()
+    source.parent.mkdir(parents=True)
     source.write_text(f"#include <string>\n{line}\n")
     (found,) = violations(tmp_path)
     assert why in found
@@ -45,10 +49,13 @@ def test_a_wrong_include_is_found(tmp_path: Path, file: str, line: str, why: str
         ("bindings/module.cpp", "#include <pybind11/pybind11.h>"),
         ("control/server.cpp", "#include <grpcpp/grpcpp.h>"),
         ("net/tcp.cpp", "#include <netinet/tcp.h>"),
+        ("net/tcp.cpp", '#include "scistream/endpoint.hpp"'),
+        ("include/scistream/error.hpp", "#include <string_view>"),
+        ("include/scistream/endpoint.hpp", '#include "scistream/error.hpp"'),
     ],
 )
 def test_a_right_include_passes(tmp_path: Path, file: str, line: str) -> None:
     source = tmp_path / file
-    source.parent.mkdir()
+    source.parent.mkdir(parents=True)
     source.write_text(f"{line}\n")
     assert violations(tmp_path) == []

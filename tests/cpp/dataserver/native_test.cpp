@@ -9,6 +9,8 @@
 #include <thread>
 
 #include "dataserver/contract.hpp"
+#include "dataserver/custom_forwarding.hpp"
+#include "dataserver/relay_of_ones_own.hpp"
 
 namespace scistream::dataserver {
 namespace {
@@ -18,7 +20,14 @@ std::unique_ptr<DataServer> native() {
                                             null_logger());
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, Contract, ::testing::Values(Kind{"Native", native}), kind_name);
+std::unique_ptr<DataServer> ones_own() {
+  auto made = make_custom_data_server(std::make_shared<RelayOfOnesOwn>(), null_logger());
+  return std::move(made).value();
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, Contract,
+                         ::testing::Values(Kind{"Native", native}, Kind{"OnesOwn", ones_own}),
+                         kind_name);
 
 class NativeTest : public Asking {
  protected:

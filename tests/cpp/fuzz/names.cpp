@@ -1,6 +1,6 @@
 // Session ids and roles: what passes is safe in file names, logs and messages.
-#include "base/session_key.hpp"
 #include "fuzz.hpp"
+#include "scistream/session_key.hpp"
 
 using namespace scistream;
 

@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/version.hpp"
 #include "net/sockets.hpp"
 #include "proxy/stunnel.hpp"
+#include "scistream/version.hpp"
 
 namespace scistream::proxy {
 namespace {

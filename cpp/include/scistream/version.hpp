@@ -2,9 +2,11 @@
 
 #include <string_view>
 
+#include "scistream/export.hpp"
+
 namespace scistream {
 
 /// The project's version, as CMakeLists.txt states it.
-std::string_view version() noexcept;
+SCISTREAM_EXPORT std::string_view version() noexcept;
 
 }  // namespace scistream

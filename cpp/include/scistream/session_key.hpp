@@ -4,7 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "base/error.hpp"
+#include "scistream/error.hpp"
+#include "scistream/export.hpp"
 
 namespace scistream {
 
@@ -13,10 +14,10 @@ namespace scistream {
 enum class Role { producer, consumer };
 
 /// `PROD` or `CONS`.
-std::string_view to_string(Role role) noexcept;
+SCISTREAM_EXPORT std::string_view to_string(Role role) noexcept;
 
 /// Accepts `PROD` and `CONS` in any case.
-Result<Role> parse_role(std::string_view text);
+SCISTREAM_EXPORT Result<Role> parse_role(std::string_view text);
 
 /// What identifies a session within one control server: both roles of one id may live side by side.
 struct SessionKey {
@@ -27,10 +28,10 @@ struct SessionKey {
 };
 
 /// `<uid>/<PROD|CONS>`, for logs.
-std::string to_string(const SessionKey& key);
+SCISTREAM_EXPORT std::string to_string(const SessionKey& key);
 
 /// An id is 1 to 128 letters, digits, '.', '_' or '-': UUIDs with or without dashes, and any other
 /// name a workflow engine makes up. Anything else would not be safe in file names and logs.
-Status check_uid(std::string_view uid);
+SCISTREAM_EXPORT Status check_uid(std::string_view uid);
 
 }  // namespace scistream

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "net/workers.hpp"
+
+namespace scistream::net {
+
+/// What code of users returns, or what it throws, as `failure`.
+template <class T, class Work>
+Result<T> caught(const Work& work) {
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    return Error{Cause::failure, shown(error.what(), 512)};
+  } catch (...) {
+    return Error{Cause::failure, "it threw something that is no std::exception"};
+  }
+}
+
+/// Runs code that others have written, on threads that are there for it, and brings the outcome
+/// home: to the thread of one context. That thread alone asks, and destroys this, after which
+/// nothing comes any more; what is at work then must own what it needs.
+class ForeignCode {
+ public:
+  /// `name` is that of the threads; `most` at one time.
+  ForeignCode(boost::asio::io_context& home, std::string name, std::size_t most)
+      : home_(home), door_(std::make_shared<Door>(home)), workers_(std::move(name), most) {}
+  ForeignCode(const ForeignCode&) = delete;
+  ForeignCode& operator=(const ForeignCode&) = delete;
+  ~ForeignCode() { door_->close(); }
+
+  template <class T>
+  struct Ask {
+    std::string what;                 ///< For errors: its `listen`.
+    std::chrono::milliseconds limit;  ///< After that it is a `timeout`.
+    std::function<Result<T>()> work;
+    std::function<void(Result<T>)> done;  ///< Once.
+    std::function<void(const T&)>
+        late;  ///< On the thread, what comes after the limit; may be empty.
+  };
+  template <class T>
+  void ask(Ask<T> asked) {
+    const auto question = std::make_shared<Question>();
+    const auto timer = std::make_shared<boost::asio::steady_timer>(home_, asked.limit);
+    question->timer = timer;
+    timer->async_wait([timer, question, asked](const boost::system::error_code& error) {
+      if (error || !question->close()) return;
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(asked.limit).count();
+      asked.done(Error{Cause::timeout,
+                       asked.what + " has not returned after " + std::to_string(seconds) + " s"});
+    });
+    const auto work = [question, door = door_, asked] {
+      auto result = std::make_shared<Result<T>>(caught<T>(asked.work));
+      if (!question->close()) {
+        if (*result && asked.late) asked.late(**result);
+        return;
+      }
+      door->tell([question, result, done = asked.done] {
+        if (const auto clock = question->timer.lock()) clock->cancel();
+        done(std::move(*result));
+      });
+    };
+    if (workers_.run(work) || !question->close()) return;
+    timer->cancel();
+    asked.done(Error{Cause::exhausted, asked.what + " cannot be called: too much is under way"});
+  }
+
+  /// `work` for as long as it takes, its outcome to `done`. False if there is no thread for it.
+  template <class T>
+  bool ask_at_leisure(std::function<Result<T>()> work, std::function<void(Result<T>)> done) {
+    return workers_.run_at_once([door = door_, work = std::move(work), done = std::move(done)] {
+      door->tell([done, result = std::make_shared<Result<T>>(caught<T>(work))] {
+        done(std::move(*result));
+      });
+    });
+  }
+
+  /// Lets go of something where that may run code of users.
+  void drop(std::shared_ptr<void> last) {
+    (void)workers_.run_at_once([last = std::move(last)] {});
+  }
+
+ private:
+  /// The way home, until it is closed.
+  class Door {
+   public:
+    explicit Door(boost::asio::io_context& home) : home_(&home) {}
+    template <class Then>
+    void tell(Then then) {
+      const std::lock_guard lock(mutex_);
+      if (home_ != nullptr) boost::asio::post(*home_, std::move(then));
+    }
+    void close() {
+      const std::lock_guard lock(mutex_);
+      home_ = nullptr;
+    }
+
+   private:
+    std::mutex mutex_;
+    boost::asio::io_context* home_;
+  };
+
+  /// Whoever answers first does: the code that was asked, or the clock.
+  class Question {
+   public:
+    /// Whether nobody has answered yet.
+    bool close() { return !is_over_.exchange(true); }
+    std::weak_ptr<boost::asio::steady_timer> timer;  ///< Lives at home alone.
+
+   private:
+    std::atomic<bool> is_over_{false};
+  };
+
+  boost::asio::io_context& home_;
+  const std::shared_ptr<Door> door_;
+  Workers workers_;
+};
+
+}  // namespace scistream::net
