@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -178,7 +179,8 @@ def main(arguments: list[str]) -> int:
     if options.congestion and options.congestion != congestion_control():
         within_namespace(options.congestion, arguments)
     document: dict[str, Any] = {"machine": machine(), "quick": options.quick}
-    document |= {"commit": commit(), "peers": peers.versions(), "left_out": []}
+    document |= {"commit": commit(), "day": f"{datetime.now(timezone.utc):%Y-%m-%d}"}
+    document |= {"peers": peers.versions(), "left_out": []}
     print("machine: " + ", ".join(f"{key} {value}" for key, value in document["machine"].items()))
     print("peers: " + ", ".join(f"{key} {value}" for key, value in document["peers"].items()))
     try:

@@ -1,4 +1,4 @@
-"""Plots of what was measured, as PNG files."""
+"""Plots of what was measured, as PNG files; as SVG files where the name says so."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+
+# Of an SVG: text stays text, and the same numbers give the same file.
+mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "scistream"}
 
 Rows = list[dict[str, Any]]
 
@@ -61,9 +64,16 @@ def lines(axes: Axes, rows: Rows, x: str, y: str, without: str = "") -> None:
     for name, style in styles(rows).items():
         points = [(row[x], row[y]) for row in rows if row["way"] == name]
         if name != without:
-            axes.plot(*zip(*points), marker="o", markersize=4, **style)
+            (line,) = axes.plot(*zip(*points), marker="o", markersize=4, **style)
+            line.set_gid(mark(axes, y, name))
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
+
+
+def mark(axes: Axes, what: str, name: str) -> str:
+    """By which a line is found in an SVG: the part of the figure, what is drawn, and the way."""
+    part = axes.get_subplotspec()
+    return f"{part.num1 if part else 0}:{what}:{name}".replace(" ", "-")
 
 
 def by_connections(rows: Rows, title: str, file: Path) -> None:
@@ -104,24 +114,57 @@ def latency(rows: Rows, file: Path) -> None:
     save(figure, "Latency", file)
 
 
-def path(rows: Rows, file: Path) -> None:
+def round_trips(rows: Rows, title: str, file: Path) -> None:
+    """Median and 99th percentile of each way and size, where the single times are not kept."""
+    sizes = list(dict.fromkeys(row["size"] for row in rows))
+    names = names_of(rows)
+    figure, parts = plt.subplots(1, len(sizes), figsize=(2 * SIZE[0] * 0.75, SIZE[1] * 0.62))
+    for axes, size in zip(parts, sizes):
+        for place, (name, style) in enumerate(styles(rows).items()):
+            (row,) = (each for each in rows if (each["way"], each["size"]) == (name, size))
+            values = [row["p50"], row["p99"]]
+            style |= {"linestyle": "-", "linewidth": 2.6}
+            (line,) = axes.plot(values, [place, place], marker="o", markersize=7, **style)
+            line.set_gid(mark(axes, "us", name))
+            for value in values:
+                axes.annotate(
+                    f"{value:g}",
+                    (value, place),
+                    xytext=(0, 9),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=8,
+                )
+        axes.set_yticks(range(len(names)), names if axes is parts[0] else [""] * len(names))
+        axes.set_ylim(len(names) - 0.5, -0.7)
+        axes.margins(x=0.12)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(f"round trip of {size}, microseconds: median and 99th percentile")
+        axes.grid(visible=True, axis="x", alpha=0.3)
+    save(figure, title, file, below=0.0)
+
+
+def path(rows: Rows, file: Path, title: str = "A long path") -> None:
     """Throughput by the round-trip time of the path."""
     counts = sorted({row["connections"] for row in rows})
     figure, parts = plt.subplots(1, len(counts), figsize=(len(counts) * SIZE[0] * 0.75, SIZE[1]))
     for axes, count in zip(parts, counts):
         some = [row for row in rows if row["connections"] == count]
         lines(axes, some, "round_trip_ms", "gbit_per_s")
-        axes.set_xlabel(f"round-trip time of the path, ms ({count} connections)")
+        several = "" if count == 1 else "s"
+        axes.set_xlabel(f"round-trip time of the path, ms ({count} connection{several})")
         axes.set_ylabel("Gbit/s")
     legend(figure, parts[0])
-    save(figure, "A long path", file)
+    save(figure, title, file)
 
 
-def save(figure: Any, title: str, file: Path) -> None:
-    """Writes the figure and forgets it."""
+def save(figure: Any, title: str, file: Path, below: float = 0.1) -> None:
+    """Writes the figure, a part of it left free at the bottom, and forgets it."""
     figure.suptitle(title)
-    figure.tight_layout(rect=(0, 0.1, 1, 1))
-    figure.savefig(file, dpi=DPI)
+    figure.tight_layout(rect=(0, below, 1, 1))
+    # When it was drawn says nothing, and would make each file another.
+    undated: dict[str, Any] = {"metadata": {"Date": None}} if file.suffix == ".svg" else {}
+    figure.savefig(file, dpi=DPI, **undated)
     plt.close(figure)
 
 

@@ -107,7 +107,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
 def report(document: dict[str, Any], titles: dict[str, str]) -> str:
     """Every measurement of a run under its title."""
     where = ", ".join(f"{key} {value}" for key, value in document["machine"].items())
-    texts = [f"Commit {document['commit']}; {where}.\n"]
+    texts = [f"Commit {document['commit']}, {document['day']}; {where}.\n"]
     for name, title in {
         **titles,
         "targets": "What is promised, and what this run reached.",

@@ -1,15 +1,24 @@
-"""Writes the command reference to build/docs/commands.md and checks every link of the documents.
+"""Writes the references to build/docs/reference and checks every link of the documents.
 
-The reference is what the installed commands say with --help, so it cannot fall behind them.
+They are made of what the installed commands say with --help, of proto/, of the signatures and
+docstrings of the installed package, and of the public headers, so they cannot fall behind them.
+`--pictures` draws those of docs/pictures again, first.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import cpp_reference
+import draw
+import python_reference
+import wire_reference
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("s2cs", "s2uc", "s2ds", "appctrl")
@@ -72,12 +81,33 @@ def reference(folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def pages(root: Path) -> dict[str, str]:
+    """Every page that is generated, by the name of its file."""
+    return {
+        "commands.md": reference(Path(sys.executable).parent),
+        **wire_reference.pages(root),
+        **python_reference.pages(),
+        **cpp_reference.pages(root),
+    }
+
+
+def write(folder: Path, texts: dict[str, str]) -> None:
+    """These files and no others."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
 def main() -> int:
-    """Writes the reference; 1 if a link is broken."""
-    output = ROOT / "build/docs"
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "commands.md").write_text(reference(Path(sys.executable).parent), encoding="utf-8")
-    print(f"wrote {output / 'commands.md'}")
+    """Writes the references; 1 if a link is broken."""
+    parser = argparse.ArgumentParser(description="Writes the references and checks links.")
+    parser.add_argument("--pictures", action="store_true", help="draw docs/pictures again")
+    if parser.parse_args().pictures:
+        draw.everything()
+    output = ROOT / "build/docs/reference"
+    write(output, pages(ROOT))
+    print(f"wrote {output}")
     broken = list(broken_links(ROOT))
     for line in broken:
         print(line, file=sys.stderr)

@@ -1,8 +1,9 @@
-"""The pages of docs/: their fenced blocks, and a folder in which these are run."""
+"""The README and the pages of docs/: their fenced blocks, and a folder in which these are run."""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 from facility import Command, Done, clean_environment, run
@@ -11,8 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
 
+PAGES = ["README", *sorted(path.stem for path in DOCS.glob("*.md"))]
+
+
 def page(name: str) -> str:
-    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    folder = ROOT if name == "README" else DOCS
+    return (folder / f"{name}.md").read_text(encoding="utf-8")
 
 
 def blocks(name: str) -> list[tuple[str, str, str]]:
@@ -20,8 +25,8 @@ def blocks(name: str) -> list[tuple[str, str, str]]:
     found = []
     end = 0
     text = page(name)
-    for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S):
-        found.append((match[1], match[2], text[end : match.start()]))
+    for match in re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.M | re.S):
+        found.append((match[2], textwrap.dedent(match[3]), text[end : match.start()]))
         end = match.end()
     return found
 
@@ -56,6 +61,8 @@ class Place:
         self.exports = ""
 
     def here(self, text: str) -> str:
+        if not self.stand_ins:
+            return text
         names = "|".join(map(re.escape, sorted(self.stand_ins, key=len, reverse=True)))
         return re.sub(rf"(?:{names})(?![\d.])", lambda name: self.stand_ins[name[0]], text)
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from applications import Application
 from binding import python
+from conftest import Pair
+from guides import of_language
 
 
 def examples(page: str) -> list[str]:
@@ -40,3 +43,19 @@ def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("SCISTREAM_STATE_DIR", str(tmp_path))
     (example,) = examples("README.md")
     assert python(example).startswith("the consumer application connects to ('127.0.2.1:")
+
+
+def test_a_session_between_real_facilities(pair: Pair, echo_app: Application) -> None:
+    """The lines without a language: they are part of a program, and name other facilities."""
+    (lines,) = of_language("python", "")
+    known = {
+        "facilities.pem": pair.user.env["SCISTREAM_SERVER_CERT"],
+        "gw1.example.org:5000": pair.prod.endpoint,
+        "gw2.example.org:5000": pair.cons.endpoint,
+        "daq.example.org:9000": echo_app.endpoint,
+    }
+    for name, word in known.items():
+        assert f'"{name}"' in lines
+        lines = lines.replace(name, word)
+    script = f"import scistream\n{lines}print(session.status()[0].rate)\nsession.release()\n"
+    assert python(script) == "2000\n"

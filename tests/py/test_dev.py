@@ -91,6 +91,14 @@ def test_only_what_is_missing_is_asked_for(root: Path, bare: Path) -> None:
     assert "missing: haproxy\n" in done.stderr
 
 
+def test_nothing_follows_what_takes_the_place_of_the_script(root: Path) -> None:
+    """`run_program` and `exec` do not return."""
+    lines = [line.strip() for line in (root / "dev").read_text().splitlines()]
+    for line, following in zip(lines, lines[1:]):
+        if line.startswith(("run_program ", "exec ")):
+            assert following in (";;", "}"), line
+
+
 INSTALL = "-o DPkg::Lock::Timeout=300 install -y --no-install-recommends"
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -203,6 +205,42 @@ def test_a_function_of_a_workflow_streams(field: Place, pair: Pair) -> None:
     assert done.out == "1000000\n", done.err
 
 
+# What others' packages do here with a function that they are given.
+ENGINES = {
+    "globus_compute_sdk.py": """
+        from concurrent.futures import ThreadPoolExecutor
+        class Executor(ThreadPoolExecutor):
+            def __init__(self, endpoint_id): super().__init__()
+        """,
+    "parsl.py": """
+        from concurrent.futures import ThreadPoolExecutor
+        from functools import partial
+        pool = ThreadPoolExecutor()
+        load = list
+        python_app = lambda function: partial(pool.submit, function)
+        """,
+}
+
+
+def test_workflow_engines_may_call_the_function(field: Place, pair: Pair) -> None:
+    trusts(field, pair)
+    for file, text in ENGINES.items():
+        field.save(file, textwrap.dedent(text))
+    field.save("streaming.py", program("howto-workflows", "streaming.py"))
+    field.stand_ins |= {
+        "10.0.0.9:{port}": field.stand_ins["10.0.0.9:7000"],
+        "/home/user/": f"{field.folder}/",
+    }
+    for facility in (pair.prod, pair.cons):
+        assert field.run(f"s2uc trust --yes {facility.endpoint}").rc == 0
+    programs = of_language("howto-workflows", "python")
+    for start, said in (('"""Streams on', "1000000"), ('"""Several', "3000000")):
+        (text,) = (each for each in programs if each.startswith(start))
+        field.save("engine.py", text)
+        done = field.run("python engine.py")
+        assert done.out == f"{said} bytes\n", done.err
+
+
 def test_a_job_of_slurm_streams(field: Place, pair: Pair) -> None:
     trusts(field, pair)
     field.save("consumer.py", program("tutorial", "consumer.py"))
@@ -294,6 +332,29 @@ def test_a_session_of_two_steps_and_of_one_are_the_same(field: Place, pair: Pair
         done = field.run(block, **env)
         assert done.rc == 0, done.err
         assert done.out.endswith("Release completed\n")
+
+
+def test_any_peer_that_has_the_key_can_be_the_other_end(tmp_path: Path) -> None:
+    (text,) = of_language("protocol", "")
+    relay, *peer = text.splitlines()
+    place = Place(tmp_path, {"127.0.0.1:7443": f"{own_address()}:7443"})
+    (place.folder / "shared.key").write_text(f"{os.urandom(32).hex()}\n")
+    (place.folder / "shared.key").chmod(0o600)
+    with application(sends(b"to whoever has the key\n")) as app:
+        place.stand_ins["127.0.0.1:7000"] = app.endpoint
+        with place.start(relay.removesuffix(" &")) as served:
+            served.line("^s2ds ready on ")
+            # Its standard input is a terminal that nobody types at.
+            done = place.run("\n".join(["{ sleep 2; } | {", *peer, "}"]))
+    assert "to whoever has the key" in done.out, done.err
+
+
+def test_the_doctor_of_the_page_looks(tmp_path: Path) -> None:
+    place = Place(tmp_path, {})
+    (text,) = (each for each in of_language("performance", "sh") if each.startswith("s2ds"))
+    done = place.run(text)
+    assert done.rc == 0, done.err
+    assert "cipher" in done.out
 
 
 @pytest.fixture(scope="module")
@@ -388,6 +449,41 @@ def test_state_diagrams_are_those_of_the_machines(
     assert drawn - {"[*]"} == set(enumerators(header, state))
     inputs = {each.replace("_", " ") for each in enumerators(header, put)}
     assert {label for _, _, label in arrows if label} == inputs
+
+
+def calls(file: str) -> set[str]:
+    text = (ROOT / "proto/scistream" / file).read_text()
+    return set(re.findall(r"^  rpc (\w+)\(", text, re.M))
+
+
+def test_the_sequence_is_made_of_calls() -> None:
+    """What a control server or a data server is asked is an rpc of its service."""
+    (text,) = (each for each in of_language("architecture", "mermaid") if "sequence" in each)
+    names = dict(re.findall(r"participant (\w+) as (.*)$", text, re.M))
+    assert len(names) == 7
+    for command in COMMANDS:
+        assert any(command in name for name in names.values())
+    arrows = re.findall(r"^ +(\w+)-(-?)>>(\w+): (\w+)", text, re.M)
+    assert len(arrows) == len(re.findall(r"->>", text))
+    assert {end for start, _, other, _ in arrows for end in (start, other)} <= names.keys()
+    asked = [(names[other], word) for _, answers, other, word in arrows if not answers]
+    control = {word for name, word in asked if "s2cs" in name}
+    assert control == {"req", "hello", "update", "release"} <= calls("control.proto")
+    data = {word for name, word in asked if "s2ds" in name}
+    assert data - {"connects"} == {"reserve", "update", "release"} <= calls("dataserver.proto")
+
+
+def test_the_overview_has_the_programs() -> None:
+    (text,) = of_language("about", "mermaid")
+    nodes = dict(re.findall(r'^ +(\w+)\["([^"]+)"\]$', text, re.M))
+    assert {name.split(",")[0] for name in nodes.values()} == {
+        *COMMANDS,
+        "producer application",
+        "consumer application",
+    }
+    arrows = re.findall(r"^ +(\w+) -->\|.*\| (\w+)$", text, re.M)
+    assert len(arrows) == text.count("-->")
+    assert {end for arrow in arrows for end in arrow} == nodes.keys()
 
 
 def test_the_numbers_are_those_that_were_measured() -> None:
