@@ -37,11 +37,11 @@ bool is_of_name(char c) {
 
 /// A rule of one that is misspelt would never fit, and deny nobody.
 Status check_issuer(const std::string& issuer) {
-  if (issuer.empty() || issuer == "certificate") return {};
+  if (issuer.empty() || issuer == "certificate" || issuer == "own") return {};
   const auto url = net::parse_url(issuer);
   if (url) return {};
   return Error{Cause::invalid_argument,
-               "an issuer is 'certificate', or the address by which it "
+               "an issuer is 'certificate', 'own', or the address by which it "
                "calls itself: " +
                    url.error().message};
 }

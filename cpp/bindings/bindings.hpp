@@ -11,5 +11,6 @@ void bind_user_client(pybind11::module_& module);
 void bind_app_controller(pybind11::module_& module);
 void bind_relay(pybind11::module_& module);
 void bind_logs(pybind11::module_& module);
+void bind_policy(pybind11::module_& module);
 
 }  // namespace scistream::bindings

@@ -12,10 +12,12 @@
 #include "bindings/bindings.hpp"
 #include "bindings/calls.hpp"
 #include "bindings/errors.hpp"
+#include "bindings/extensions.hpp"
 #include "bindings/logs.hpp"
 #include "bindings/process.hpp"
 #include "bindings/values.hpp"
 #include "control/access.hpp"
+#include "dataserver/custom_forwarding.hpp"
 
 namespace py = pybind11;
 
@@ -151,7 +153,8 @@ std::unique_ptr<ControlServerHandle> make(
     std::string scope, std::filesystem::path identity_ca, std::size_t max_sessions_per_user,
     std::filesystem::path client_ca, std::filesystem::path policy, std::filesystem::path audit,
     std::vector<std::string> allow_target, std::vector<std::string> allow_peer,
-    std::filesystem::path facility_key) {
+    std::filesystem::path facility_key, const py::object& data_server,
+    const py::object& authenticator, std::string policy_text) {
   ControlServerOptions options;
   options.data_server_place = control::DataServerPlace::inside;
   options.listener_ip = std::move(listener_ip);
@@ -172,10 +175,16 @@ std::unique_ptr<ControlServerHandle> make(
   options.insecure_no_auth = insecure_no_auth;
   options.client_ca = std::move(client_ca);
   options.policy = std::move(policy);
+  options.policy_text = std::move(policy_text);
   options.audit = std::move(audit);
   options.allow_target = std::move(allow_target);
   options.allow_peer = std::move(allow_peer);
   options.facility_key = std::move(facility_key);
+  if (auto own = data_server_of(data_server)) {
+    options.own_data_server = [own = std::move(own)](const Logger& log) {
+      return dataserver::make_custom_data_server(own, log);
+    };
+  }
   control::AccessSettings access;
   access.client_id = std::move(client_id);
   access.client_secret_file = std::move(client_secret_file);
@@ -185,6 +194,7 @@ std::unique_ptr<ControlServerHandle> make(
   access.scope = std::move(scope);
   access.identity_ca = std::move(identity_ca);
   access.most_sessions = max_sessions_per_user;
+  access.own_authenticator = authenticator_of(authenticator);
   value_or_raise<void>(control::complete_access(access, options));
   return std::make_unique<ControlServerHandle>(std::move(options));
 }
@@ -218,7 +228,8 @@ void bind_control_server(py::module_& module) {
            "idle_limit"_a, "state_dir"_a, "tls"_a, "server_crt"_a, "server_key"_a,
            "insecure_no_auth"_a, "client_id"_a, "client_secret_file"_a, "introspection_url"_a,
            "issuers"_a, "audience"_a, "scope"_a, "identity_ca"_a, "max_sessions_per_user"_a,
-           "client_ca"_a, "policy"_a, "audit"_a, "allow_target"_a, "allow_peer"_a, "facility_key"_a)
+           "client_ca"_a, "policy"_a, "audit"_a, "allow_target"_a, "allow_peer"_a, "facility_key"_a,
+           "data_server"_a, "authenticator"_a, "policy_text"_a)
       .def("start", &ControlServerHandle::start)
       .def("stop", &ControlServerHandle::stop, "drain"_a)
       .def("close", &ControlServerHandle::close)

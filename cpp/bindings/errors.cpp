@@ -1,5 +1,6 @@
 #include "bindings/errors.hpp"
 
+#include <array>
 #include <cmath>
 
 namespace py = pybind11;
@@ -9,6 +10,13 @@ namespace scistream::bindings {
 namespace {
 
 constexpr double longest_seconds = 10 * 366 * 86'400.0;
+
+constexpr std::array causes{Cause::failure,         Cause::invalid_argument,
+                            Cause::unauthenticated, Cause::permission_denied,
+                            Cause::unavailable,     Cause::timeout,
+                            Cause::not_found,       Cause::already_exists,
+                            Cause::exhausted,       Cause::failed_precondition,
+                            Cause::cancelled};
 
 /// The one place where causes become exceptions.
 const char* exception_of(Cause cause) noexcept {
@@ -44,6 +52,26 @@ void raise(const Error& error, const std::string& uid) {
   const py::object instance = type(text, py::arg("uid") = id);
   PyErr_SetObject(type.ptr(), instance.ptr());
   throw py::error_already_set();
+}
+
+Error error_of(const py::error_already_set& error) {
+  const auto text_of = [](const py::handle& object) {
+    try {
+      return py::str(object).cast<std::string>();
+    } catch (const std::exception&) {  // an exception may fail at saying what it is
+      return std::string("?");
+    }
+  };
+  const std::string text = text_of(error.value());
+  const py::object base = py::module_::import("scistream._errors").attr("ScistreamError");
+  if (!error.matches(base)) {
+    const std::string type = text_of(error.type().attr("__name__"));
+    return {Cause::failure, text.empty() ? type : type + ": " + text};
+  }
+  const std::string code = text_of(error.value().attr("code"));
+  for (const Cause cause : causes)
+    if (to_string(cause) == code) return {cause, text};
+  return {Cause::failure, text};
 }
 
 Endpoint endpoint_argument(std::string_view what, const std::string& text, ZeroPort zero) {

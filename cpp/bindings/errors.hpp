@@ -18,6 +18,10 @@ namespace scistream::bindings {
 /// session it is about, if there is one. Needs the GIL, as does everything below.
 [[noreturn]] void raise(const Error& error, const std::string& uid = {});
 
+/// The error that belongs to an exception which Python code has raised: its cause if it is one of
+/// `scistream._errors`, else `failure`, with the name of its type.
+Error error_of(const pybind11::error_already_set& error);
+
 /// The value, or its error as an exception.
 template <class T>
 T value_or_raise(Result<T> result, const std::string& uid = {}) {

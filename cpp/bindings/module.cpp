@@ -16,4 +16,5 @@ PYBIND11_MODULE(_core, module) {
   bindings::bind_app_controller(module);
   bindings::bind_relay(module);
   bindings::bind_logs(module);
+  bindings::bind_policy(module);
 }

@@ -19,6 +19,7 @@ class CustomForwarding final : public Forwarding {
  public:
   /// How long its code may take.
   struct Limits {
+    std::chrono::milliseconds hurry{2'000};    ///< Of all of it, once the data server ends,
     std::chrono::milliseconds answer{30'000};  ///< `listen` and `forward`,
     std::chrono::milliseconds cut{10'000};     ///< `cut`,
     std::chrono::milliseconds traffic{2'000};  ///< `traffic` and `connections`.
@@ -30,6 +31,7 @@ class CustomForwarding final : public Forwarding {
   [[nodiscard]] Info info() const override { return info_; }
   void reserve(const ReserveRequest& request, News news,
                Callback<std::unique_ptr<Forwarder>> done) override;
+  void hurry() override { code_.hurry(limits_.hurry); }
 
  private:
   class CustomForwarder;

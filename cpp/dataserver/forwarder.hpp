@@ -50,6 +50,8 @@ class Forwarding {
   /// returns, before the end of the forwarding at the latest.
   virtual void reserve(const ReserveRequest& request, News news,
                        Callback<std::unique_ptr<Forwarder>> done) = 0;
+  /// All sessions are being cut, and who waits for that does not want to wait for long.
+  virtual void hurry() {}
 };
 
 }  // namespace scistream::dataserver

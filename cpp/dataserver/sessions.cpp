@@ -322,7 +322,10 @@ std::vector<SessionStatus> Sessions::describe_all() const {
 }
 
 void Sessions::shut_down(std::function<void()> done) {
-  if (done) shut_down_ = std::move(done);
+  if (done) {
+    shut_down_ = std::move(done);
+    forwarding_->hurry();
+  }
   if (!sessions_.empty()) {
     std::vector<SessionKey> keys;
     for (const Entry& entry : sessions_) keys.push_back(entry.first);

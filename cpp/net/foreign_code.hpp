@@ -1,16 +1,21 @@
 #pragma once
 
+#include <cxxabi.h>
+
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -25,6 +30,8 @@ Result<T> caught(const Work& work) {
     return work();
   } catch (const std::exception& error) {
     return Error{Cause::failure, shown(error.what(), 512)};
+  } catch (const abi::__forced_unwind&) {
+    throw;  // the thread is ending: Python does that to those that come back when it has gone
   } catch (...) {
     return Error{Cause::failure, "it threw something that is no std::exception"};
   }
@@ -40,7 +47,10 @@ class ForeignCode {
       : home_(home), door_(std::make_shared<Door>(home)), workers_(std::move(name), most) {}
   ForeignCode(const ForeignCode&) = delete;
   ForeignCode& operator=(const ForeignCode&) = delete;
-  ~ForeignCode() { door_->close(); }
+  ~ForeignCode() {
+    door_->close();
+    if (const auto timer = hurry_.lock()) timer->cancel();
+  }
 
   template <class T>
   struct Ask {
@@ -54,28 +64,43 @@ class ForeignCode {
   template <class T>
   void ask(Ask<T> asked) {
     const auto question = std::make_shared<Question>();
+    const std::uint64_t number = ++last_number_;
+    const auto expire = [this, question, number, what = asked.what, done = asked.done] {
+      if (!question->close()) return;
+      open_.erase(number);
+      done(Error{Cause::timeout, what + " has not returned in time"});
+    };
     const auto timer = std::make_shared<boost::asio::steady_timer>(home_, asked.limit);
-    question->timer = timer;
-    timer->async_wait([timer, question, asked](const boost::system::error_code& error) {
-      if (error || !question->close()) return;
-      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(asked.limit).count();
-      asked.done(Error{Cause::timeout,
-                       asked.what + " has not returned after " + std::to_string(seconds) + " s"});
+    timer->async_wait([timer, expire](const boost::system::error_code& error) {
+      if (!error) expire();
     });
-    const auto work = [question, door = door_, asked] {
+    open_.emplace(number, Open{timer, expire});
+    const auto work = [this, question, number, door = door_, asked] {
       auto result = std::make_shared<Result<T>>(caught<T>(asked.work));
       if (!question->close()) {
         if (*result && asked.late) asked.late(**result);
         return;
       }
-      door->tell([question, result, done = asked.done] {
-        if (const auto clock = question->timer.lock()) clock->cancel();
+      door->tell([this, number, result, done = asked.done] {
+        open_.erase(number);
         done(std::move(*result));
       });
     };
     if (workers_.run(work) || !question->close()) return;
-    timer->cancel();
+    open_.erase(number);
     asked.done(Error{Cause::exhausted, asked.what + " cannot be called: too much is under way"});
+  }
+
+  /// What has not returned by then does not count any more: this is about to end.
+  void hurry(std::chrono::milliseconds limit) {
+    const auto timer = std::make_shared<boost::asio::steady_timer>(home_, limit);
+    timer->async_wait([this, timer](const boost::system::error_code& error) {
+      if (error) return;
+      std::vector<std::function<void()>> late;
+      for (const auto& [number, open] : open_) late.push_back(open.expire);
+      for (const auto& expire : late) expire();
+    });
+    hurry_ = timer;
   }
 
   /// `work` for as long as it takes, its outcome to `done`. False if there is no thread for it.
@@ -118,13 +143,33 @@ class ForeignCode {
    public:
     /// Whether nobody has answered yet.
     bool close() { return !is_over_.exchange(true); }
-    std::weak_ptr<boost::asio::steady_timer> timer;  ///< Lives at home alone.
 
    private:
     std::atomic<bool> is_over_{false};
   };
 
+  /// A question that is open, and its end. The timer lives at home alone.
+  class Open {
+   public:
+    Open(std::weak_ptr<boost::asio::steady_timer> timer, std::function<void()> expire)
+        : expire(std::move(expire)), timer_(std::move(timer)) {}
+    Open(Open&&) = default;
+    Open& operator=(Open&&) = delete;
+    Open(const Open&) = delete;
+    Open& operator=(const Open&) = delete;
+    ~Open() {
+      if (const auto timer = timer_.lock()) timer->cancel();
+    }
+    const std::function<void()> expire;
+
+   private:
+    std::weak_ptr<boost::asio::steady_timer> timer_;
+  };
+
   boost::asio::io_context& home_;
+  std::uint64_t last_number_ = 0;
+  std::map<std::uint64_t, Open> open_;
+  std::weak_ptr<boost::asio::steady_timer> hurry_;
   const std::shared_ptr<Door> door_;
   Workers workers_;
 };

@@ -18,7 +18,7 @@ namespace scistream::net {
 namespace {
 
 constexpr std::chrono::seconds idle_limit{10};
-constexpr std::chrono::seconds patience{5};
+constexpr std::chrono::seconds patience{2};
 
 }  // namespace
 

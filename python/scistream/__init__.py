@@ -1,7 +1,8 @@
 """SciStream: secure memory-to-memory data streaming between scientific facilities.
 
 `UserClient` requests sessions, `AppController` announces applications, `ControlServer` is a whole
-facility, `LocalFacilities` two of them for a try, `Relay` forwards without sessions;
+facility, `LocalFacilities` two of them for a try, `Relay` forwards without sessions, `DataServer`,
+`Authenticator` and `Policy` extend a facility in Python;
 `scistream.aio` has the first two for asyncio. Addresses are `"host:port"` strings, or `Endpoint`,
 which is one; times are seconds, rates Mbit/s. All objects may be used from any thread; every call
 that waits lets other threads run and ends within 0.2 s of Ctrl-C. What is open when the interpreter
@@ -28,6 +29,18 @@ from scistream._errors import (
     Timeout,
     Unavailable,
 )
+from scistream._extend import (
+    Authenticator,
+    Channel,
+    Connection,
+    DataServer,
+    ForwardRequest,
+    Identity,
+    ListenRequest,
+    Policy,
+    Rights,
+    Traffic,
+)
 from scistream._local import LocalFacilities
 from scistream._relay import Relay
 from scistream._server import ControlServer
@@ -45,17 +58,26 @@ __all__ = [
     "AlreadyExists",
     "AppController",
     "AuthError",
+    "Authenticator",
     "Cancelled",
+    "Channel",
+    "Connection",
     "ControlServer",
+    "DataServer",
     "Endpoint",
     "Exhausted",
+    "ForwardRequest",
+    "Identity",
     "InvalidRequest",
     "InvalidState",
+    "ListenRequest",
     "LocalFacilities",
     "NotFound",
     "PermissionDenied",
+    "Policy",
     "Relay",
     "RelayStats",
+    "Rights",
     "ScistreamError",
     "ServerInfo",
     "Session",
@@ -64,6 +86,7 @@ __all__ = [
     "SessionStatus",
     "StateChange",
     "Timeout",
+    "Traffic",
     "Unavailable",
     "UserClient",
     "Watch",

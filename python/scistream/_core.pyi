@@ -1,6 +1,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from scistream._values import RelayStats, ServerInfo, SessionEvent, SessionStatus, StateChange
 
@@ -25,6 +25,15 @@ class Watch:
     def take(self) -> tuple[tuple[SessionEvent, ...], bool]: ...
     def fileno(self) -> int: ...
     def close(self) -> None: ...
+
+class Policy:
+    def __init__(self, text: str) -> None: ...
+    def rules(self) -> list[str]: ...
+    def rights_of(
+        self, *, issuer: str, subject: str, email: str, linked: Sequence[str], groups: Sequence[str]
+    ) -> dict[str, Any]: ...
+
+def read_policy(path: str) -> str: ...
 
 class ControlServer:
     def __init__(
@@ -60,6 +69,9 @@ class ControlServer:
         allow_target: Sequence[str],
         allow_peer: Sequence[str],
         facility_key: str,
+        data_server: object,
+        authenticator: object,
+        policy_text: str,
     ) -> None: ...
     def start(self) -> None: ...
     def stop(self, drain: float) -> None: ...

@@ -8,6 +8,14 @@ from collections.abc import Sequence
 from scistream import _core, _logs
 from scistream._app import texts
 from scistream._endpoint import Endpoint
+from scistream._errors import InvalidRequest
+from scistream._extend import (
+    Authenticator,
+    AuthenticatorAdapter,
+    DataServer,
+    DataServerAdapter,
+    Policy,
+)
 from scistream._live import Live, Path
 
 
@@ -15,7 +23,7 @@ class ControlServer(Live):
     """A facility: a control server (S2CS) with its data server, both inside this process.
 
     The options are those of the command `s2cs`, with the same defaults; the data server always is
-    the native one in this process. A `with` block starts the server and closes it:
+    in this process. A `with` block starts the server and closes it:
 
         with ControlServer(listener_ip="127.0.1.1", port=0) as facility:
             print(facility.endpoint)
@@ -51,13 +59,15 @@ class ControlServer(Live):
         identity_ca: Authority of the providers' certificates, PEM; None is the system's.
         max_sessions_per_user: At a time, where the policy says nothing else.
         client_ca: Accept users with a certificate of this authority, PEM.
-        policy: Who may do what, TOML; None is sessions of one's own.
+        policy: Who may do what, a TOML file or a `Policy`; None is sessions of one's own.
         audit: Where decisions are kept, a JSON object a line; None is `audit.jsonl` in the state
             folder, where users are known.
         allow_target: Networks, `network[:ports]`, of producers' applications; none is those of
             this machine.
         allow_peer: Networks of other facilities' listeners; none is any but special addresses.
         facility_key: File with the key that what is kept of sessions is sealed with.
+        data_server: A data server of one's own, instead of one of `type`.
+        authenticator: Finds out whose tokens these are that no issuer of `issuers` is for.
 
     Raises:
         InvalidRequest: An option that cannot be read.
@@ -94,12 +104,18 @@ class ControlServer(Live):
         identity_ca: Path | None = None,
         max_sessions_per_user: int = 100,
         client_ca: Path | None = None,
-        policy: Path | None = None,
+        policy: Path | Policy | None = None,
         audit: Path | None = None,
         allow_target: Sequence[str] = (),
         allow_peer: Sequence[str] = (),
         facility_key: Path | None = None,
+        data_server: DataServer | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
+        if data_server is not None and not isinstance(data_server, DataServer):
+            raise InvalidRequest(f"data_server: {data_server!r} is no scistream.DataServer")
+        if authenticator is not None and not isinstance(authenticator, Authenticator):
+            raise InvalidRequest(f"authenticator: {authenticator!r} is no scistream.Authenticator")
         _logs.start()
         self._core = _core.ControlServer(
             listener_ip=listener_ip,
@@ -127,11 +143,14 @@ class ControlServer(Live):
             identity_ca=os.fspath(identity_ca or ""),
             max_sessions_per_user=max_sessions_per_user,
             client_ca=os.fspath(client_ca or ""),
-            policy=os.fspath(policy or ""),
+            policy="" if isinstance(policy, Policy) else os.fspath(policy or ""),
+            policy_text=policy.text if isinstance(policy, Policy) else "",
             audit=os.fspath(audit or ""),
             allow_target=texts("allow_target", allow_target),
             allow_peer=texts("allow_peer", allow_peer),
             facility_key=os.fspath(facility_key or ""),
+            data_server=None if data_server is None else DataServerAdapter(data_server),
+            authenticator=None if authenticator is None else AuthenticatorAdapter(authenticator),
         )
         super().__init__()
 

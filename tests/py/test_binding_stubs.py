@@ -13,7 +13,7 @@ from scistream import _core
 
 # What pybind11 adds to classes, and classes that only the module itself makes.
 NOT_OURS = """
-scistream\\._core\\.(AppController|ControlServer|Pending|Relay|Session|UserClient|Watch)
+scistream\\._core\\.(AppController|ControlServer|Pending|Policy|Relay|Session|UserClient|Watch)
 scistream\\._core\\.(Pending|Session|Watch)\\.__init__
 scistream\\._core\\.T
 """
@@ -39,7 +39,7 @@ def test_a_control_server_has_the_defaults_of_s2cs() -> None:
         for name, parameter in inspect.signature(scistream.ControlServer).parameters.items()
     }
     files = ["state_dir", "server_crt", "server_key", "client_secret_file", "identity_ca"]
-    files += ["client_ca", "policy", "audit", "facility_key"]
+    files += ["client_ca", "policy", "audit", "facility_key", "data_server", "authenticator"]
     assert stated == {**_core.control_server_defaults(), **dict.fromkeys(files)}
 
 

@@ -260,6 +260,25 @@ TEST_F(CustomForwardingTest, ACutThatNeverReturnsHoldsNobodyUp) {
   EXPECT_TRUE(leaves_no_channel());
 }
 
+TEST_F(CustomForwardingTest, OneThatHangsDoesNotKeepItsOwnerFromEnding) {
+  Gate gate;
+  std::atomic<bool> is_listening{false};
+  script_->listen = [&] {
+    is_listening = true;
+    gate.pass();
+  };
+  CustomForwarding::Limits limits;
+  limits.hurry = std::chrono::milliseconds(50);
+  start(limits);
+  auto reserved = begin_reserve();
+  ASSERT_TRUE(eventually([&] { return is_listening.load(); }));
+  std::thread ending([this] { server_.reset(); });
+  EXPECT_FALSE(reserved.get().ok());
+  gate.open();
+  ending.join();
+  EXPECT_TRUE(eventually([this] { return script_->channels == 0; }));
+}
+
 TEST_F(CustomForwardingTest, ACutEndsADrain) {
   Gate gate;
   script_->drain = [&] { gate.pass(); };
