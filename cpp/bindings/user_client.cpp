@@ -65,10 +65,10 @@ Status release_at(Client& client, const std::string& uid, const std::vector<Endp
   return (*client).release(uid, *servers);
 }
 
-Result<std::string> protocol_argument(const std::string& protocol) {
-  if (protocol == "tcp" || protocol == "udp") return protocol;
-  return Error{Cause::invalid_argument,
-               "protocol '" + protocol.substr(0, 32) + "' is not one of: tcp, udp"};
+/// None is no key of one's own.
+std::optional<Secret> own_key(std::string_view what, const py::object& key) {
+  if (key.is_none()) return {};
+  return key_argument(what, key);
 }
 
 /// Blocking work that Ctrl-C, or closing the client, cuts short. `work` takes the Interrupt.
@@ -324,19 +324,14 @@ class UserClientHandle {
     request.prod_app = endpoint_arguments("prod_app", prod_app);
     request.labels = std::move(labels);
     request.transport = transport;
-    request.protocol = value_or_raise(protocol_argument(protocol));
+    value_or_raise(client::check_protocol(protocol));
+    request.protocol = protocol;
     request.proxy_protocol = proxy_protocol;
     request.lifetime = seconds_argument("lifetime", lifetime);
     request.timeout = seconds_argument("timeout", timeout);
-    request.prod_app_key = key_argument("prod_key", prod_key);
-    request.cons_app_key = key_argument("cons_key", cons_key);
-    if (client::keys_may_travel(client_->tls(), producer, consumer)) {
-      if (prod_key.is_none()) request.prod_app_key = Secret::random(key_size);
-      if (cons_key.is_none()) request.cons_app_key = Secret::random(key_size);
-    } else if (!prod_key.is_none() || !cons_key.is_none()) {
-      raise({Cause::invalid_argument,
-             "application keys do not travel over plaintext off this machine; leave them out"});
-    }
+    value_or_raise(client::choose_app_keys(client_->tls(), producer, consumer,
+                                           own_key("prod_key", prod_key),
+                                           own_key("cons_key", cons_key), request));
     auto session = std::make_unique<SessionHandle>(client_, producer, consumer, std::move(request));
     if (wait) session->wait_or_abandon();
     return session;

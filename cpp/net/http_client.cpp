@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "net/authorities.hpp"
 #include "net/http_answer.hpp"
 #include "scistream/version.hpp"
 
@@ -191,18 +192,17 @@ Result<HttpClient> HttpClient::make(asio::io_context& context, HttpOptions optio
   SSL_CTX_set_min_proto_version(trust->native_handle(), TLS1_2_VERSION);
   error_code failed;
   if (options.ca_file.empty()) {
-    trust->set_default_verify_paths(failed);
+    // Without any, no provider is trusted, which is said when one is asked.
+    (void)trust_system(trust->native_handle());
   } else {
     trust->load_verify_file(options.ca_file, failed);
   }
   if (failed) {
     std::error_code ignored;
-    const bool is_there =
-        !options.ca_file.empty() && std::filesystem::exists(options.ca_file, ignored);
-    return Error{is_there ? Cause::invalid_argument : Cause::not_found,
-                 "no certificates of authorities in '" +
-                     (options.ca_file.empty() ? "the system" : options.ca_file) +
-                     "': " + failed.message()};
+    const bool is_there = std::filesystem::exists(options.ca_file, ignored);
+    return Error{
+        is_there ? Cause::invalid_argument : Cause::not_found,
+        "no certificates of authorities in '" + options.ca_file + "': " + failed.message()};
   }
   return HttpClient(context, std::move(options), std::move(trust));
 }

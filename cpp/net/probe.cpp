@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "net/authorities.hpp"
 #include "net/fd.hpp"
 #include "net/openssl_free.hpp"
 
@@ -123,7 +124,7 @@ Context trusting(const std::string& roots) {
   // A leaf given as trust anchor is trusted as such, as gRPC does.
   X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
   if (roots.empty()) {
-    SSL_CTX_set_default_verify_paths(context.get());
+    (void)trust_system(context.get());
     return context;
   }
   for (const Certificate& each : certificates_in(roots)) X509_STORE_add_cert(store, each.get());

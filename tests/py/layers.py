@@ -9,6 +9,7 @@ from pathlib import Path
 ORDER = ["base", "net", "relay", "dataserver", "proxy", "session", "auth", "control", "client"]
 TOP = ["cli", "bindings", "sdk"]  # on top of every layer, none includes another
 PUBLIC = "include"  # what C++ users include, as "scistream/…"
+EXAMPLES = "examples"  # what C++ users write: they know what is installed, and the system
 
 # Of these, what the layers share with users; the others are about the layers, and on top of them.
 VALUES = {
@@ -57,6 +58,9 @@ def fault(layer: str, header: str) -> str | None:
     if layer == PUBLIC:
         known = STANDARD.fullmatch(header) or header.startswith("scistream/")
         return None if known else "public headers need the standard library only"
+    if layer == EXAMPLES:
+        known = "/" not in header or header.startswith(("scistream/", "sys/", "netinet/", "arpa/"))
+        return None if known else "examples know what is installed only"
     if header.startswith(".."):
         return "name headers from cpp/, not relative to the file"
     for prefix, rooms in ROOMS.items():
@@ -77,7 +81,7 @@ def violations(cpp: Path) -> list[str]:
     found = []
     for source in sorted(cpp.rglob("*.?pp")):
         layer = source.relative_to(cpp).parts[0]
-        if layer not in [*ORDER, *TOP, PUBLIC]:
+        if layer not in [*ORDER, *TOP, PUBLIC, EXAMPLES]:
             found.append(f"{source}: {layer}/ is not a layer")
             continue
         for number, header in includes(source):

@@ -31,6 +31,10 @@ def test_every_include_points_to_the_left(root: Path) -> None:
         ("include/scistream/error.hpp", '#include "base/log.hpp"', "standard library only"),
         ("base/log.cpp", '#include "scistream/user_client.hpp"', "must not know"),
         ("cli/s2uc.cpp", '#include "sdk/session.hpp"', "cli must not know sdk"),
+        ("client/user.cpp", '#include "sdk/session.hpp"', "client must not know sdk"),
+        ("sdk/user_client.cpp", "#include <grpcpp/grpcpp.h>", "grpcpp belongs to control/"),
+        ("examples/one.cpp", '#include "base/log.hpp"', "what is installed only"),
+        ("examples/one.cpp", "#include <grpcpp/grpcpp.h>", "what is installed only"),
     ],
 )
 def test_a_wrong_include_is_found(tmp_path: Path, file: str, line: str, why: str) -> None:
@@ -52,6 +56,10 @@ def test_a_wrong_include_is_found(tmp_path: Path, file: str, line: str, why: str
         ("net/tcp.cpp", '#include "scistream/endpoint.hpp"'),
         ("include/scistream/error.hpp", "#include <string_view>"),
         ("include/scistream/endpoint.hpp", '#include "scistream/error.hpp"'),
+        ("sdk/user_client.cpp", '#include "scistream/user_client.hpp"'),
+        ("sdk/user_client.cpp", '#include "client/user_client.hpp"'),
+        ("examples/one.cpp", "#include <scistream/scistream.hpp>"),
+        ("examples/one.cpp", '#include "sockets.hpp"'),
     ],
 )
 def test_a_right_include_passes(tmp_path: Path, file: str, line: str) -> None:

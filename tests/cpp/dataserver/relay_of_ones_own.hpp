@@ -12,6 +12,7 @@
 #include "net/tls_handshake.hpp"
 #include "net/tls_suite.hpp"
 #include "relay/relay.hpp"
+#include "relay/tls_link.hpp"
 #include "scistream/data_server.hpp"
 
 namespace scistream::test {
