@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["demo", "test", "bench", "image", "build", "lint", "doc", "clean", "help"]
+COMMANDS = ["demo", "test", "bench", "image", "build", "wheel", "lint", "doc", "clean", "help"]
 
 
 def dev(
