@@ -2,12 +2,15 @@
 
 #include <utility>
 
+#include "base/text.hpp"
+
 namespace scistream::auth {
 
 namespace {
 
 constexpr std::size_t most_checks = 64;
 constexpr std::size_t longest_name = 1024;
+constexpr std::size_t longest_message = 512;
 
 /// Users are told apart by issuer and subject, so neither may be missing.
 Result<Identity> complete(Identity who) {
@@ -34,7 +37,7 @@ void CustomAuthenticator::identify(const Secret& token, Done done) {
     // It goes to users and into logs.
     if (who.error().message.find(token.view()) != std::string::npos)
       return Error{who.error().cause, "the token is not good here"};
-    return who;
+    return Error{who.error().cause, shown(who.error().message, longest_message)};
   };
   code_.ask<Identity>(
       {"the authenticator's identify", answer_limit, work,

@@ -49,7 +49,8 @@ py::dict rights_of(const auth::Policy& policy, const std::string& issuer,
                   "max_connections"_a = rights.most_connections, "max_rate"_a = rights.most_mbps,
                   "max_sessions"_a = rights.most_sessions,
                   "targets"_a = py::tuple(py::cast(texts_of(rights.targets))),
-                  "see_others"_a = rights.sees, "release_others"_a = rights.releases,
+                  "see_others"_a = rights.sees || rights.releases || rights.administers,
+                  "release_others"_a = rights.releases || rights.administers,
                   "administer"_a = rights.administers);
 }
 

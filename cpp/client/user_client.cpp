@@ -164,9 +164,13 @@ control::ServerAccess UserClient::access_to(const Endpoint& server) const {
 }
 
 Result<Secret> UserClient::token_for(const Endpoint& server) const {
-  if (!options_.token.empty()) return Secret(std::string_view(options_.token));
-  if (options_.tokens) return options_.tokens->token_for(server, options_.scope);
-  return Secret();
+  auto token = !options_.token.empty() ? Result<Secret>(Secret(std::string_view(options_.token)))
+               : options_.tokens       ? options_.tokens->token_for(server, options_.scope)
+                                       : Result<Secret>(Secret());
+  // It goes into a header, where gRPC takes nothing else, and ends the process.
+  if (token && !token->empty() && !is_one_word(token->view()))
+    return Error{Cause::invalid_argument, "the access token is not one word of printable ASCII"};
+  return token;
 }
 
 Result<net::CertificateAndKey> UserClient::own_certificate() {

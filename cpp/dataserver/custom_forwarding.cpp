@@ -17,6 +17,7 @@ namespace scistream::dataserver {
 namespace {
 
 constexpr std::size_t longest_kind = 64;
+constexpr std::size_t longest_message = 512;
 constexpr std::chrono::milliseconds between_looks{500};
 
 Status check_kind(const std::string& kind) {
@@ -90,14 +91,17 @@ ForwardRequest public_form(const UpdateRequest& request) {
 /// One session of it. Lives on the bookkeeping thread.
 class CustomForwarding::CustomForwarder final : public Forwarder {
  public:
-  CustomForwarder(CustomForwarding& forwarding, Opened opened)
+  CustomForwarder(CustomForwarding& forwarding, std::string host, Opened opened)
       : forwarding_(forwarding),
+        host_(std::move(host)),
         ports_(std::move(opened.ports)),
         shared_(std::move(opened.shared)) {
+    for (const std::uint16_t port : ports_) forwarding_.taken_.insert({host_, port});
     look();
   }
 
   ~CustomForwarder() override {
+    give_ports_back();
     // Where code of users may run.
     forwarding_.code_.drop(std::move(shared_));
   }
@@ -112,14 +116,18 @@ class CustomForwarding::CustomForwarder final : public Forwarder {
            if (!status) return status.error();
            return Nothing();
          },
-         [done = std::move(done)](const Result<Nothing>& result) {
-           done(result ? Status() : Status(result.error()));
+         [this, alive = std::weak_ptr(alive_),
+          done = std::move(done)](const Result<Nothing>& result) {
+           if (result || !alive.lock()) return done(result ? Status() : Status(result.error()));
+           done(forwarding_.named(result.error()));
          },
          nullptr});
   }
 
   void end(Ending how, std::function<void()> done) override {
     if (done) ended_ = std::move(done);
+    // From here on its listeners may be closed, and their ports another session's.
+    give_ports_back();
     if (how == Ending::drain) return drain();
     forwarding_.code_.ask<Traffic>(
         {"its cut", forwarding_.limits_.cut,
@@ -163,6 +171,11 @@ class CustomForwarding::CustomForwarder final : public Forwarder {
 
  private:
   struct Nothing {};
+
+  void give_ports_back() {
+    if (std::exchange(has_ports_, false))
+      for (const std::uint16_t port : ports_) forwarding_.taken_.erase({host_, port});
+  }
 
   /// For as long as it takes.
   void drain() {
@@ -237,6 +250,7 @@ class CustomForwarding::CustomForwarder final : public Forwarder {
   }
 
   CustomForwarding& forwarding_;
+  const std::string host_;  ///< That it listens on.
   const std::vector<std::uint16_t> ports_;
   std::shared_ptr<Channel> shared_;  ///< With work that is under way.
   /// Answers that come when this is gone are for nobody.
@@ -248,6 +262,7 @@ class CustomForwarding::CustomForwarder final : public Forwarder {
   boost::asio::steady_timer next_look_{forwarding_.bookkeeping_};
   std::function<void()> ended_;
   std::vector<std::function<void()>> waiting_;  ///< For a look that is under way.
+  bool has_ports_ = true;
   bool is_looking_ = false;
   bool is_over_ = false;
   Seldom complaints_;
@@ -279,17 +294,29 @@ void CustomForwarding::reserve(const ReserveRequest& request, News /*news*/,
     (void)net::caught<void>([&opened] { return cut(opened); });
     return ports.error();
   };
-  const auto answer = [this, done = std::move(done)](Result<Opened> opened) {
-    if (!opened && opened.error().cause != Cause::failure) return done(opened.error());
-    if (!opened) {
-      return done(Error{opened.error().cause,
-                        "a data server of kind " + info_.kind + ": " + opened.error().message});
+  const auto answer = [this, host = request.bind_host,
+                       done = std::move(done)](Result<Opened> opened) {
+    if (!opened) return done(named(opened.error()));
+    for (const std::uint16_t port : opened->ports) {
+      if (!taken_.contains({host, port})) continue;
+      (void)code_.ask_at_leisure<void>([late = *opened] { return cut(late); },
+                                       [](const Status&) {});
+      return done(named({Cause::failure, "port " + std::to_string(port) +
+                                             " is that of another session's listener, too"}));
     }
-    done(std::unique_ptr<Forwarder>(std::make_unique<CustomForwarder>(*this, std::move(*opened))));
+    done(std::unique_ptr<Forwarder>(
+        std::make_unique<CustomForwarder>(*this, host, std::move(*opened))));
   };
   code_.ask<Opened>({"its listen", limits_.answer, work, answer, [](const Opened& late) {
                        (void)net::caught<void>([&late] { return cut(late); });
                      }});
+}
+
+Error CustomForwarding::named(const Error& error) const {
+  std::string text = shown(error.message, longest_message);
+  // What it throws says nothing of where it comes from.
+  if (error.cause == Cause::failure) text = "a data server of kind " + info_.kind + ": " + text;
+  return {error.cause, std::move(text)};
 }
 
 Status CustomForwarding::cut(const Opened& opened) {

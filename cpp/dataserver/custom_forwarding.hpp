@@ -3,6 +3,9 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <memory>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/log.hpp"
@@ -42,12 +45,15 @@ class CustomForwarding final : public Forwarding {
   };
 
   static Status cut(const Opened& opened);
+  /// As users are told: its words, within bounds.
+  [[nodiscard]] Error named(const Error& error) const;
 
   boost::asio::io_context& bookkeeping_;
   const std::shared_ptr<v0::DataServer> own_;
   const Info info_;
   const Limits limits_;
   const Logger log_;
+  std::set<std::pair<std::string, std::uint16_t>> taken_;  ///< By sessions that live.
   net::ForeignCode code_;
 };
 

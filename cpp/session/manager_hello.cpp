@@ -120,11 +120,12 @@ Status Manager::accept(const SessionPtr& session, const HelloWaiter& waiter) {
       log_->warn("session {}: a hello without a valid application key was refused",
                  to_string(request.key));
       if (!waiter.by.may_see(request.owner)) return unknown(hello.uid);
-      const std::string why =
-          hello.proof.empty() ? " asks for its application key" : " has another application key";
       return Error{Cause::unauthenticated,
-                   "session " + hello.uid + why +
-                       "; give the key file that the request wrote for this facility"};
+                   "session " + hello.uid +
+                       (hello.proof.empty() ? " asks for its application key; give the key file "
+                                              "that the request wrote for this facility"
+                                            : " has another application key; give the key file "
+                                              "that the request wrote for this facility")};
     }
     if (!session->nonces.insert(hello.nonce).second)
       return Error{Cause::unauthenticated, "this hello was seen before"};

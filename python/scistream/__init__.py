@@ -42,6 +42,7 @@ from scistream._extend import (
     Traffic,
 )
 from scistream._local import LocalFacilities
+from scistream._progress import Progress
 from scistream._relay import Relay
 from scistream._server import ControlServer
 from scistream._values import (
@@ -75,6 +76,7 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "Policy",
+    "Progress",
     "Relay",
     "RelayStats",
     "Rights",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import os
 import warnings
@@ -10,9 +11,11 @@ from types import TracebackType
 
 from scistream import _core
 from scistream._app import texts
+from scistream._drawing import surface
 from scistream._endpoint import Endpoint
 from scistream._errors import ScistreamError, Timeout
 from scistream._live import Live, NotCopied, Path
+from scistream._progress import wait_drawing
 from scistream._values import ServerInfo, SessionStats, SessionStatus, StateChange, stats_of
 from scistream._watch import Watch
 
@@ -85,6 +88,7 @@ class UserClient(Live):
         cons_key: bytes | str | None = None,
         proxy_protocol: bool = False,
         wait: bool = True,
+        progress: bool | None = None,
     ) -> Session:
         """Sets up a session. When that fails, or Ctrl-C ends the wait, nothing stays reserved.
 
@@ -109,6 +113,8 @@ class UserClient(Live):
             proxy_protocol: Tell the producer application who connects: each connection begins with
                 a header of the PROXY protocol, which it must know.
             wait: Wait until it is set up. Otherwise return at once; `Session.wait_ready` waits.
+            progress: Whether to draw what a wait is for; None is on a terminal's stderr and in a
+                notebook, if it takes more than half a second.
 
         Raises:
             InvalidRequest: An argument is wrong.
@@ -121,6 +127,7 @@ class UserClient(Live):
             Cancelled: The client was closed.
 
         """
+        where = surface(progress) if wait else None
         core = self._core.request(
             prod,
             cons,
@@ -136,8 +143,17 @@ class UserClient(Live):
             prod_key=prod_key,
             cons_key=cons_key,
             proxy_protocol=proxy_protocol,
-            wait=wait,
+            wait=wait and not where,
         )
+        if where:
+            try:
+                wait_drawing(core, None, where, at_once=bool(progress))
+            except ScistreamError:
+                raise
+            except BaseException:
+                with contextlib.suppress(ScistreamError):
+                    core.begin_release()  # in the background: Ctrl-C does not wait
+                raise
         return Session(core, self)
 
     def release(self, uid: str, servers: Sequence[str] = ()) -> None:
@@ -212,9 +228,6 @@ class UserClient(Live):
         """
         self._core.close()
 
-    def __enter__(self) -> UserClient:
-        return self
-
     def __repr__(self) -> str:
         return f"<scistream.UserClient {'TLS' if self._tls else 'plaintext'}>"
 
@@ -279,19 +292,25 @@ class Session(NotCopied):
         """
         return self._core.key(role)
 
-    def wait_ready(self, timeout: float | None = None) -> None:
+    def wait_ready(self, timeout: float | None = None, *, progress: bool | None = None) -> None:
         """Waits until it is set up.
 
         Args:
             timeout: Seconds; None waits as long as the request may take. When they have passed the
                 set-up goes on.
+            progress: As of `UserClient.request`.
 
         Raises:
             Timeout: It is not set up yet.
             ScistreamError: It failed; as `UserClient.request`.
 
         """
-        if not self._core.wait_ready(timeout):
+        where = surface(progress)
+        if where:
+            ready = wait_drawing(self._core, timeout, where, at_once=bool(progress))
+        else:
+            ready = self._core.wait_ready(timeout)
+        if not ready:
             raise Timeout(f"not set up within {timeout} s; it goes on", uid=self.uid)
 
     def status(self) -> tuple[SessionStatus, ...]:
@@ -342,12 +361,7 @@ class Session(NotCopied):
         try:
             self.release()
         except ScistreamError as failed:
-            if error is None:
-                raise
-            # What went wrong in the block matters more.
-            warnings.warn(
-                f"session {self.uid} was not released: {failed}", ResourceWarning, stacklevel=2
-            )
+            was_not_released(self.uid, failed, error)
 
     def __repr__(self) -> str:
         how = ", released" if self._released else ""
@@ -371,3 +385,13 @@ class Session(NotCopied):
             if value
         ]
         return "<table>" + "".join(cells) + "</table>"
+
+
+def was_not_released(uid: str, failed: ScistreamError, error: BaseException | None) -> None:
+    """At the end of a `with` block: raises, or warns if the block ended by an error itself.
+
+    What went wrong in the block matters more. The warning names the line of the block.
+    """
+    if error is None:
+        raise failed
+    warnings.warn(f"session {uid} was not released: {failed}", ResourceWarning, stacklevel=3)

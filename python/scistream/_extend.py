@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import time
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, TypeVar
 
 from scistream import _core
+from scistream._app import texts
 from scistream._endpoint import Endpoint
 from scistream._errors import ScistreamError
 from scistream._live import Path
@@ -99,7 +102,8 @@ class Channel(ABC):
 
     Every method may take its time: each is called on a thread that is kept for that. `forward` is
     called once at a time; `traffic` and `connections` while anything else runs, and so is `cut`,
-    which makes what waits return. What is raised ends the session, with its text.
+    which makes what waits return. What `forward` raises ends the session, with its text; what the
+    others raise is for the log.
     """
 
     @property
@@ -131,7 +135,7 @@ class Channel(ABC):
 class DataServer(ABC):
     """A data server (S2DS) of one's own, for a `ControlServer` in this process.
 
-    A subclass says in `listen` how it forwards; `docs/python.md` has a whole one. It is asked for
+    A subclass says in `listen` how it forwards; docs/extending.md has whole ones. It is asked for
     several sessions at a time, on threads of its own.
 
     Attributes:
@@ -257,8 +261,8 @@ class Policy:
                 issuer=who.issuer,
                 subject=who.subject,
                 email=who.email,
-                linked=list(who.linked),
-                groups=list(who.groups),
+                linked=texts("linked", who.linked),
+                groups=texts("groups", who.groups),
             )
         )
 
@@ -397,10 +401,26 @@ class AuthenticatorAdapter:
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
+        self._next_complaint = 0.0
+
+    def _complain(self, token: str, error: Exception) -> None:
+        """Once a minute: whoever calls again and again would fill the log. Without the token."""
+        if time.monotonic() < self._next_complaint:
+            return
+        self._next_complaint = time.monotonic() + 60
+        said = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        name = type(self._authenticator).__name__
+        _log.error("identify of %s has failed\n%s", name, said.replace(token, "..."))
 
     def identify(self, token: str) -> tuple[Any, ...]:
         """In the order of the C++ structure."""
-        who = _logged("identify", self._authenticator.identify, token)
+        try:
+            who = self._authenticator.identify(token)
+        except ScistreamError:
+            raise
+        except Exception as error:
+            self._complain(token, error)
+            raise
         if not isinstance(who, Identity):
             raise TypeError(
                 f"identify returned {type(who).__name__}, which is no scistream.Identity"
@@ -410,8 +430,8 @@ class AuthenticatorAdapter:
             who.subject,
             who.name,
             who.email,
-            list(who.linked),
-            list(who.groups),
-            list(who.scopes),
+            texts("linked", who.linked),
+            texts("groups", who.groups),
+            texts("scopes", who.scopes),
             who.expires,
         )

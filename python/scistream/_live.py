@@ -7,12 +7,13 @@ import contextlib
 import itertools
 import os
 from types import TracebackType
-from typing import NoReturn, Union
+from typing import NoReturn, TypeVar, Union
 from weakref import WeakValueDictionary
 
 from scistream import _logs
 
 Path = Union[str, "os.PathLike[str]"]
+C = TypeVar("C", bound="Closing")
 
 
 class NotCopied:
@@ -22,15 +23,15 @@ class NotCopied:
         raise TypeError(f"cannot pickle or copy a live {type(self).__name__}")
 
 
-class Live(NotCopied):
-    """An object that owns threads or sockets, and is closed when the interpreter exits."""
-
-    def __init__(self) -> None:
-        _open[next(_count)] = self
+class Closing(NotCopied):
+    """An object that a `with` block closes at its end."""
 
     def close(self) -> None:
         """Ends it. May be called again, and does nothing in a forked child."""
         raise NotImplementedError
+
+    def __enter__(self: C) -> C:
+        return self
 
     def __exit__(
         self,
@@ -39,6 +40,13 @@ class Live(NotCopied):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Live(Closing):
+    """An object that owns threads or sockets, and is closed when the interpreter exits."""
+
+    def __init__(self) -> None:
+        _open[next(_count)] = self
 
 
 _open: WeakValueDictionary[int, Live] = WeakValueDictionary()

@@ -53,8 +53,5 @@ class Relay(Live):
         """
         self._core.close(drain)
 
-    def __enter__(self) -> Relay:
-        return self
-
     def __repr__(self) -> str:
         return f"<scistream.Relay {self._core.description}>"

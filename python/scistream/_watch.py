@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from types import TracebackType
 
 from scistream import _core
-from scistream._live import NotCopied
+from scistream._live import Closing
 from scistream._values import SessionEvent
 
 
-class Watch(NotCopied):
+class Watch(Closing):
     """The events of a session: an iterator, and an asynchronous one; `Session.watch` makes it.
 
     It ends when the session has ended at all its control servers, or with `close`. Iterating raises
@@ -51,17 +50,6 @@ class Watch(NotCopied):
     def close(self) -> None:
         """Ends it. May be called again."""
         self._core.close()
-
-    def __enter__(self) -> Watch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 async def readable(descriptor: int) -> None:

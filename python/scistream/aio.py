@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import warnings
+import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -24,14 +24,18 @@ from typing import Any, TypeVar
 import scistream
 from scistream import _core
 from scistream._app import texts
+from scistream._client import was_not_released
+from scistream._drawing import Surface, surface
 from scistream._errors import Cancelled, ScistreamError, Timeout
 from scistream._live import NotCopied
+from scistream._progress import SetUp
 from scistream._values import ServerInfo, SessionStats, SessionStatus, StateChange, stats_of
 from scistream._watch import Watch, readable
 
-__all__ = ["AppController", "Session", "UserClient"]
+__all__ = ["AppController", "Request", "Session", "UserClient"]
 
 T = TypeVar("T")
+C = TypeVar("C", bound="_Closing")
 
 
 async def _end_of(pending: _core.Pending[T]) -> T:
@@ -44,8 +48,61 @@ async def _end_of(pending: _core.Pending[T]) -> T:
     return pending.result()
 
 
-class UserClient(NotCopied):
+async def _wait_drawing(
+    session: scistream.Session,
+    waiting: asyncio.Future[None],
+    timeout: float | None,
+    where: Surface,
+    *,
+    at_once: bool,
+) -> None:
+    """Waits for this, or for so long, and draws meanwhile."""
+    end = None if timeout is None else time.monotonic() + timeout
+    with SetUp(session._core, where, at_once=at_once) as drawing:
+        pause = drawing.patience if timeout is None else min(timeout, drawing.patience)
+        while True:
+            await asyncio.wait({waiting}, timeout=pause)
+            left = drawing.period if end is None else end - time.monotonic()
+            if waiting.done():
+                waiting.result()
+            if waiting.done() or left <= 0:
+                return
+            drawing.draw()
+            pause = min(drawing.period, left)
+
+
+class _Beside(NotCopied):
+    """An object for asyncio, and beneath it the one of `scistream`, which does the work."""
+
+    sync: Any
+
+    def __repr__(self) -> str:
+        return repr(self.sync).replace("scistream.", "scistream.aio.", 1)
+
+
+class _Closing(_Beside):
+    """One that an `async with` block closes at its end."""
+
+    async def close(self) -> None:
+        """In a thread, since it may take a while, and to its end."""
+        await asyncio.shield(asyncio.to_thread(self.sync.close))
+
+    async def __aenter__(self: C) -> C:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+class UserClient(_Closing):
     """The user client (S2UC) for asyncio; arguments as `scistream.UserClient`."""
+
+    sync: scistream.UserClient
 
     def __init__(self, **options: Any) -> None:
         self.sync = scistream.UserClient(**options)
@@ -68,7 +125,8 @@ class UserClient(NotCopied):
         cons_key: bytes | str | None = None,
         proxy_protocol: bool = False,
         wait: bool = True,
-    ) -> _Request:
+        progress: bool | None = None,
+    ) -> Request:
         """Sets up a session: `await` it, or enter it with `async with`, which releases it.
 
         When that fails, or is cancelled, nothing stays reserved. Arguments and errors as
@@ -94,7 +152,7 @@ class UserClient(NotCopied):
                 wait=False,
             )
 
-        return _Request(begin, wait)
+        return Request(begin, wait, progress)
 
     async def release(self, uid: str, servers: Sequence[str] = ()) -> None:
         """Ends a session; as `scistream.UserClient.release`. Once begun it goes on to its end."""
@@ -118,29 +176,27 @@ class UserClient(NotCopied):
 
     async def close(self) -> None:
         """Cancels what is still being set up, closes the connections. May be called again."""
-        await asyncio.shield(asyncio.to_thread(self.sync.close))
+        await super().close()
 
-    async def __aenter__(self) -> UserClient:
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+class Request(Awaitable["Session"]):
+    """A session that is not asked for yet; `UserClient.request` makes it.
+
+    `await` asks for it and waits; `async with` does so too, and releases it at the block's end:
+
+        request: aio.Request = client.request(prod, cons)
+        async with request as session:
+            ...
+
+    Once, and one of the two. When the set-up fails, or is cancelled, nothing stays reserved.
+    """
+
+    def __init__(
+        self, begin: Callable[[], scistream.Session], wait: bool, progress: bool | None
     ) -> None:
-        await self.close()
-
-    def __repr__(self) -> str:
-        return repr(self.sync).replace("scistream.", "scistream.aio.", 1)
-
-
-class _Request(Awaitable["Session"]):
-    """A session that is asked for when it is awaited or entered, once."""
-
-    def __init__(self, begin: Callable[[], scistream.Session], wait: bool) -> None:
         self._begin = begin
         self._wait = wait
+        self._progress = progress
         self._session: Session | None = None
 
     def __await__(self) -> Generator[Any, None, Session]:
@@ -150,7 +206,7 @@ class _Request(Awaitable["Session"]):
         session = Session(self._begin())
         if self._wait:
             try:
-                await session.wait_ready()
+                await session.wait_ready(progress=self._progress)
             except ScistreamError:
                 raise
             except BaseException:
@@ -174,8 +230,10 @@ class _Request(Awaitable["Session"]):
         await self._session.__aexit__(kind, error, trace)
 
 
-class Session(NotCopied):
+class Session(_Beside):
     """A session between two facilities; as `scistream.Session`."""
+
+    sync: scistream.Session
 
     def __init__(self, sync: scistream.Session) -> None:
         self.sync = sync
@@ -224,19 +282,25 @@ class Session(NotCopied):
         """The secret that the application controller of `PROD` or `CONS` must know."""
         return self.sync.app_key(role)
 
-    async def wait_ready(self, timeout: float | None = None) -> None:
+    async def wait_ready(
+        self, timeout: float | None = None, *, progress: bool | None = None
+    ) -> None:
         """Waits until it is set up; as `scistream.Session.wait_ready`.
 
         The set-up goes on when this is cancelled.
         """
         waiting = asyncio.ensure_future(_end_of(self.sync._core.begin_wait()))
+        where = surface(progress)
         try:
-            ended, _ = await asyncio.wait({waiting}, timeout=timeout)
+            if where:
+                await _wait_drawing(self.sync, waiting, timeout, where, at_once=bool(progress))
+            else:
+                await asyncio.wait({waiting}, timeout=timeout)
+            if not waiting.done():
+                raise Timeout(f"not set up within {timeout} s; it goes on", uid=self.uid)
+            waiting.result()
         finally:
             waiting.cancel()
-        if not ended:
-            raise Timeout(f"not set up within {timeout} s; it goes on", uid=self.uid)
-        waiting.result()
 
     async def status(self) -> tuple[SessionStatus, ...]:
         """The session at each of the two control servers."""
@@ -272,22 +336,16 @@ class Session(NotCopied):
         try:
             await self.release()
         except ScistreamError as failed:
-            if error is None:
-                raise
-            # What went wrong in the block matters more.
-            warnings.warn(
-                f"session {self.uid} was not released: {failed}", ResourceWarning, stacklevel=2
-            )
-
-    def __repr__(self) -> str:
-        return repr(self.sync).replace("scistream.", "scistream.aio.", 1)
+            was_not_released(self.uid, failed, error)
 
 
-class AppController(NotCopied):
+class AppController(_Closing):
     """Announces an application, for asyncio; arguments as `scistream.AppController`.
 
     An `async with` block says hello, and closes the controller at its end.
     """
+
+    sync: scistream.AppController
 
     def __init__(self, uid: str, s2cs: str, **options: Any) -> None:
         self.sync = scistream.AppController(uid, s2cs, **options)
@@ -310,7 +368,7 @@ class AppController(NotCopied):
 
     async def close(self) -> None:
         """Closes the connection to the control server; a waiting hello raises Cancelled."""
-        await asyncio.shield(asyncio.to_thread(self.sync.close))
+        await super().close()
 
     async def __aenter__(self) -> AppController:
         try:
@@ -320,14 +378,3 @@ class AppController(NotCopied):
                 await self.close()
             raise
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    def __repr__(self) -> str:
-        return repr(self.sync).replace("scistream.", "scistream.aio.", 1)

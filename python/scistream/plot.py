@@ -9,22 +9,28 @@ A `Recorder` needs no matplotlib: it keeps what a session's counters were, and w
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scistream._client import Session
 from scistream._errors import InvalidRequest, NotFound, ScistreamError
 from scistream._live import Live
+from scistream._units import STEPS, unit_for
 from scistream._values import SessionStatus
 from scistream._watch import Watch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Recorder", "Sample", "connections", "throughput"]
+__all__ = ["Recorder", "Sample", "connections", "latency", "throughput"]
+
+SMALL_SHARE = 0.001  # of the other direction's bytes: a line of it would be at zero
+TINY = 100_000  # bytes, of which any part may be of interest
+TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
 @dataclass(frozen=True)
@@ -104,15 +110,12 @@ class Recorder(Live):
         self._watch.close()
         self._thread.join()
 
-    def __enter__(self) -> Recorder:
-        return self
-
     def __repr__(self) -> str:
         return f"<scistream.plot.Recorder {len(self.samples)} samples>"
 
 
 def rates(samples: Sequence[Sample]) -> tuple[list[float], list[float], list[float]]:
-    """Seconds, and from each to the next the mean Gbit/s to the consumer and to the producer.
+    """Seconds, and from each to the next the mean bit/s to the consumer and to the producer.
 
     As steps: the last rate is 0, where the recording ends.
     """
@@ -120,8 +123,8 @@ def rates(samples: Sequence[Sample]) -> tuple[list[float], list[float], list[flo
     to_consumer, to_producer = [], []
     for before, after in zip(samples, samples[1:]):
         seconds = max(after.at - before.at, 1e-6)
-        to_consumer.append((after.bytes_to_consumer - before.bytes_to_consumer) * 8e-9 / seconds)
-        to_producer.append((after.bytes_to_producer - before.bytes_to_producer) * 8e-9 / seconds)
+        to_consumer.append((after.bytes_to_consumer - before.bytes_to_consumer) * 8 / seconds)
+        to_producer.append((after.bytes_to_producer - before.bytes_to_producer) * 8 / seconds)
     return times, [*to_consumer, 0.0], [*to_producer, 0.0]
 
 
@@ -132,11 +135,31 @@ def _axes(axes: Axes | None) -> Any:
         from matplotlib import pyplot
     except ImportError as missing:
         raise ImportError("pictures need matplotlib: pip install 'scistream[plot]'") from missing
-    return pyplot.subplots(figsize=(7, 3))[1]
+    return pyplot.subplots(figsize=(7, 3), layout="constrained")[1]
+
+
+def _legend_above(axes: Any) -> None:
+    """In one line, where no curve is."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=9, frameon=False, borderaxespad=0.2)
+
+
+def _directions(samples: Sequence[Sample]) -> tuple[bool, bool]:
+    """Whether what went to the consumer, and to the producer, is worth a line."""
+    first, last = samples[0], samples[-1]
+    to_consumer = last.bytes_to_consumer - first.bytes_to_consumer
+    to_producer = last.bytes_to_producer - first.bytes_to_producer
+    least = SMALL_SHARE * max(to_consumer, to_producer)
+    if max(to_consumer, to_producer) < TINY:
+        least = 1
+    return to_consumer >= least or not to_producer, to_producer >= max(least, 1)
 
 
 def throughput(recorder: Recorder, axes: Axes | None = None) -> Axes:
-    """Gbit/s of the applications' bytes over time, each way.
+    """The applications' bytes over time, each way, in Gbit/s, Mbit/s, kbit/s or bit/s.
+
+    The unit suits the highest rate; in axes that have such a picture already it is that one's. A
+    direction with less than 0.1 % of the other's bytes is left out, unless less than 100 kB went
+    either way: what only answers would draw a second line at zero.
 
     Args:
         recorder: Of the session.
@@ -147,12 +170,18 @@ def throughput(recorder: Recorder, axes: Axes | None = None) -> Axes:
 
     """
     axes = _axes(axes)
-    times, to_consumer, to_producer = rates(recorder.samples)
-    axes.step(times, to_consumer, where="post", label="to the consumer")
-    if any(to_producer):
-        axes.step(times, to_producer, where="post", label="to the producer")
-    axes.set(xlabel="seconds", ylabel="Gbit/s", ylim=(0, None))
-    axes.legend(loc="upper left", frameon=False)
+    samples = recorder.samples
+    times, *both = rates(samples)
+    size, unit = unit_for(max(map(max, both)), "bit/s")
+    for other, prefix in STEPS:
+        if axes.get_ylabel() == f"{prefix}bit/s":
+            size, unit = other, f"{prefix}bit/s"
+    for drawn, rate, name in zip(_directions(samples), both, ("consumer", "producer")):
+        if drawn:
+            scaled = [each / size for each in rate]
+            axes.step(times, scaled, where="post", label=f"to the {name}")
+    axes.set(xlabel="seconds", ylabel=unit, ylim=(0, None))
+    _legend_above(axes)
     return axes
 
 
@@ -167,3 +196,51 @@ def connections(recorder: Recorder, axes: Axes | None = None) -> Axes:
     )
     axes.set(xlabel="seconds", ylabel="open connections", ylim=(0, None))
     return axes
+
+
+def latency(seconds: Iterable[float], axes: Axes | None = None) -> Axes:
+    """How long round trips took: for each time, the share of them that took longer.
+
+    Both axes are logarithmic, since what matters most is rare. Lines mark the times within which
+    half of the round trips came back, 99 % and 99.9 % of them (p50, p99, p99.9); the latter two
+    where there are 100 or 1000 round trips: fewer do not tell.
+
+    Args:
+        seconds: Of each round trip, in any order, as the application has measured them.
+        axes: Where to draw; None is a new figure.
+
+    Raises:
+        InvalidRequest: There is none, or one is no time.
+        ImportError: matplotlib is not there.
+
+    """
+    times = sorted(map(float, seconds))
+    if not times:
+        raise InvalidRequest("seconds: there is no round trip")
+    for each in times:
+        if not 0 < each < math.inf:
+            raise InvalidRequest(f"seconds: {each} is not the time of a round trip")
+    axes = _axes(axes)
+    size, unit = next((each for each in TIMES if percentile(times, 50) >= each[0]), TIMES[-1])
+    number = len(times)
+    longer = [(number - place) / number for place in range(number)]
+    axes.step([each / size for each in times], longer, where="pre")
+    for percent, least, style in ((50.0, 1, ":"), (99.0, 100, "--"), (99.9, 1000, "-.")):
+        if number >= least:
+            at = percentile(times, percent) / size
+            name = f"p{percent:g}: {at:.3g} {unit}"
+            axes.axvline(at, color="0.5", linewidth=1, linestyle=style, label=name)
+    axes.set(xscale="log", yscale="log", xlabel=unit, ylabel="share that took longer")
+    axes.set_ylim(0.5 / number, 1.3)
+    span = times[-1] / times[0]
+    marked = "1" if span > 100 else "125" if span > 5 else "123456789"
+    axes.xaxis.set_major_formatter(lambda at, _: f"{at:g}")
+    axes.xaxis.set_minor_formatter(lambda at, _: f"{at:g}" if f"{at:e}"[0] in marked else "")
+    _legend_above(axes)
+    return axes
+
+
+def percentile(times: Sequence[float], percent: float) -> float:
+    """The least of these, in order, within which so many percent of them are."""
+    # In whole thousandths of a percent: 99.9 / 100 * 1000 is not 999 to a computer.
+    return times[max(0, -(-round(percent * 1000) * len(times) // 100_000) - 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -106,6 +107,34 @@ def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+class CtrlC:
+    """Comes 0.3 s into this block of a program, and ends it: `outcome` says how."""
+
+    def __init__(self) -> None:
+        self._timer = threading.Timer(0.3, self._send)
+        self._sent = 0.0
+        self.outcome = "not interrupted"
+
+    def _send(self) -> None:
+        self._sent = time.monotonic()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def __enter__(self) -> CtrlC:
+        # A process that was started in the background ignores SIGINT.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._timer.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        took = time.monotonic() - self._sent
+        self._timer.cancel()
+        if kind is not KeyboardInterrupt:
+            return False
+        # It has 0.2 s from then on, and a busy machine as much again.
+        self.outcome = "interrupted" if took < 0.4 else f"took {took:.3f} s"
+        return True
 
 
 def python(script: str, *arguments: str | Path, timeout: float = 30.0) -> str:

@@ -27,6 +27,7 @@ import grpc  # type: ignore[import-untyped]
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_tools import protoc  # type: ignore[import-untyped]
 
+from deployed_peer import new_uid
 from facility import LIMIT, Facility, Server, own_address, split
 from openid import RESOURCE_SERVER, OpenIdProvider
 
@@ -271,3 +272,21 @@ def set_up(
     aim = {"remote_listeners": targets, "transport": transport, "data_key": data_key}
     caller("update", uid=uid, role=role, **aim)
     return list(answer.listeners)
+
+
+@contextlib.contextmanager
+def half(caller: Caller, role: str, transport: dict[str, bytes]) -> Iterator[str]:
+    """A session that waits for its targets; released at the end, if it is there still."""
+    uid = new_uid()
+    kind = "tls" if transport else "tcp"
+    request = caller.later("req", uid=uid, role=role, num_conn=1, transport=kind)
+    caller("hello", uid=uid, role=role, prod_listeners=["127.0.5.1:9"])
+    request.result()
+    yield uid
+    assert caller.code("release", uid=uid) == "OK"
+
+
+def aim(caller: Caller, uid: str, target: str | list[str], transport: dict[str, bytes]) -> Outcome:
+    kind = "tls" if transport else "tcp"
+    targets = [target] if isinstance(target, str) else target
+    return caller.outcome("update", uid=uid, remote_listeners=targets, transport=kind, **transport)

@@ -16,7 +16,8 @@ from containers import Engine
 from facility import Client, Facility
 from logins import Gates, gates_of
 from needs import skip_or_fail
-from openid import OpenIdProvider
+from openid import NATIVE, OpenIdProvider
+from secured import Place
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +75,15 @@ def gates(
     """Two facilities that let in whom the provider knows."""
     with gates_of(tmp_path_factory.mktemp("gates"), openid_provider) as both:
         yield both
+
+
+@pytest.fixture
+def place(tmp_path: Path, openid_provider: OpenIdProvider, gates: Gates) -> Place:
+    """Where what is said of logging in is tried."""
+    user = Client(tmp_path, *gates)
+    user.env["SCISTREAM_IDENTITY_CA"] = str(openid_provider.ca_file)
+    user.env["SCISTREAM_NATIVE_CLIENT_ID"] = NATIVE
+    return Place(tmp_path, openid_provider, gates, user)
 
 
 @pytest.fixture(scope="session")

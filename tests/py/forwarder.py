@@ -185,12 +185,13 @@ class PlainServer(scistream.DataServer):
             if len(listeners) == request.num_conn:
                 break
             listener = socket.socket()
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind((request.bind_host, port))
             except OSError:
                 listener.close()
                 continue
+            # Not before: two sessions could bind it. The next one need not wait for what lingers.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if request.role == "CONS":
                 listener.listen(64)
             listeners.append(listener)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 from facility import Command, Done, clean_environment, run
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+COMMANDS = {
+    "s2cs": ["check-policy"],
+    "s2ds": ["serve", "relay", "doctor"],
+    "s2uc": [
+        *("request", "release", "rate", "status", "watch", "list", "info", "trust", "login"),
+        *("logout", "check-auth", "doctor"),
+        *("prod-req", "cons-req", "inbound-request", "outbound-request"),
+    ],
+    "appctrl": ["hello", "run", "mock"],
+}
+# The system's words, at the end of ours.
+OF_THE_SYSTEM = {os.strerror(number) for number in range(1, 134)} | {"Name or service not known"}
 
 
 PAGES = ["README", *sorted(path.stem for path in DOCS.glob("*.md"))]
@@ -29,6 +43,18 @@ def blocks(name: str) -> list[tuple[str, str, str]]:
         found.append((match[2], textwrap.dedent(match[3]), text[end : match.start()]))
         end = match.end()
     return found
+
+
+def spans(page: str) -> Iterator[str]:
+    """What is set as code within the text."""
+    for line in re.sub(r"^```.*?^```", "", page, flags=re.M | re.S).splitlines():
+        yield from re.findall(r"`([^`]+)`", line)
+
+
+def said_by_the_programs(root: Path) -> str:
+    """Every text in the sources, those that are written in pieces put together."""
+    source = "\n".join(path.read_text() for path in sorted((root / "cpp").rglob("*.?pp")))
+    return re.sub(r'"\s*"', "", source)
 
 
 def of_language(name: str, language: str) -> list[str]:

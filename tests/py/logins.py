@@ -43,6 +43,14 @@ def info(user: Client, server: Called, *flags: object, **more: Any) -> Done:
     return user.s2uc("info", "--s2cs", server.endpoint, *flags, **more)
 
 
+def secret_file(folder: Path, word: str, mode: int = 0o600) -> Path:
+    """For its owner alone, replaced in one step."""
+    new, path = folder / "secret.new", folder / "secret"
+    new.write_text(word)
+    new.chmod(mode)
+    return new.rename(path)
+
+
 def configure(user: Client, text: str) -> Path:
     """Writes the user's config.toml."""
     path = user.folder / ".config/scistream/config.toml"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pydoc
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -40,6 +42,16 @@ def test_what_is_sent_is_what_is_documented() -> None:
             assert read(stream) == (1, {}, b"bytes")
             assert stream.read() == END
     assert END.hex(" ") in " ".join((arrays.__doc__ or "").split())
+
+
+def test_help_shows_the_format_as_plain_text() -> None:
+    shown = pydoc.plain(pydoc.render_doc(arrays))
+    assert "===" not in shown, "a table for another reader"
+    rows = re.findall(r"^ +([\dH+]+) +(\d+|H|P) +\S", shown, re.M)
+    sizes = [struct.calcsize(f"<{each}") for each in ("4s", "B", "B", "H", "Q")]
+    places = [sum(sizes[:n]) for n in range(len(sizes))]
+    fixed = [(str(place), str(size)) for place, size in zip(places, sizes)]
+    assert rows == [*fixed, ("16", "H"), ("16+H", "P")]
 
 
 C = r"""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
@@ -154,6 +154,68 @@ def test_without_a_descriptor_left_nothing_stays_reserved(
                 await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_request_has_a_type_that_users_can_name(both: Facilities, tmp_path: Path) -> None:
+    """It is awaited or entered, whichever its holder likes, and asks for nothing before."""
+
+    async def enter(request: aio.Request) -> scistream.SessionStats:
+        async with request as session:
+            return await session.stats()
+
+    async def wait(request: Awaitable[aio.Session]) -> None:
+        await (await request).release()
+
+    async def run() -> None:
+        ends = both.prod.endpoint, both.cons.endpoint
+        async with client_of(both, tmp_path) as client:
+            requests = [client.request(*ends, prod_app=["127.0.0.1:9"]) for _ in range(2)]
+            assert both.nothing_reserved()
+            assert (await enter(requests[0])).connections_total == 0
+            await wait(requests[1])
+
+    asyncio.run(run())
+    assert both.nothing_reserved()
+    assert "Request" in aio.__all__
+    assert aio.UserClient.request.__annotations__["return"] == "Request"
+
+
+def test_a_block_that_fails_warns_of_what_was_not_released(
+    both: Facilities, tmp_path: Path
+) -> None:
+    """And raises what went wrong in the block; so do blocks without asyncio."""
+
+    def fail(session: aio.Session | scistream.Session, client: scistream.UserClient) -> None:
+        client.close()
+        raise KeyError(session.uid)
+
+    async def run() -> None:
+        client = client_of(both, tmp_path)
+        session = await client.request(
+            both.prod.endpoint, both.cons.endpoint, prod_app=["127.0.0.1:9"]
+        )
+        async with session:
+            fail(session, client.sync)
+
+    def sync() -> None:
+        client = scistream.UserClient(roots=both.roots, state_dir=tmp_path)
+        with client.request(
+            both.prod.endpoint, both.cons.endpoint, prod_app=["127.0.0.1:9"]
+        ) as session:
+            fail(session, client)
+
+    def asynchronous() -> None:
+        asyncio.run(run())
+
+    for call in (asynchronous, sync):
+        with (
+            pytest.warns(ResourceWarning, match="was not released") as warned,
+            pytest.raises(KeyError) as failed,
+        ):
+            call()
+        assert warned[0].filename == __file__, "it names the block"
+        both.client.release(failed.value.args[0], [both.prod.endpoint, both.cons.endpoint])
+    assert both.nothing_reserved()
 
 
 def test_threads_may_ask_at_once_why_it_failed(both: Facilities) -> None:

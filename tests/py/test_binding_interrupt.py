@@ -8,12 +8,10 @@ import pytest
 
 from binding import python
 
-# A timer thread sends SIGINT 0.3 s into the call; KeyboardInterrupt has 0.2 s from then on, and a
-# busy machine as much again.
 SCRIPT = """
-import os, signal, socket, sys, threading, time
+import socket, sys
 import scistream
-from binding import address, eventually, facilities, listening
+from binding import CtrlC, address, eventually, facilities, listening
 from pathlib import Path
 
 def request(both):
@@ -46,27 +44,14 @@ def relay(both):
             with socket.create_connection(address(relay.listeners[0])), server.accept()[0]:
                 relay.close(drain=60)
 
-# A process that was started in the background ignores SIGINT.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sent = []
-def interrupt():
-    time.sleep(0.3)
-    sent.append(time.monotonic())
-    os.kill(os.getpid(), signal.SIGINT)
-
 with facilities(Path(sys.argv[2])) as both:
-    threading.Thread(target=interrupt, daemon=True).start()
-    try:
+    with CtrlC() as ctrl_c:
         globals()[sys.argv[1]](both)
-    except KeyboardInterrupt:
-        took = time.monotonic() - sent[0]
-        if sys.argv[1] == "drain":
-            assert eventually(lambda: not both.cons.running)
-        else:
-            assert eventually(both.nothing_reserved, 0.2), "something is still reserved"
-        print("interrupted" if took < 0.4 else f"took {took:.3f} s")
+    if sys.argv[1] == "drain":
+        assert eventually(lambda: not both.cons.running)
     else:
-        print("not interrupted")
+        assert eventually(both.nothing_reserved, 0.2), "something is still reserved"
+    print(ctrl_c.outcome)
 """
 
 

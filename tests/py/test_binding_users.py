@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import scistream
+from authorities import Authority
 from openid import RESOURCE_SERVER, OpenIdProvider
-from test_client_certificates_are_users import Authority
 
 
 def options(provider: OpenIdProvider, folder: Path) -> dict[str, Any]:

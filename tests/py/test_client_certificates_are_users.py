@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from authorities import Authority
 from callers import RPCS, Caller, knows, proven, set_up, stranger
 from deployed_peer import Peer, new_uid
 from facility import BIN, Client, Facility, Json, own_address, run
@@ -20,34 +20,6 @@ HALF = ["127.0.0.1:9"]
 UNAUTHENTICATED = 3
 PERMISSION_DENIED = 4
 URI = "spiffe://lab.example/alice"
-
-
-class Authority:
-    """It makes certificates for whoever asks."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self.file = folder / "ca.pem"
-        self._make("ca", "-addext", "basicConstraints=critical,CA:TRUE")
-
-    def _make(self, name: str, *more: str) -> None:
-        files = ("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
-        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
-        subprocess.run(
-            ["openssl", "req", "-x509", "-days", "2", "-nodes", *curve, *files, *more],
-            cwd=self.folder,
-            capture_output=True,
-            check=True,
-        )
-
-    def certify(self, name: str, names: str, purpose: str = "clientAuth") -> tuple[Path, Path]:
-        """Certificate and key; `names` as openssl has them, or none."""
-        signed = ("-CA", "ca.pem", "-CAkey", "ca.key")
-        more = ("-addext", f"subjectAltName={names}") if names else ()
-        constraints = ("-addext", "basicConstraints=critical,CA:FALSE")
-        self._make(name, *signed, *more, *constraints, "-addext", f"extendedKeyUsage={purpose}")
-        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
 
 
 @dataclass

@@ -6,14 +6,13 @@ import contextlib
 import os
 import signal
 import ssl
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from applications import Application, connect, echo, receive
+from authorities import Authority
 from containers import Engine
 from facility import (
     BIN,
@@ -54,41 +53,6 @@ def kind(request: pytest.FixtureRequest) -> list[object]:
     return flags
 
 
-@dataclass
-class Authority:
-    """A facility's certificate authority, made with openssl."""
-
-    folder: Path
-
-    @property
-    def certificate(self) -> Path:
-        return self.folder / "ca.crt"
-
-    def make(self) -> Authority:
-        self.folder.mkdir()
-        self._openssl(
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt"),
-        )
-        return self
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """A certificate for 127.0.0.1, and its key."""
-        self._openssl(
-            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
-        )
-        (self.folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
-        self._openssl(
-            *("x509", "-req", "-days", "2", "-in", f"{name}.csr", "-CA", "ca.crt"),
-            *("-CAkey", "ca.key", "-CAcreateserial", "-extfile", "san", "-out", f"{name}.crt"),
-        )
-        return self.folder / f"{name}.crt", self.folder / f"{name}.key"
-
-    def _openssl(self, *words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=self.folder, capture_output=True, check=True)
-
-
 def streams(folder: Path, facility: Facility, app: Application) -> None:
     user = Client(folder, facility, facility)
     with user.session("--prod-app", app.endpoint, "--num-conn", 2) as document:
@@ -118,15 +82,15 @@ def test_by_its_socket(tmp_path: Path, echo_app: Application, kind: list[object]
 
 # Protocol: data-server-mutual-tls
 def test_with_mutual_tls(tmp_path: Path, echo_app: Application) -> None:
-    authority = Authority(tmp_path / "authority").make()
+    authority = Authority(tmp_path / "authority")
     server, server_key = authority.issue("s2ds")
     client, client_key = authority.issue("s2cs")
-    flags = ["--ca", authority.certificate, "--cert", server, "--key", server_key]
+    flags = ["--ca", authority.file, "--cert", server, "--key", server_key]
     with (
         data_server(tmp_path, "--listen", "127.0.0.1:0", *flags) as (_, address),
         Facility(
             tmp_path,
-            *("--data-server", address, "--data-server-ca", authority.certificate),
+            *("--data-server", address, "--data-server-ca", authority.file),
             *("--data-server-crt", client, "--data-server-key", client_key),
         ) as facility,
     ):
@@ -162,32 +126,32 @@ def answer_without_certificate(address: str, authority: Path) -> bytes:
 
 # Protocol: data-server-mutual-tls
 def test_a_control_server_without_a_certificate_is_refused(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "authority").make()
+    authority = Authority(tmp_path / "authority")
     server, server_key = authority.issue("s2ds")
-    stranger, stranger_key = Authority(tmp_path / "stranger").make().issue("s2cs")
-    flags = ["--ca", authority.certificate, "--cert", server, "--key", server_key]
+    stranger, stranger_key = Authority(tmp_path / "stranger").issue("s2cs")
+    flags = ["--ca", authority.file, "--cert", server, "--key", server_key]
     with data_server(tmp_path, "--listen", "127.0.0.1:0", *flags) as (_, address):
         assert address in refused(tmp_path, "--data-server", address)
         err = refused(
             tmp_path,
-            *("--data-server", address, "--data-server-ca", authority.certificate),
+            *("--data-server", address, "--data-server-ca", authority.file),
             *("--data-server-crt", stranger, "--data-server-key", stranger_key),
         )
         assert address in err
-        assert answer_without_certificate(address, authority.certificate) == b""
+        assert answer_without_certificate(address, authority.file) == b""
 
 
 # Protocol: data-server-mutual-tls
 def test_a_data_server_of_another_authority_is_not_trusted(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "authority").make()
+    authority = Authority(tmp_path / "authority")
     client, client_key = authority.issue("s2cs")
-    other = Authority(tmp_path / "other").make()
+    other = Authority(tmp_path / "other")
     server, server_key = other.issue("s2ds")
-    flags = ["--ca", authority.certificate, "--cert", server, "--key", server_key]
+    flags = ["--ca", authority.file, "--cert", server, "--key", server_key]
     with data_server(tmp_path, "--listen", "127.0.0.1:0", *flags) as (_, address):
         err = refused(
             tmp_path,
-            *("--data-server", address, "--data-server-ca", authority.certificate),
+            *("--data-server", address, "--data-server-ca", authority.file),
             *("--data-server-crt", client, "--data-server-key", client_key),
         )
         assert address in err

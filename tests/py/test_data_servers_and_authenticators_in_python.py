@@ -202,6 +202,16 @@ def test_its_users_have_the_rights_of_the_policy() -> None:
             request_as("badge-of-bob", server)
 
 
+@pytest.mark.parametrize("token", ["two words", "line\n", "tab\t", "caf\u00e9", "\x7f"])
+def test_a_token_that_is_none_is_refused_before_it_is_sent(token: str) -> None:
+    with (
+        scistream.UserClient(token=token, tls=False) as client,
+        pytest.raises(scistream.InvalidRequest, match="one word") as refused,
+    ):
+        client.info("127.0.0.1:9")
+    assert token not in str(refused.value)
+
+
 def test_a_policy_can_be_asked(tmp_path: Path) -> None:
     rule = 'name = "beamline"\nissuer = "own"\ngroup = "beamline"\nports = "5100-5109"'
     text = f"[[rule]]\n{rule}\nmax_rate = 100\n"

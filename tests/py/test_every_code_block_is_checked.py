@@ -17,6 +17,8 @@ OPERATIONS = "test_the_operations_page_installs.py"
 SECURITY = "test_the_security_page_is_true.py"
 CONTAINERS = "test_the_containers_page_is_true.py"
 PACKAGE = "test_binding_readme.py"
+EXTENDING = "test_the_extending_page_is_true.py"
+SDK = "test_the_sdk_can_be_installed.py"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ RULES = [
     Rule("containers", "sh", "docker run", f"{CONTAINERS}::test_the_facility_has_its_settings"),
     Rule("containers", "sh", "docker cp", f"{CONTAINERS}::test_the_certificate_is_where_it_says"),
     Rule("containers", "sh", "docker ps", f"{CONTAINERS}::test_labels_are_those_of_the_program"),
+    Rule("cpp", "sh", "", f"{SDK}::test_a_session_goes_from_request_to_release"),
+    Rule("cpp", "cmake", "", f"{SDK}::test_the_programs_of_the_page_stream"),
+    Rule("cpp", "cpp", "", f"{SDK}::test_the_programs_of_the_page_stream"),
+    Rule("extending", "python", "", f"{EXTENDING}::test_the_programs_of_the_page_run"),
     Rule("howto-instruments", "sh", "", f"{GUIDES}::test_the_commands_for_instruments_work"),
     Rule(
         "howto-instruments",
@@ -68,8 +74,17 @@ RULES = [
     Rule(
         "howto-instruments",
         "python",
-        '"""An analysis',
+        '"""An analysis that waits',
         f"{GUIDES}::test_the_programs_for_instruments_work",
+    ),
+    *(
+        Rule(
+            "howto-instruments",
+            "python",
+            start,
+            f"{GUIDES}::test_frames_go_and_orders_come_back",
+        )
+        for start in ('"""A detector', '"""An analysis that steers')
     ),
     Rule(
         "howto-users",
@@ -125,7 +140,7 @@ RULES = [
         "s2cs: ",
         f"{GUIDES}::test_messages_of_the_migration_page_are_those_of_the_programs",
     ),
-    Rule("operations", "", "python3 -m pip wheel", reason="it compiles, as ./dev build has done"),
+    Rule("operations", "", "./dev wheel", reason="it compiles everything, and tries the result"),
     *(
         Rule("operations", "", start, f"{OPERATIONS}::test_what_is_installed_can_be_uninstalled")
         for start in (
@@ -146,6 +161,12 @@ RULES = [
     Rule("protocol", "", "", f"{GUIDES}::test_any_peer_that_has_the_key_can_be_the_other_end"),
     Rule("python", "python", "", f"{PACKAGE}::test_every_example_of_the_page_runs"),
     Rule("python", "", "", f"{PACKAGE}::test_a_session_between_real_facilities"),
+    Rule(
+        "python",
+        "text",
+        "",
+        "test_binding_progress.py::test_the_page_shows_what_a_terminal_shows",
+    ),
     Rule("security", "", "", f"{SECURITY}::test_every_command_does_what_the_page_says"),
     Rule("security", "toml", "", f"{SECURITY}::test_every_command_does_what_the_page_says"),
     Rule("security", "json", "", f"{SECURITY}::test_every_command_does_what_the_page_says"),

@@ -17,7 +17,7 @@ from callers import Caller, Outcome, ended, set_up
 from data_server_states import _stubs
 from deployed_peer import new_uid
 from facility import LIMIT, Facility, Json
-from test_targets_stay_where_they_may_be import PROGRAMS, facility_of
+from kinds import PROGRAMS, facility_of
 
 UIDS = [
     *("../../../tmp/evil", "..", ".", "x/../../y", "/evil", "~", "-evil", "a b", '"; }', "$(id)"),

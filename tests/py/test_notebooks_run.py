@@ -43,6 +43,12 @@ def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_users_find_every_notebook(page: str) -> None:
+    named = re.findall(r"\]\((?:\.\./)?notebooks/([^)]+)\)", (ROOT / page).read_text())
+    assert sorted(named) == [path.name for path in NOTEBOOKS]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

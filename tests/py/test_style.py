@@ -46,5 +46,16 @@ def test_python_passes_mypy(root: Path) -> None:
     check(root, sys.executable, "-m", "mypy")
 
 
+def test_what_tests_share_is_no_test(root: Path) -> None:
+    """A module that is imported by others and collected as well would exist twice."""
+    importing = [
+        f"{path.name}: {line}"
+        for path in sorted((root / "tests").rglob("*.py"))
+        for line in path.read_text().splitlines()
+        if line.startswith(("from test_", "import test_"))
+    ]
+    assert importing == []
+
+
 def test_shell_passes_shellcheck(root: Path) -> None:
     check(root, "shellcheck", "dev", ".ci/run", *tracked(root, "*.sh"))

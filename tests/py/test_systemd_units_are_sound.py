@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from applications import Application, echo
+from authorities import Authority
 from facility import (
     BIN,
     Client,
@@ -22,7 +23,6 @@ from facility import (
     own_address,
     run,
 )
-from test_data_server_may_be_elsewhere import Authority
 from units import (
     Settings,
     command_of,
@@ -228,7 +228,7 @@ def test_every_setting_of_the_control_server_can_be_in_force(
     users = {
         "SCISTREAM_CLIENT_ID": "gateway",
         "SCISTREAM_CLIENT_SECRET": "secret",
-        "SCISTREAM_CLIENT_CA": str(Authority(tmp_path / "authority").make().certificate),
+        "SCISTREAM_CLIENT_CA": str(Authority(tmp_path / "authority").file),
         "SCISTREAM_POLICY": str(policy),
     }
     settings = in_force(deployed / "s2cs.env", {**own, **lan, **users})
@@ -267,8 +267,8 @@ def put_credentials(
 def test_units_of_two_nodes_and_an_authority_stream(
     deployed: Path, folders: dict[str, Path], tmp_path: Path, echo_app: Application
 ) -> None:
-    authority = Authority(tmp_path / "authority").make()
-    files = {"data-server-ca.crt": authority.certificate}
+    authority = Authority(tmp_path / "authority")
+    files = {"data-server-ca.crt": authority.file}
     for name in ("data-server", "data-server-client", "server"):
         files[f"{name}.crt"], files[f"{name}.key"] = authority.issue(name)
     service = unit(deployed, "s2ds", "s2ds-elsewhere.conf")
@@ -282,6 +282,6 @@ def test_units_of_two_nodes_and_an_authority_stream(
         put_credentials(service, folders, files)
         there = {"SCISTREAM_DATA_SERVER": address, "SCISTREAM_LISTENER_IP": "127.0.0.1"}
         with started(service, folders, {**places(), **there}) as control:
-            streams(tmp_path, control, authority.certificate, echo_app)
+            streams(tmp_path, control, authority.file, echo_app)
             ended(control)
         ended(data)

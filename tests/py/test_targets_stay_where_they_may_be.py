@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from applications import Application, connect, echo
-from callers import Caller, Outcome, set_up
+from callers import Caller, aim, half, set_up
 from datagrams import socket_at
 from deployed_peer import new_uid
 from facility import (
@@ -30,22 +28,10 @@ from facility import (
     run,
     split,
 )
-from needs import skip_or_fail
+from kinds import PROGRAMS, facility_of
 
-PROGRAMS = {
-    "HaproxySubprocess": "haproxy",
-    "NginxSubprocess": "nginx",
-    "StunnelSubprocess": "stunnel",
-}
 KINDS = ["Native", *PROGRAMS]
 ALLOWED = "127.0.5.0/24"
-
-
-def facility_of(kind: str, folder: Path, *flags: object, **more: Any) -> Facility:
-    path = clean_environment(folder)["PATH"]
-    if kind in PROGRAMS and not shutil.which(PROGRAMS[kind], path=f"{path}:/usr/sbin"):
-        skip_or_fail(f"there is no {PROGRAMS[kind]}")
-    return Facility(folder, "--type", kind, *flags, **more)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -69,24 +55,6 @@ def transport(narrow: Facility) -> dict[str, bytes]:
 def caller(narrow: Facility) -> Iterator[Caller]:
     with Caller(narrow) as caller:
         yield caller
-
-
-@contextlib.contextmanager
-def half(caller: Caller, role: str, transport: dict[str, bytes]) -> Iterator[str]:
-    """A session that waits for its targets; released at the end, if it is there still."""
-    uid = new_uid()
-    kind = "tls" if transport else "tcp"
-    request = caller.later("req", uid=uid, role=role, num_conn=1, transport=kind)
-    caller("hello", uid=uid, role=role, prod_listeners=["127.0.5.1:9"])
-    request.result()
-    yield uid
-    assert caller.code("release", uid=uid) == "OK"
-
-
-def aim(caller: Caller, uid: str, target: str | list[str], transport: dict[str, bytes]) -> Outcome:
-    kind = "tls" if transport else "tcp"
-    targets = [target] if isinstance(target, str) else target
-    return caller.outcome("update", uid=uid, remote_listeners=targets, transport=kind, **transport)
 
 
 @contextlib.contextmanager

@@ -17,23 +17,26 @@ import pytest
 from applications import application, payload, sends
 from conftest import Pair
 from facility import BIN, Client, Command, eventually, own_address, run
-from guides import DOCS, ROOT, Place, alike, blocks, named_file, of_language, page, program
+from guides import (
+    COMMANDS,
+    DOCS,
+    OF_THE_SYSTEM,
+    ROOT,
+    Place,
+    alike,
+    blocks,
+    named_file,
+    of_language,
+    page,
+    program,
+    said_by_the_programs,
+    spans,
+)
 from logins import SCOPE, Gates, configure, info
 from openid import WORKFLOW, OpenIdProvider
-from test_the_operations_page_is_true import OF_THE_SYSTEM, said_by_the_programs, spans
 
 GUIDES = ["about", "tutorial", "howto-users", "howto-instruments", "howto-workflows", "migration"]
 GUIDES += ["faq", "architecture", "performance", "index"]
-COMMANDS = {
-    "s2cs": ["check-policy"],
-    "s2ds": ["serve", "relay", "doctor"],
-    "s2uc": [
-        *("request", "release", "rate", "status", "watch", "list", "info", "trust", "login"),
-        *("logout", "check-auth", "doctor"),
-        *("prod-req", "cons-req", "inbound-request", "outbound-request"),
-    ],
-    "appctrl": ["hello", "run", "mock"],
-}
 # Of a tool beside ours, and of batch systems.
 OPTIONS_OF_OTHERS = {"--quick", "--out", "--job-name", "--nodes", "--time", "--ntasks"}
 OPTIONS_OF_OTHERS |= {"--port", "--connect"}
@@ -162,9 +165,10 @@ def test_the_commands_for_instruments_work(field: Place, pair: Pair) -> None:
         assert field.run("s2uc release run-7", **certificate).rc == 0
 
 
-def test_the_programs_for_instruments_work(field: Place, pair: Pair) -> None:
+def run_at_both_ends(field: Place, pair: Pair, producer: str, consumer: str) -> tuple[str, str]:
+    """What the programs print, each with the variables that the page gives it."""
     trusts(field, pair)
-    for file in ("daq.py", "analysis.py"):
+    for file in (producer, consumer):
         field.save(file, program("howto-instruments", file))
     with pair.user.waiting() as request:
 
@@ -179,17 +183,28 @@ def test_the_programs_for_instruments_work(field: Place, pair: Pair) -> None:
         request.listening()
         with (
             field.start(
-                f"python daq.py {own_address()}:0", **beside(pair.prod.endpoint, request.prod_key)
-            ) as daq,
+                f"python {producer} {own_address()}:0",
+                **beside(pair.prod.endpoint, request.prod_key),
+            ) as first,
             field.start(
-                "python analysis.py", **beside(pair.cons.endpoint, request.cons_key)
-            ) as analysis,
+                f"python {consumer}", **beside(pair.cons.endpoint, request.cons_key)
+            ) as second,
         ):
-            assert analysis.wait() == 0, analysis.err
-            assert analysis.out == f"{64 << 20} bytes\n"
-            assert daq.wait() == 0, daq.err
+            assert second.wait() == 0, second.err
+            assert first.wait() == 0, first.err
         assert request.wait() == 0
         pair.user.release(request.uid)
+    return first.out, second.out
+
+
+def test_the_programs_for_instruments_work(field: Place, pair: Pair) -> None:
+    _, received = run_at_both_ends(field, pair, "daq.py", "analysis.py")
+    assert received == f"{64 << 20} bytes\n"
+
+
+def test_frames_go_and_orders_come_back(field: Place, pair: Pair) -> None:
+    _, steered = run_at_both_ends(field, pair, "detector.py", "steering.py")
+    assert steered == "bright enough with 80 ms\n"
 
 
 def test_a_function_of_a_workflow_streams(field: Place, pair: Pair) -> None:

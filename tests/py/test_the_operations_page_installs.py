@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from authorities import Authority
 from conftest import Pair
 from facility import BIN, Facility, clean_environment, own_address, run
 from guides import ROOT, of_language
-from test_client_certificates_are_users import Authority
 
 # What the system does, and no test may: they write down what they are asked.
 SYSTEM = ("apt-get", "systemctl", "journalctl", "python3")
@@ -88,43 +87,6 @@ def test_what_is_installed_can_be_uninstalled(machine: Machine) -> None:
     asked = machine.asked.read_text()
     for name in set(re.findall(r"scistream-s2\w+", asked)):
         assert f"{name}.service" in units
-
-
-def depends_on(packages: set[str]) -> set[str]:
-    """These and what they bring, of what is installed here."""
-    listed = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Package}\t${Pre-Depends}, ${Depends}\n"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    needs = dict(line.split("\t") for line in listed.stdout.splitlines())
-    found: set[str] = set()
-    more = packages
-    while more:
-        found |= more
-        names = (
-            re.findall(r"[a-z0-9][a-z0-9+.-]+", re.sub(r"\([^)]*\)", "", needs.get(name, "")))
-            for name in more
-        )
-        more = {name for each in names for name in each if name in needs} - found
-    return found
-
-
-def test_the_packages_hold_every_library_of_the_programs() -> None:
-    named = set(block("apt-get install").splitlines()[0].split()[2:])
-    assert len(named) > 3
-    packages = depends_on(named)
-    programs = [BIN / name for name in ("s2cs", "s2ds", "s2uc", "appctrl")]
-    linked = {path for each in programs for path in re.findall(r"=> (/\S+)", run("ldd", each).out)}
-    found = {str(Path(path).resolve()) for path in linked}
-    assert len(found) > 20
-    # Packages of Debian 12 may name the folder before it was moved below /usr.
-    names = {name for path in found for name in (path, path.removeprefix("/usr"))}
-    said = re.findall(r"^([^:\s]+)(?::\w+)?: (\S+)$", run("dpkg-query", "-S", *names).out, re.M)
-    owners = {str(Path(path).resolve()): package for package, path in said}
-    assert sorted(found - owners.keys()) == [], "they are of no package"
-    assert {path: owner for path, owner in owners.items() if owner not in packages} == {}
 
 
 def test_the_facility_answers(pair: Pair) -> None:

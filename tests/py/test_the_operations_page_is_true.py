@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from facility import BIN, run
+from guides import COMMANDS, OF_THE_SYSTEM, said_by_the_programs, spans
 
-COMMANDS = {
-    "s2cs": [],
-    "s2ds": ["serve", "relay", "doctor"],
-    "s2uc": [
-        "request",
-        "release",
-        "rate",
-        "status",
-        "watch",
-        "list",
-        "info",
-        "trust",
-        "login",
-        "logout",
-        "doctor",
-    ],
-    "appctrl": ["hello", "run"],
-}
 # What other programs are given.
 OPTIONS_OF_OTHERS = {"--no-deps", "--force-reinstall", "--now"}
-# The system's words, at the end of ours.
-OF_THE_SYSTEM = {os.strerror(number) for number in range(1, 134)} | {"Name or service not known"}
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +25,6 @@ def helps() -> str:
     lines = [[name] for name in COMMANDS]
     lines += [[name, command] for name, commands in COMMANDS.items() for command in commands]
     return "\n".join(run(BIN / name, *rest, "--help").out for name, *rest in lines)
-
-
-def spans(page: str) -> Iterator[str]:
-    """What is set as code within the text."""
-    for line in re.sub(r"^```.*?^```", "", page, flags=re.M | re.S).splitlines():
-        yield from re.findall(r"`([^`]+)`", line)
 
 
 def test_every_option_exists(page: str, helps: str) -> None:
@@ -86,12 +59,6 @@ def test_every_file_of_the_units_is_explained(page: str, root: Path) -> None:
         text = file.read_text() if file.is_file() else ""
         sources = re.findall(r"/etc/scistream/([\w.-]+\w)", text)
         assert [name for name in sources if name not in page] == []
-
-
-def said_by_the_programs(root: Path) -> str:
-    """Every text in the sources, those that are written in pieces put together."""
-    source = "\n".join(path.read_text() for path in sorted((root / "cpp").rglob("*.?pp")))
-    return re.sub(r'"\s*"', "", source)
 
 
 def test_every_message_is_one_of_the_programs(page: str, root: Path) -> None:

@@ -13,12 +13,8 @@ import pytest
 from applications import application, echo, echoes
 from facility import free_port, own_address
 from guides import Place, of_language, page
-
-# What a login needs, and what the page on security does with it.
-from test_the_security_page_is_true import Place as Secured
-from test_the_security_page_is_true import a_user_logs_in, place, users_are_known
-
-__all__ = ["place"]
+from secured import Place as Secured
+from secured import a_user_logs_in, users_are_known
 
 
 def block(start: str) -> str:

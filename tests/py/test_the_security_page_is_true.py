@@ -8,20 +8,16 @@ import shlex
 import signal
 import stat
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from callers import Caller, ended, knows, stranger
-from facility import BIN, Client, Facility, eventually, run
-from logins import CODE_LINE, SCOPE, Gates, configure, info, kept_logins, log_in
-from openid import NATIVE, RESOURCE_SERVER, WORKFLOW, OpenIdProvider
-from test_client_certificates_are_users import Authority
-from test_targets_stay_where_they_may_be import aim, half
-from test_the_operations_page_is_true import COMMANDS, spans
-from test_workflows_have_tokens import secret_file
+from callers import Caller, aim, ended, half, knows, stranger
+from facility import BIN, Facility, eventually, run
+from guides import COMMANDS, spans
+from logins import SCOPE, configure, info, kept_logins, log_in, secret_file
+from openid import WORKFLOW
+from secured import Place, a_user_logs_in, users_are_known
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/security.md").read_text()
@@ -41,69 +37,6 @@ NUMBERS_ELSEWHERE = {
     "connection is an hour old": ("cpp/control/grpc_server.cpp", "connection_ms = 3'600'000"),
     "wiped within a second": ("tests/cpp/session/resume_test.cpp", "KeysAreWipedSoonAfter"),
 }
-
-
-@dataclass
-class Place:
-    """Two facilities that this provider's users may use, and a user who is new."""
-
-    folder: Path
-    provider: OpenIdProvider
-    gates: Gates
-    user: Client
-
-    def here(self, text: str) -> str:
-        """What the page says, with what there is here for its names, ports and paths."""
-        stand_ins = {
-            self.gates[0].endpoint: ("gw1.example.org:5000", "HOST:PORT"),
-            self.provider.issuer: ("https://login.example.org", "https://auth.globus.org", "URL"),
-            str(self.folder / "file"): ("FILE",),
-            RESOURCE_SERVER: ("ID", "NAME"),
-            SCOPE: ("SCOPE", "stream"),
-        }
-        by_name = {name: word for word, names in stand_ins.items() for name in names}
-        names = "|".join(map(re.escape, by_name))
-        return re.sub(rf"(?<![\w-])(?:{names})(?!\w)", lambda name: by_name[name[0]], text)
-
-
-@pytest.fixture
-def place(tmp_path: Path, openid_provider: OpenIdProvider, gates: Gates) -> Place:
-    user = Client(tmp_path, *gates)
-    user.env["SCISTREAM_IDENTITY_CA"] = str(openid_provider.ca_file)
-    user.env["SCISTREAM_NATIVE_CLIENT_ID"] = NATIVE
-    return Place(tmp_path, openid_provider, gates, user)
-
-
-def users_are_known(place: Place, words: list[str]) -> None:
-    """Those whom the option is for, and nobody else."""
-    provider, authority = place.provider, Authority(place.folder / "authority")
-    of_file = authority.file.read_text() if "--client-ca" in words else provider.secret
-    secret_file(place.folder, of_file).rename(place.folder / "file")
-    shows: dict[str, dict[str, Any]] = {
-        "--client_id": {"token": provider.mint("alice")},
-        "--issuer": {"token": provider.mint("alice", jwt=True)},
-        "--client-ca": {"certificate": authority.certify("alice", "URI:urn:alice")},
-        "nothing": {},
-    }
-    flags = ("--introspection-url", provider.introspection_url, "--identity-ca", provider.ca_file)
-    with Facility(place.folder, *words, *flags, "--scope", SCOPE) as facility:
-        for option, shown in shows.items():
-            with stranger(facility, **shown) as caller:
-                assert (caller.code("info") == "OK") == (option in words), option
-
-
-def a_user_logs_in(place: Place, words: list[str]) -> None:
-    """What one command leaves out another one says; the scope, if none does, the server."""
-    gate, issuer = place.gates[0], place.provider.issuer
-    announced = f"{gate.endpoint} takes logins of {issuer} for {SCOPE}\n" if len(words) == 2 else ""
-    words = [NATIVE if word == RESOURCE_SERVER else word for word in words]
-    words += [] if "--s2cs" in words else ["--s2cs", gate.endpoint]
-    words += ["--provider", issuer] if "--scope" in words else []
-    with place.user.start(*words) as login:
-        place.provider.approve_device(login.line(CODE_LINE)[1], "alice")
-        assert login.wait() == 0, login.err
-    assert login.err == announced
-    assert [info(place.user, each).rc for each in place.gates] == [0, 3]
 
 
 def a_login_is_shown_and_ends(place: Place, words: list[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from applications import Application
 from facility import Client, Facility, eventually
-from logins import SCOPE, Gates, GreedyServer, configure, info, kept_logins, log_in
+from logins import SCOPE, Gates, GreedyServer, configure, info, kept_logins, log_in, secret_file
 from openid import WORKFLOW, OpenIdProvider
 
 INVALID_ARGUMENT = 2
@@ -25,14 +25,6 @@ NOT_FOUND = 7
 def user(tmp_path: Path, gates: Gates) -> Client:
     """One who has not logged in."""
     return Client(tmp_path, *gates)
-
-
-def secret_file(folder: Path, word: str, mode: int = 0o600) -> Path:
-    """For its owner alone, replaced in one step."""
-    new, path = folder / "secret.new", folder / "secret"
-    new.write_text(word)
-    new.chmod(mode)
-    return new.rename(path)
 
 
 # ---- given to a command ------------------------------------------------------------------------

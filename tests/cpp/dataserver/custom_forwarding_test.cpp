@@ -15,7 +15,9 @@ struct Script {
   std::function<std::string()> kind = [] { return "Scripted"; };
   std::vector<std::string> transports{"tcp"};
   std::function<void()> listen = [] {};
-  std::vector<std::uint16_t> ports{40'000};
+  std::function<std::vector<std::uint16_t>()> ports = [] {
+    return std::vector<std::uint16_t>{40'000};
+  };
   std::function<Status()> forward = [] { return Status(); };
   std::function<void()> cut = [] {};
   std::function<void()> drain = [] {};
@@ -44,7 +46,7 @@ class Scripted final : public v0::DataServer {
     ~Session() override { --script_->channels; }
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
-    [[nodiscard]] std::vector<std::uint16_t> ports() const override { return script_->ports; }
+    [[nodiscard]] std::vector<std::uint16_t> ports() const override { return script_->ports(); }
     Status forward(const ForwardRequest&) override { return script_->forward(); }
     void cut() override {
       ++script_->cuts;
@@ -170,6 +172,17 @@ TEST_F(CustomForwardingTest, WrongPortsAreCutAndRefused) {
   EXPECT_TRUE(leaves_no_channel());
 }
 
+TEST_F(CustomForwardingTest, APortIsOneSessionsAtATime) {
+  start();
+  ASSERT_TRUE(reserve().ok());
+  const auto other = reserve(1, "other");
+  ASSERT_FALSE(other.ok());
+  EXPECT_NE(other.error().message.find("port 40000 is that of another"), std::string::npos);
+  EXPECT_TRUE(eventually([this] { return script_->cuts == 1 && script_->channels == 1; }));
+  ASSERT_TRUE(release().ok());
+  EXPECT_TRUE(reserve(1, "other").ok());
+}
+
 TEST_F(CustomForwardingTest, AnErrorOfForwardEndsTheSession) {
   script_->forward = [] { return Error{Cause::unavailable, "no route"}; };
   start();
@@ -187,6 +200,8 @@ TEST_F(CustomForwardingTest, ASlowListenHoldsNoOtherSessionUp) {
   script_->listen = [&] {
     if (++calls == 1) gate.pass();
   };
+  std::atomic<std::uint16_t> port{40'000};
+  script_->ports = [&] { return std::vector<std::uint16_t>{port++}; };
   start();
   auto first = begin_reserve("slow");
   ASSERT_TRUE(eventually([&] { return calls == 1; }));
