@@ -10,6 +10,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds longest_hello_backoff{500};
+/// Whoever asks has a timer, which says what it waited for; that of the call comes after it.
+constexpr milliseconds after_the_timer{1'000};
 /// For the answer to the request, when that to its hello is a refusal.
 constexpr milliseconds verdict_limit{1'000};
 
@@ -31,7 +33,7 @@ Error FacilitySide::named(Error error) const {
 void FacilitySide::request(milliseconds timeout, Done done, Fail fail) {
   request_open_ = true;
   call_ = client_.request(
-      wanted_, timeout,
+      wanted_, timeout + after_the_timer,
       [this, keep = owner_.lock(), done = std::move(done),
        fail = std::move(fail)](Result<session::RequestAnswer> answer) {
         request_open_ = false;

@@ -39,9 +39,12 @@ void SessionRun::start(Observe observe, Done done) {
         self->result_.uid = self->request_.uid;
         self->result_.transport = self->request_.transport;
         self->timeout_ = self->scheduler_.after(self->request_.timeout, [self] {
-          self->fail({Cause::timeout, "the session was not set up within " +
-                                          std::to_string(self->request_.timeout.count() / 1000) +
-                                          " s: " + self->waits_for()});
+          const auto limit = self->request_.timeout.count();
+          self->fail({Cause::timeout,
+                      "the session was not set up within " +
+                          (limit % 1000 == 0 ? std::to_string(limit / 1000) + " s"
+                                             : std::to_string(limit) + " ms") +
+                          ": " + self->waits_for()});
         });
         self->apply(ClientInput::start);
       });

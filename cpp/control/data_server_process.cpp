@@ -13,6 +13,7 @@
 #include <csignal>
 #include <fstream>
 #include <string_view>
+#include <thread>
 
 #include "base/file.hpp"
 #include "base/secret.hpp"
@@ -27,6 +28,9 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds stop_limit{5'000};
+constexpr milliseconds retry_pause{20};
+/// A data server without a descriptor or a processor to spare answers within this.
+constexpr milliseconds busy_limit{10'000};
 
 std::string find_executable(const std::filesystem::path& given) {
   if (!given.empty()) return given;
@@ -78,6 +82,11 @@ Status wait_until_ready(int output, const std::string& log_path, milliseconds li
   return {};
 }
 
+bool in_use(const std::filesystem::path& state_directory) {
+  const auto lock = DirectoryLock::take(state_directory, "s2ds");
+  return !lock && lock.error().cause == Cause::already_exists;
+}
+
 }  // namespace
 
 Result<std::string> data_server_socket(const std::filesystem::path& state_directory) {
@@ -113,7 +122,14 @@ Result<std::shared_ptr<dataserver::DataServer>> DataServerProcess::connect() {
     return std::make_shared<RemoteDataServer>("unix:" + socket_, false, TlsFiles{});
   };
   auto present = dial();
-  if (const auto info = ask_info(*present, milliseconds(1'000))) {
+  auto info = ask_info(*present, milliseconds(1'000));
+  // One that is too busy to answer at once holds its folder still: no other could serve there.
+  const auto deadline = steady_clock::now() + busy_limit;
+  while (!info && in_use(launch_.state_directory) && steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(retry_pause);
+    info = ask_info(*present, milliseconds(1'000));
+  }
+  if (info) {
     const auto wanted = proxy::announced_kind(launch_.kind, launch_.compat_stunnel);
     if (!wanted) return wanted.error();
     if (info->kind != *wanted) {

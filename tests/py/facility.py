@@ -361,6 +361,7 @@ class Facility:
         for pid in data_servers(self.state):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not data_servers(self.state), "the killed data server is gone")
 
     def __enter__(self) -> Facility:
         return self

@@ -154,7 +154,6 @@ def test_both_servers_killed_sessions_come_back(short: Facility, tmp_path: Path)
         document = user.request("--prod-app", app.endpoint, "--num-conn", 3)
         before = short.taken
         short.kill()
-        assert not data_servers(short.state)
         short.restart()
         eventually(lambda: short.taken == before, "the same ports")
 
