@@ -21,6 +21,8 @@ Result<Identity> complete(Identity who) {
   }
   if (who.issuer.empty()) who.issuer = CustomAuthenticator::issuer;
   if (who.expires == std::chrono::system_clock::time_point()) who.expires = who.expires.max();
+  if (who.expires <= std::chrono::system_clock::now())
+    return Error{Cause::unauthenticated, "the token has expired: log in again"};
   return who;
 }
 

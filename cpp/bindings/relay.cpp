@@ -1,13 +1,10 @@
-#include "relay/relay.hpp"
-
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <future>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
+#include <utility>
+#include <vector>
 
 #include "bindings/bindings.hpp"
 #include "bindings/calls.hpp"
@@ -15,6 +12,7 @@
 #include "bindings/logs.hpp"
 #include "bindings/process.hpp"
 #include "bindings/values.hpp"
+#include "relay/own_relay.hpp"
 
 namespace py = pybind11;
 
@@ -22,96 +20,58 @@ namespace scistream::bindings {
 
 namespace {
 
-using std::chrono::milliseconds;
-
-/// A relay and the threads it runs on. Owns both; any thread.
-class OwnRelay {
- public:
-  void open(std::vector<relay::Pair> pairs, std::size_t threads) {
-    if (threads == 0) threads = std::thread::hardware_concurrency();
-    const auto work = [this, pairs = std::move(pairs), threads]() -> Status {
-      const std::lock_guard lock(mutex_);
-      threads_ = std::make_unique<net::IoThreads>(threads);
-      auto relay = relay::Relay::open(*threads_, pairs, {}, python_logger());
-      if (!relay) return relay.error();
-      relay_ = std::move(*relay);
-      listeners_ = to_strings(relay_->listeners());
-      return {};
-    };
-    blocking<void>(calls_, work);
-  }
-
-  void close(milliseconds drain) {
-    close_and_wait(calls_, [this, drain] { end(drain); });
-  }
-
-  [[nodiscard]] const std::vector<std::string>& listeners() const { return listeners_; }
-
-  [[nodiscard]] relay::Snapshot stats() const {
-    const py::gil_scoped_release released;
-    const std::lock_guard lock(mutex_);
-    return relay_ ? relay_->snapshot() : last_;
-  }
-
- private:
-  void end(milliseconds drain) {
-    if (!relay_) return;
-    const auto drained = std::make_shared<std::promise<void>>();
-    auto gone = drained->get_future();
-    if (drain.count() > 0) {
-      relay_->drain([drained] { drained->set_value(); });
-      if (gone.wait_for(drain) == std::future_status::ready) return forget();
-    }
-    const auto cut = std::make_shared<std::promise<void>>();
-    relay_->cut([cut] { cut->set_value(); });
-    cut->get_future().wait();
-    forget();
-  }
-
-  void forget() {
-    const std::lock_guard lock(mutex_);
-    last_ = relay_->snapshot();
-    relay_.reset();
-    threads_.reset();
-  }
-
-  mutable std::mutex mutex_;  ///< Of the pointers; `open` and `end` are calls one after the other.
-  std::unique_ptr<net::IoThreads> threads_;
-  std::unique_ptr<relay::Relay> relay_;
-  std::vector<std::string> listeners_;
-  relay::Snapshot last_;
-  Calls calls_;
+/// What the calls and the handle share.
+struct OpenRelay {
+  std::unique_ptr<relay::OwnRelay> relay;
+  Calls calls;
 };
 
 class RelayHandle {
  public:
   RelayHandle(const std::vector<std::pair<std::string, std::string>>& pairs, std::size_t threads)
-      : relay_(std::make_shared<OwnRelay>()) {
+      : relay_(std::make_shared<OpenRelay>()) {
     std::vector<relay::Pair> parsed;
     parsed.reserve(pairs.size());
     for (const auto& [listener, target] : pairs) {
       parsed.push_back({endpoint_argument("listener", listener, ZeroPort::allowed),
                         endpoint_argument("target", target)});
     }
-    if (parsed.empty()) raise({Cause::invalid_argument, "a relay needs a listener and a target"});
-    relay_->open(std::move(parsed), threads);
+    const auto work = [open = &*relay_, parsed = std::move(parsed), threads]() -> Status {
+      auto made = relay::OwnRelay::open(parsed, threads, python_logger());
+      if (!made) return made.error();
+      open->relay = std::move(*made);
+      return {};
+    };
+    blocking<void>(relay_->calls, work);
   }
 
   void close(double drain) {
-    if (!relay_.left()) relay_->close(seconds_argument("drain", drain));
+    if (relay_.left()) return;
+    const auto limit = seconds_argument("drain", drain);
+    close_and_wait(relay_->calls, [open = &*relay_, limit] { open->relay->close(limit); });
   }
-  [[nodiscard]] std::vector<std::string> listeners() const { return relay_->listeners(); }
+  [[nodiscard]] std::vector<std::string> listeners() const {
+    return to_strings(relay_->relay->listeners());
+  }
   /// For repr.
   [[nodiscard]] std::string description() const {
     if (relay_.left()) return "of another process";
     std::string text;
-    for (const std::string& each : relay_->listeners()) text += (text.empty() ? "" : " ") + each;
+    for (const std::string& each : listeners()) text += (text.empty() ? "" : " ") + each;
     return text;
   }
-  [[nodiscard]] py::object stats() const { return to_python(relay_->stats()); }
+  [[nodiscard]] py::object stats() const {
+    const relay::OwnRelay& relay = *relay_->relay;
+    relay::Snapshot now;
+    {
+      const py::gil_scoped_release released;
+      now = relay.snapshot();
+    }
+    return to_python(now);
+  }
 
  private:
-  Owned<OwnRelay> relay_;
+  Owned<OpenRelay> relay_;
 };
 
 }  // namespace

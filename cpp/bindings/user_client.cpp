@@ -89,22 +89,27 @@ py::tuple to_tuple(const std::vector<session::SessionView>& views) {
 using Views = std::vector<session::SessionView>;
 
 /// Of a session: the rpcs that show it.
-auto status_work(Client& client, const std::string& uid, std::vector<Endpoint> given) {
-  return [shared = &client, uid,
+auto status_work(Client& client, const std::string& uid, bool connections,
+                 std::vector<Endpoint> given) {
+  const auto detail = connections ? session::Detail::connections : session::Detail::session;
+  return [shared = &client, uid, detail,
           given = std::move(given)](client::Interrupt& interrupt) -> Result<Views> {
     const auto servers = places(*shared, uid, given);
     if (!servers) return servers.error();
-    return (**shared).status(uid, *servers, nullptr, &interrupt);
+    return (**shared).status(uid, *servers, detail, nullptr, &interrupt);
   };
 }
 
-py::tuple status_at(Client& client, const std::string& uid, std::vector<Endpoint> given) {
-  return to_tuple(interruptible<Views>(client, status_work(client, uid, std::move(given)), uid));
+py::tuple status_at(Client& client, const std::string& uid, bool connections,
+                    std::vector<Endpoint> given) {
+  return to_tuple(
+      interruptible<Views>(client, status_work(client, uid, connections, std::move(given)), uid));
 }
 
-PendingCall begin_status(Client& client, const std::string& uid, std::vector<Endpoint> given) {
+PendingCall begin_status(Client& client, const std::string& uid, bool connections,
+                         std::vector<Endpoint> given) {
   return begin<Views>(
-      client.calls(), status_work(client, uid, std::move(given)),
+      client.calls(), status_work(client, uid, connections, std::move(given)),
       [](const Views& views) -> py::object { return to_tuple(views); }, uid);
 }
 
@@ -219,9 +224,11 @@ class SessionHandle {
     return bindings::begin_set_rate(*client_, uid_, rate, servers_);
   }
 
-  [[nodiscard]] py::tuple status() const { return status_at(*client_, uid_, servers_); }
-  [[nodiscard]] PendingCall begin_status() const {
-    return bindings::begin_status(*client_, uid_, servers_);
+  [[nodiscard]] py::tuple status(bool connections) const {
+    return status_at(*client_, uid_, connections, servers_);
+  }
+  [[nodiscard]] PendingCall begin_status(bool connections) const {
+    return bindings::begin_status(*client_, uid_, connections, servers_);
   }
   [[nodiscard]] std::unique_ptr<WatchHandle> watch(double period) const {
     return watch_at(*client_, uid_, period, servers_);
@@ -349,9 +356,9 @@ class UserClientHandle {
     return set_rate_at(*client_, uid, rate, endpoint_arguments("servers", servers));
   }
 
-  [[nodiscard]] py::tuple status(const std::string& uid,
-                                 const std::vector<std::string>& servers) const {
-    return status_at(*client_, uid, endpoint_arguments("servers", servers));
+  [[nodiscard]] py::tuple status(const std::string& uid, const std::vector<std::string>& servers,
+                                 bool connections) const {
+    return status_at(*client_, uid, connections, endpoint_arguments("servers", servers));
   }
 
   [[nodiscard]] PendingCall begin_release(const std::string& uid,
@@ -367,8 +374,10 @@ class UserClientHandle {
   }
 
   [[nodiscard]] PendingCall begin_status(const std::string& uid,
-                                         const std::vector<std::string>& servers) const {
-    return bindings::begin_status(*client_, uid, endpoint_arguments("servers", servers));
+                                         const std::vector<std::string>& servers,
+                                         bool connections) const {
+    return bindings::begin_status(*client_, uid, connections,
+                                  endpoint_arguments("servers", servers));
   }
 
   [[nodiscard]] std::unique_ptr<WatchHandle> watch(const std::string& uid, double period,
@@ -424,12 +433,12 @@ void bind_user_client(py::module_& module) {
       .def("wait_ready", &SessionHandle::wait_ready, py::arg("timeout"))
       .def("release", &SessionHandle::release)
       .def("set_rate", &SessionHandle::set_rate, py::arg("rate"))
-      .def("status", &SessionHandle::status)
+      .def("status", &SessionHandle::status, py::arg("connections"))
       .def("watch", &SessionHandle::watch, py::arg("period"))
       .def("begin_wait", &SessionHandle::begin_wait)
       .def("begin_release", &SessionHandle::begin_release)
       .def("begin_set_rate", &SessionHandle::begin_set_rate, py::arg("rate"))
-      .def("begin_status", &SessionHandle::begin_status)
+      .def("begin_status", &SessionHandle::begin_status, py::arg("connections"))
       .def("key", &SessionHandle::key, py::arg("role"))
       .def_property_readonly("ready", &SessionHandle::ready)
       .def_property_readonly("description", &SessionHandle::description)
@@ -459,13 +468,15 @@ void bind_user_client(py::module_& module) {
       .def("release", &UserClientHandle::release, py::arg("uid"), py::arg("servers"))
       .def("set_rate", &UserClientHandle::set_rate, py::arg("uid"), py::arg("rate"),
            py::arg("servers"))
-      .def("status", &UserClientHandle::status, py::arg("uid"), py::arg("servers"))
+      .def("status", &UserClientHandle::status, py::arg("uid"), py::arg("servers"),
+           py::arg("connections"))
       .def("info", &UserClientHandle::info, py::arg("server"))
       .def("watch", &UserClientHandle::watch, py::arg("uid"), py::arg("period"), py::arg("servers"))
       .def("begin_release", &UserClientHandle::begin_release, py::arg("uid"), py::arg("servers"))
       .def("begin_set_rate", &UserClientHandle::begin_set_rate, py::arg("uid"), py::arg("rate"),
            py::arg("servers"))
-      .def("begin_status", &UserClientHandle::begin_status, py::arg("uid"), py::arg("servers"))
+      .def("begin_status", &UserClientHandle::begin_status, py::arg("uid"), py::arg("servers"),
+           py::arg("connections"))
       .def("begin_info", &UserClientHandle::begin_info, py::arg("server"))
       .def("close", &UserClientHandle::close);
 }

@@ -18,8 +18,18 @@ py::tuple texts(const std::vector<std::string>& list) { return {py::cast(list)};
 
 }  // namespace
 
+py::object to_python(const dataserver::ConnectionStatus& connection) {
+  return type("Connection")(
+      "id"_a = connection.id, "port"_a = connection.port, "peer"_a = connection.peer,
+      "target"_a = connection.target, "bytes_to_consumer"_a = connection.bytes_to_consumer,
+      "bytes_to_producer"_a = connection.bytes_to_producer, "idle"_a = seconds_of(connection.idle));
+}
+
 py::object to_python(const session::SessionView& view) {
   const auto& counters = view.counters;
+  py::tuple connections(view.connections.size());
+  for (std::size_t i = 0; i < view.connections.size(); ++i)
+    connections[i] = to_python(view.connections[i]);
   return type("SessionStatus")(
       "uid"_a = view.key.uid, "role"_a = to_string(view.key.role),
       "state"_a = to_string(view.state), "phase"_a = to_string(view.phase),
@@ -31,7 +41,8 @@ py::object to_python(const session::SessionView& view) {
       "bytes_to_producer"_a = counters.bytes_to_producer,
       "connections_active"_a = counters.connections_active,
       "connections_total"_a = counters.connections_total, "errors"_a = counters.errors,
-      "refused"_a = counters.refused, "idle"_a = seconds_of(counters.idle), "note"_a = view.note);
+      "refused"_a = counters.refused, "idle"_a = seconds_of(counters.idle), "note"_a = view.note,
+      "connections"_a = std::move(connections));
 }
 
 py::object to_python(const session::SessionEvent& event) {

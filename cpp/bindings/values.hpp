@@ -11,6 +11,7 @@
 /// C++ values as those of `scistream._values`. All need the GIL.
 namespace scistream::bindings {
 
+pybind11::object to_python(const dataserver::ConnectionStatus& connection);
 pybind11::object to_python(const session::SessionView& view);
 pybind11::object to_python(const session::SessionEvent& event);
 pybind11::object to_python(const control::ServerInfo& info);

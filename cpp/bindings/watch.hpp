@@ -3,16 +3,14 @@
 #include <pybind11/pybind11.h>
 
 #include <chrono>
-#include <condition_variable>
-#include <deque>
+#include <functional>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "bindings/calls.hpp"
 #include "bindings/process.hpp"
+#include "client/event_queue.hpp"
 #include "client/user_client.hpp"
 #include "net/fd.hpp"
 
@@ -41,19 +39,13 @@ class WatchHandle {
  private:
   /// What the call and this object share.
   struct Shared {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::deque<session::SessionEvent> events;
-    std::optional<Status> ended;
-    net::Fd signal;
+    net::Fd signal;  ///< Before the queue, which rings it.
+    client::EventQueue events{[this] { ring(); }};
     client::Interrupt interrupt;
 
-    void push(const session::SessionEvent& event);
-    void end(const Status& how);
     void ring() const;
   };
 
-  [[nodiscard]] bool wait_for_one(std::chrono::milliseconds limit) const;
   /// Raises why the watch has ended, unless that is as it should.
   void check_end(const Status& how) const;
 

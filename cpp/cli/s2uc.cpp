@@ -95,7 +95,7 @@ Status list_sessions(cli::ClientSettings& settings) {
   return failed ? Status() : cli::already_reported(failed);
 }
 
-Status show_status(cli::ClientSettings& settings, const std::string& uid) {
+Status show_status(cli::ClientSettings& settings, const std::string& uid, bool connections) {
   if (auto status = check_uid(uid); !status) return status;
   auto options = cli::client_options(settings);
   if (!options) return options.error();
@@ -103,11 +103,17 @@ Status show_status(cli::ClientSettings& settings, const std::string& uid) {
   const auto places = cli::places_of(settings, client, uid);
   if (!places) return places.error();
   std::vector<Error> errors;
-  const auto views = client.status(uid, *places, &errors);
+  const auto detail = connections ? session::Detail::connections : session::Detail::session;
+  const auto views = client.status(uid, *places, detail, &errors);
   if (!views) return views.error();
   if (settings.json) {
     json sessions = json::array();
-    for (const auto& view : *views) sessions.push_back(cli::to_json(view));
+    for (const auto& view : *views) {
+      sessions.push_back(cli::to_json(view));
+      if (!connections) continue;
+      json& shown = sessions.back()["connections"] = json::array();
+      for (const auto& connection : view.connections) shown.push_back(cli::to_json(connection));
+    }
     json messages = json::array();
     for (const Error& error : errors) messages.push_back(error.message);
     std::printf("%s\n", json{{"uid", uid}, {"sessions", sessions}, {"errors", messages}}
@@ -115,6 +121,7 @@ Status show_status(cli::ClientSettings& settings, const std::string& uid) {
                             .c_str());
   } else {
     std::fputs(cli::session_table(*views, STDOUT_FILENO).c_str(), stdout);
+    if (connections) std::fputs(cli::connection_table(*views, STDOUT_FILENO).c_str(), stdout);
   }
   for (const Error& error : errors) cli::print_error("s2uc", error);
   return errors.empty() ? Status() : cli::already_reported(errors.front());
@@ -238,7 +245,9 @@ int main(int argc, char** argv) {
                    "Mbit/s of the applications' bytes each way, all connections together; 0: best "
                    "effort")
       ->required();
-  const CLI::App* showing = with_uid(app.add_subcommand("status", "Show a session"));
+  CLI::App* showing = with_uid(app.add_subcommand("status", "Show a session"));
+  bool connections = false;
+  showing->add_flag("--connections", connections, "Its live connections as well");
   const CLI::App* watching =
       with_uid(app.add_subcommand("watch",
                                   "Show a session live until it ends or Ctrl-C; with "
@@ -277,7 +286,7 @@ int main(int argc, char** argv) {
                     if (requesting->parsed()) return cli::request_session(request);
                     if (releasing->parsed()) return cli::release_session(client, uid, drain);
                     if (rating->parsed()) return set_rate(client, uid, mbps);
-                    if (showing->parsed()) return show_status(client, uid);
+                    if (showing->parsed()) return show_status(client, uid, connections);
                     if (watching->parsed()) return watch(client, uid);
                     if (listing->parsed()) return list_sessions(client);
                     if (asking->parsed()) return show_info(client);

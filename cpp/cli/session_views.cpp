@@ -45,6 +45,16 @@ double rate(std::uint64_t before, std::uint64_t after, double seconds) {
 
 }  // namespace
 
+nlohmann::json to_json(const dataserver::ConnectionStatus& connection) {
+  return {{"id", connection.id},
+          {"port", connection.port},
+          {"peer", connection.peer},
+          {"target", connection.target},
+          {"bytes_to_consumer", connection.bytes_to_consumer},
+          {"bytes_to_producer", connection.bytes_to_producer},
+          {"idle_ms", connection.idle.count()}};
+}
+
 nlohmann::json to_json(const session::SessionView& view) {
   return {{"uid", view.key.uid},
           {"role", to_string(view.key.role)},
@@ -88,6 +98,21 @@ std::string session_table(const std::vector<session::SessionView>& views, int fd
   for (const auto& view : views)
     if (!view.note.empty()) text += to_string(view.key) + ": " + view.note + "\n";
   return text;
+}
+
+std::string connection_table(const std::vector<session::SessionView>& views, int fd) {
+  std::vector<std::vector<std::string>> rows{
+      {"ROLE", "PORT", "PEER", "TARGET", "TO CONSUMER", "TO PRODUCER", "IDLE"}};
+  for (const auto& view : views) {
+    for (const auto& connection : view.connections) {
+      rows.push_back({std::string(to_string(view.key.role)), std::to_string(connection.port),
+                      connection.peer, connection.target.empty() ? "-" : connection.target,
+                      human_bytes(connection.bytes_to_consumer),
+                      human_bytes(connection.bytes_to_producer),
+                      human_duration(static_cast<std::uint64_t>(connection.idle.count()))});
+    }
+  }
+  return rows.size() == 1 ? "no connection is live\n" : table(rows, fd);
 }
 
 void LiveTable::take(const session::SessionEvent& event,

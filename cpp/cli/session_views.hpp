@@ -12,9 +12,12 @@ namespace scistream::cli {
 
 /// A session as `--json` shows it; bytes are payload bytes, times milliseconds.
 nlohmann::json to_json(const session::SessionView& view);
+nlohmann::json to_json(const dataserver::ConnectionStatus& connection);
 
 /// Sessions as a table for people.
 std::string session_table(const std::vector<session::SessionView>& views, int fd);
+/// Their live connections as a table for people.
+std::string connection_table(const std::vector<session::SessionView>& views, int fd);
 
 /// The live table of `--watch`: one row a role, with Gbit/s each way between the last two events.
 /// Not thread-safe.

@@ -78,10 +78,15 @@ void FacilitySide::hello(const std::shared_ptr<const session::Hello>& message, c
         // A deployed server reports a hello that overtook its req as UNKNOWN; ours as not found.
         const Cause cause = answer.error().cause;
         const bool refused = cause == Cause::unauthenticated;
-        if (refused && !refused_since_) refused_since_ = scheduler_.now();
+        // While the server does not even take the request, its session is not there to be greeted.
+        if (!call_->is_under_way())
+          refused_since_.reset();
+        else if (refused && !refused_since_)
+          refused_since_ = scheduler_.now();
         // Somebody else's session of the same id, which may make way for ours: the answer to the
         // request says so in a moment, or another hello is taken.
-        const bool final_refusal = refused && scheduler_.now() - *refused_since_ >= verdict_limit;
+        const bool final_refusal =
+            refused && refused_since_ && scheduler_.now() - *refused_since_ >= verdict_limit;
         const bool may_change = refused || cause == Cause::not_found || cause == Cause::failure;
         if (final_refusal || !may_change) return fail(named(answer.error()));
         hello_timer_ = scheduler_.after(

@@ -20,7 +20,7 @@ Result<ClientOptions> client_options(ClientSettings settings) {
   if (settings.certificate.empty() != settings.key.empty())
     return invalid("client_cert and client_key belong together; one is missing");
   if (!settings.certificate.empty() && !settings.tls)
-    return invalid("client_cert is shown in TLS, which tls=False turns off");
+    return invalid("client_cert is shown in TLS, which is turned off");
   options.certificate = std::move(settings.certificate);
   options.key = std::move(settings.key);
   if (settings.token.empty()) {

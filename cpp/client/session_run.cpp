@@ -40,11 +40,10 @@ void SessionRun::start(Observe observe, Done done) {
         self->result_.transport = self->request_.transport;
         self->timeout_ = self->scheduler_.after(self->request_.timeout, [self] {
           const auto limit = self->request_.timeout.count();
-          self->fail({Cause::timeout,
-                      "the session was not set up within " +
-                          (limit % 1000 == 0 ? std::to_string(limit / 1000) + " s"
-                                             : std::to_string(limit) + " ms") +
-                          ": " + self->waits_for()});
+          self->fail({Cause::timeout, "the session was not set up within " +
+                                          (limit % 1000 == 0 ? std::to_string(limit / 1000) + " s"
+                                                             : std::to_string(limit) + " ms") +
+                                          ": " + self->waits_for()});
         });
         self->apply(ClientInput::start);
       });

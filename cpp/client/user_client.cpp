@@ -86,12 +86,14 @@ class Watching final : public control::Call, public std::enable_shared_from_this
  private:
   /// Repeated for some seconds by the client itself, so the answer tells whether to go on.
   void look() {
-    keep(client_.status(uid_, [self = shared_from_this()](const auto& views) {
-      if (views) return self->open();
-      const Cause cause = views.error().cause;
-      if (cause == Cause::not_found) return self->done_({});  // it ended meanwhile
-      self->done_(views.error());
-    }));
+    keep(client_.status(uid_, session::Detail::session,
+                        [self = shared_from_this()](const auto& views) {
+                          if (views) return self->open();
+                          const Cause cause = views.error().cause;
+                          if (cause == Cause::not_found)
+                            return self->done_({});  // it ended meanwhile
+                          self->done_(views.error());
+                        }));
   }
 
   void keep(control::ControlClient::Handle call) {
@@ -325,12 +327,13 @@ Status UserClient::ended(const std::string& uid, const std::vector<Status>& answ
 
 Result<std::vector<session::SessionView>> UserClient::status(const std::string& uid,
                                                              const std::vector<Endpoint>& servers,
+                                                             session::Detail detail,
                                                              std::vector<Error>* errors,
                                                              Interrupt* interrupt) {
   if (auto status = check_uid(uid); !status) return status.error();
   using Views = std::vector<session::SessionView>;
   const auto answers = ask_all<Views>(servers, interrupt, [&](const Endpoint& server, auto done) {
-    return at(server).status(uid, done);
+    return at(server).status(uid, detail, done);
   });
   Views all;
   Error error{Cause::not_found, "no session has the id " + uid};
@@ -364,7 +367,8 @@ Status UserClient::watch(const std::string& uid, const std::vector<Endpoint>& se
                          Interrupt* interrupt) {
   if (auto status = check_uid(uid); !status) return status;
   // A watch that nothing answers would wait for ever: find out first that the session is there.
-  if (auto present = status(uid, servers, nullptr, interrupt); !present) return present.error();
+  if (auto present = status(uid, servers, session::Detail::session, nullptr, interrupt); !present)
+    return present.error();
   const auto answers = ask_all<void>(servers, interrupt, [&](const Endpoint& server, auto done) {
     const auto watching = std::make_shared<Watching>(
         at(server), uid, period, observe, [server, lost, done](const Status& end) {

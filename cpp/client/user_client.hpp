@@ -86,10 +86,10 @@ class UserClient {
   /// The sessions of this id at these servers; `not_found` if none has it.
   /// `errors` gets those of servers that did not answer while others did. `interrupt` makes this,
   /// `info` and `watch` give up, with `cancelled`.
-  Result<std::vector<session::SessionView>> status(const std::string& uid,
-                                                   const std::vector<Endpoint>& servers,
-                                                   std::vector<Error>* errors = nullptr,
-                                                   Interrupt* interrupt = nullptr);
+  Result<std::vector<session::SessionView>> status(
+      const std::string& uid, const std::vector<Endpoint>& servers,
+      session::Detail detail = session::Detail::session, std::vector<Error>* errors = nullptr,
+      Interrupt* interrupt = nullptr);
 
   /// Those of `uids` that one server knows.
   Result<std::vector<session::SessionView>> list(const Endpoint& server,

@@ -287,10 +287,11 @@ ControlClient::Handle ControlClient::info(Callback<ServerInfo> done) {
       });
 }
 
-ControlClient::Handle ControlClient::status(const std::string& uid,
+ControlClient::Handle ControlClient::status(const std::string& uid, session::Detail detail,
                                             Callback<std::vector<session::SessionView>> done) {
   StatusRequest request;
   request.set_uid(uid);
+  request.set_connections(detail == session::Detail::connections);
   return start<SessionList>(link_, &Async::status, std::move(request), std::move(done), views_of);
 }
 

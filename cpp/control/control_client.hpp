@@ -50,6 +50,8 @@ struct LoginHint {
 class Call {
  public:
   virtual ~Call() = default;
+  /// Whether a server has it now; otherwise it waits to be tried again, or has ended.
+  [[nodiscard]] virtual bool is_under_way() const { return true; }
   /// Its callback is called with `cancelled`, unless the answer is there already.
   virtual void cancel() = 0;
 };
@@ -91,7 +93,8 @@ class ControlClient {
   Handle set_rate(const std::string& uid, const session::Rate& rate,
                   Callback<session::RateInForce> done);
   Handle info(Callback<ServerInfo> done);
-  Handle status(const std::string& uid, Callback<std::vector<session::SessionView>> done);
+  Handle status(const std::string& uid, session::Detail detail,
+                Callback<std::vector<session::SessionView>> done);
   Handle list(const std::vector<std::string>& uids,
               Callback<std::vector<session::SessionView>> done);
   /// `observe` and, once at the end, `done` run on the scheduler. Not repeated after a failure.

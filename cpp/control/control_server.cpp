@@ -64,8 +64,8 @@ class ControlServer::Impl {
     {
       const std::lock_guard lock(manager_mutex_);
       manager_.reset();
+      certificate_.reset();
     }
-    certificate_.reset();
     service_.reset();
     identified_ = nullptr;
     authorizer_.reset();
@@ -113,9 +113,11 @@ class ControlServer::Impl {
     return {host, port_};
   }
   [[nodiscard]] std::string fingerprint() const {
+    const std::lock_guard lock(manager_mutex_);
     return certificate_ ? certificate_->fingerprint() : std::string();
   }
   [[nodiscard]] std::string certificate() const {
+    const std::lock_guard lock(manager_mutex_);
     return certificate_ ? certificate_->certificate() : std::string();
   }
   [[nodiscard]] const std::filesystem::path& state_directory() const {
@@ -271,6 +273,7 @@ class ControlServer::Impl {
                                   state_folder_.path(), std::move(hosts)},
                                  log_);
     if (!certificate) return certificate.error();
+    const std::lock_guard lock(manager_mutex_);
     certificate_ = std::move(*certificate);
     return {};
   }
@@ -451,7 +454,8 @@ class ControlServer::Impl {
   dataserver::Info facts_;  ///< Of the data server.
   Scheduler::Timer certificate_timer_;
   std::string certificate_trouble_;  ///< That has been said.
-  std::mutex manager_mutex_;
+  /// Of changes of the manager and the certificate: others may ask while it stops.
+  mutable std::mutex manager_mutex_;
   std::unique_ptr<session::Manager> manager_;
   std::unique_ptr<auth::AuditLog> audit_;
   auth::FileAudit* file_audit_ = nullptr;

@@ -201,8 +201,10 @@ grpc::ServerUnaryReactor* ControlService::status(grpc::CallbackServerContext* co
       [this, request, response](UnaryCall* call, const auth::Permit& permit) {
         if (const auto good = check_uid(request->uid()); !good) return call->finish(to_grpc(good));
         const std::string& uid = request->uid();
-        manager_.list(
-            {uid}, permit.principal,
+        const auto detail =
+            request->connections() ? session::Detail::connections : session::Detail::session;
+        manager_.show(
+            uid, detail, permit.principal,
             [call, response, uid](Result<std::vector<session::SessionView>> views) {
               if (!views) return call->finish(to_grpc(views.error()));
               if (views->empty())

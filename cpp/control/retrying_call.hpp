@@ -57,6 +57,11 @@ class RetryingCall final : public Call,
     });
   }
 
+  [[nodiscard]] bool is_under_way() const override {
+    const std::lock_guard lock(mutex_);
+    return current_ != nullptr;
+  }
+
   void cancel() override {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
@@ -196,7 +201,7 @@ class RetryingCall final : public Call,
   session::Callback<T> done_;
   std::function<Result<T>(const Answer&)> convert_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   bool cancelled_ = false;
   std::shared_ptr<Attempt> current_;
 

@@ -54,6 +54,29 @@ dataserver::Counters counters_from_wire(const Message& message) {
   return counters;
 }
 
+/// `Message`: of either service, which say the same of a connection.
+template <class Message>
+void connection_to_wire(const dataserver::ConnectionStatus& connection, Message* message) {
+  message->set_id(connection.id);
+  message->set_port(connection.port);
+  message->set_peer(connection.peer);
+  message->set_target(connection.target);
+  message->set_bytes_to_consumer(connection.bytes_to_consumer);
+  message->set_bytes_to_producer(connection.bytes_to_producer);
+  message->set_idle_ms(count(connection.idle));
+}
+
+template <class Message>
+dataserver::ConnectionStatus connection_from_wire(const Message& message) {
+  return {message.id(),
+          static_cast<std::uint16_t>(message.port()),
+          message.peer(),
+          message.target(),
+          message.bytes_to_consumer(),
+          message.bytes_to_producer(),
+          time(message.idle_ms())};
+}
+
 template <class T, std::size_t n>
 Result<T> named(const T (&values)[n], const std::string& name, const char* what) {
   for (const T value : values) {
@@ -213,6 +236,8 @@ void to_wire(const session::SessionView& view, Session* message) {
   message->set_age_ms(count(view.age));
   counters_to_wire(view.counters, message->mutable_counters());
   message->set_note(view.note);
+  for (const auto& connection : view.connections)
+    connection_to_wire(connection, message->add_connections());
 }
 
 session::SessionView from_wire(const Session& message) {
@@ -235,6 +260,8 @@ session::SessionView from_wire(const Session& message) {
   view.age = time(message.age_ms());
   view.counters = counters_from_wire(message.counters());
   view.note = message.note();
+  for (const SessionConnection& connection : message.connections())
+    view.connections.push_back(connection_from_wire(connection));
   return view;
 }
 
@@ -328,16 +355,8 @@ void to_wire(const dataserver::SessionStatus& status, DataSession* message) {
   for (const Endpoint& target : status.targets) message->add_targets(to_string(target));
   message->set_transport(status.transport);
   counters_to_wire(status.counters, message->mutable_counters());
-  for (const auto& connection : status.connections) {
-    DataConnection* entry = message->add_connections();
-    entry->set_id(connection.id);
-    entry->set_port(connection.port);
-    entry->set_peer(connection.peer);
-    entry->set_target(connection.target);
-    entry->set_bytes_to_consumer(connection.bytes_to_consumer);
-    entry->set_bytes_to_producer(connection.bytes_to_producer);
-    entry->set_idle_ms(count(connection.idle));
-  }
+  for (const auto& connection : status.connections)
+    connection_to_wire(connection, message->add_connections());
 }
 
 Result<dataserver::SessionStatus> from_wire(const DataSession& message) {
@@ -357,11 +376,8 @@ Result<dataserver::SessionStatus> from_wire(const DataSession& message) {
   status.targets = std::move(*targets);
   status.transport = message.transport();
   status.counters = counters_from_wire(message.counters());
-  for (const DataConnection& entry : message.connections()) {
-    status.connections.push_back({entry.id(), static_cast<std::uint16_t>(entry.port()),
-                                  entry.peer(), entry.target(), entry.bytes_to_consumer(),
-                                  entry.bytes_to_producer(), time(entry.idle_ms())});
-  }
+  for (const DataConnection& connection : message.connections())
+    status.connections.push_back(connection_from_wire(connection));
   return status;
 }
 

@@ -118,8 +118,8 @@ Result<std::vector<SessionStatus>> Session::status(std::stop_token stop) const {
   return sdk::guarded([&]() -> Result<std::vector<SessionStatus>> {
     sdk::Stopping stopping(std::move(stop));
     const SessionPlace& place = impl_->place();
-    const auto views =
-        place.client->status(place.uid, place.servers, nullptr, stopping.interrupt());
+    const auto views = place.client->status(place.uid, place.servers, session::Detail::session,
+                                            nullptr, stopping.interrupt());
     if (!views) return views.error();
     return sdk::to_public(*views);
   });

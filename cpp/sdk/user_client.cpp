@@ -125,7 +125,7 @@ Result<std::vector<SessionStatus>> UserClient::status(std::string_view uid,
   sdk::Stopping stopping(std::move(stop));
   const auto views = impl_->at<std::vector<session::SessionView>>(
       uid, servers, [&](auto& client, const auto& id, const auto& places) {
-        return client.status(id, places, nullptr, stopping.interrupt());
+        return client.status(id, places, session::Detail::session, nullptr, stopping.interrupt());
       });
   if (!views) return views.error();
   return sdk::to_public(*views);

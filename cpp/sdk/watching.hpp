@@ -1,17 +1,14 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "client/event_queue.hpp"
 #include "client/user_client.hpp"
 #include "scistream/user_client.hpp"
 
@@ -32,17 +29,9 @@ class Watching {
   Status tell(const std::function<void(const SessionEvent&)>& observe, const std::stop_token& stop);
 
  private:
-  using Events = std::deque<session::SessionEvent>;
-  void push(const session::SessionEvent& event);
-  /// What has come, waiting for it; nothing once that was all.
-  [[nodiscard]] Events take();
-
   const std::shared_ptr<client::UserClient> client_;
   client::Interrupt interrupt_;
-  std::mutex mutex_;  ///< Of those below.
-  std::condition_variable changed_;
-  Events events_;
-  std::optional<Status> ended_;
+  client::EventQueue events_;
   std::thread thread_;
 };
 

@@ -91,6 +91,9 @@ class Manager {
   /// The sessions of these ids that they may see; the others are left out.
   void list(std::vector<std::string> uids, const Principal& by,
             Callback<std::vector<SessionView>> done);
+  /// One of them, in the roles that it has here.
+  void show(const std::string& uid, Detail detail, const Principal& by,
+            Callback<std::vector<SessionView>> done);
   void capacity(Callback<Capacity> done);
 
   /// Events of those sessions of these ids that they may see, on the scheduler's thread, until the
@@ -171,6 +174,9 @@ class Manager {
 
   // manager_views.cpp: what can be seen
   [[nodiscard]] SessionView view(const Session& session) const;
+  /// Of those from `next` on, one after the other.
+  void add_connections(const std::shared_ptr<std::vector<SessionView>>& views, std::size_t next,
+                       const Callback<std::vector<SessionView>>& done);
 
   // manager_actions.cpp: what the machines decide
   Status apply(const SessionPtr& session, Input input);

@@ -1,10 +1,24 @@
 // What can be seen of the sessions.
+#include <algorithm>
 #include <utility>
 
 #include "session/manager.hpp"
 #include "session/observer.hpp"
 
 namespace scistream::session {
+
+namespace {
+
+void keep_busiest(std::vector<dataserver::ConnectionStatus>& connections) {
+  if (connections.size() <= most_connections_shown) return;
+  const auto last = connections.begin() + most_connections_shown;
+  std::partial_sort(connections.begin(), last, connections.end(), [](const auto& a, const auto& b) {
+    return a.bytes_to_consumer + a.bytes_to_producer > b.bytes_to_consumer + b.bytes_to_producer;
+  });
+  connections.erase(last, connections.end());
+}
+
+}  // namespace
 
 void Manager::list(std::vector<std::string> uids, const Principal& by,
                    Callback<std::vector<SessionView>> done) {
@@ -34,6 +48,35 @@ void Manager::list(std::vector<std::string> uids, const Principal& by,
             done(std::move(views));
           });
         });
+  });
+}
+
+void Manager::show(const std::string& uid, Detail detail, const Principal& by,
+                   Callback<std::vector<SessionView>> done) {
+  if (detail == Detail::session) return list({uid}, by, std::move(done));
+  list({uid}, by,
+       [this, alive = std::weak_ptr(alive_),
+        done = std::move(done)](Result<std::vector<SessionView>> views) {
+         if (!views || views->empty() || alive.expired()) return done(std::move(views));
+         add_connections(std::make_shared<std::vector<SessionView>>(std::move(*views)), 0, done);
+       });
+}
+
+void Manager::add_connections(const std::shared_ptr<std::vector<SessionView>>& views,
+                              std::size_t next, const Callback<std::vector<SessionView>>& done) {
+  if (next == views->size()) return done(std::move(*views));
+  data_server_->status((*views)[next].key, [this, &scheduler = scheduler_,
+                                            alive = std::weak_ptr(alive_), views, next, done](
+                                               Result<std::vector<dataserver::SessionStatus>> now) {
+    scheduler.post([this, alive, views, next, done, now = std::move(now)]() mutable {
+      if (alive.expired()) return done(shutting_down());
+      const auto session = find((*views)[next].key);
+      if (now && now->size() == 1 && session && session->reservation == now->front().reservation) {
+        keep_busiest(now->front().connections);
+        (*views)[next].connections = std::move(now->front().connections);
+      }
+      add_connections(views, next + 1, done);
+    });
   });
 }
 

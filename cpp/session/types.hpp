@@ -162,7 +162,16 @@ struct SessionView {
   std::chrono::milliseconds age{0};
   dataserver::Counters counters;
   std::string note;  ///< What its data server last told of it; empty: nothing.
+  std::vector<dataserver::ConnectionStatus> connections;  ///< Where they were asked for.
 };
+
+/// How much of a session is shown.
+enum class Detail {
+  session,
+  connections,  ///< Its live connections as well, at most `most_connections_shown` of a role.
+};
+/// Of more than these the ones with the most bytes.
+inline constexpr std::size_t most_connections_shown = 10'000;
 
 struct SessionEvent {
   enum class Kind { state, counters, gone };

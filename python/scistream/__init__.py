@@ -32,7 +32,6 @@ from scistream._errors import (
 from scistream._extend import (
     Authenticator,
     Channel,
-    Connection,
     DataServer,
     ForwardRequest,
     Identity,
@@ -46,6 +45,7 @@ from scistream._progress import Progress
 from scistream._relay import Relay
 from scistream._server import ControlServer
 from scistream._values import (
+    Connection,
     RelayStats,
     ServerInfo,
     SessionEvent,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import inspect
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -191,9 +192,11 @@ class UserClient(Live):
         """
         return self._core.set_rate(uid, rate, texts("servers", servers))
 
-    def status(self, uid: str, servers: Sequence[str] = ()) -> tuple[SessionStatus, ...]:
-        """The session at each control server; arguments and errors as `release`."""
-        return self._core.status(uid, texts("servers", servers))
+    def status(
+        self, uid: str, servers: Sequence[str] = (), *, connections: bool = False
+    ) -> tuple[SessionStatus, ...]:
+        """The session at each control server; as `Session.status`, arguments as `release`."""
+        return self._core.status(uid, texts("servers", servers), connections)
 
     def watch(self, uid: str, servers: Sequence[str] = (), *, period: float = 1.0) -> Watch:
         """The events of a session as they come: the present states first.
@@ -313,15 +316,18 @@ class Session(NotCopied):
         if not ready:
             raise Timeout(f"not set up within {timeout} s; it goes on", uid=self.uid)
 
-    def status(self) -> tuple[SessionStatus, ...]:
+    def status(self, *, connections: bool = False) -> tuple[SessionStatus, ...]:
         """The session at each of the two control servers.
+
+        Args:
+            connections: Each one that is live as well: who it is from, and what went through it.
 
         Raises:
             NotFound: It has ended.
             Unavailable: A control server cannot be reached.
 
         """
-        return self._core.status()
+        return self._core.status(connections)
 
     def stats(self) -> SessionStats:
         """What has gone through it; errors as `status`."""
@@ -394,4 +400,9 @@ def was_not_released(uid: str, failed: ScistreamError, error: BaseException | No
     """
     if error is None:
         raise failed
-    warnings.warn(f"session {uid} was not released: {failed}", ResourceWarning, stacklevel=3)
+    level = 1
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        frame = frame.f_back
+        level += 1
+    warnings.warn(f"session {uid} was not released: {failed}", ResourceWarning, level)

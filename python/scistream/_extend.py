@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import time
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, TypeVar
+from typing import Any, Optional
 
 from scistream import _core
 from scistream._app import texts
 from scistream._endpoint import Endpoint
-from scistream._errors import ScistreamError
+from scistream._errors import InvalidRequest
 from scistream._live import Path
+from scistream._values import Connection
 
-T = TypeVar("T")
-_log = logging.getLogger("scistream")
+FAR_FUTURE = 9e9  # seconds since 1970: the core counts nanoseconds
 
 
 @dataclass(frozen=True)
@@ -76,22 +73,6 @@ class Traffic:
     """Connections that did not end cleanly, and those that could not be made."""
     refused: int = 0
     """Peers that had not the session's key; errors as well."""
-
-
-@dataclass(frozen=True)
-class Connection:
-    """One live connection of a session."""
-
-    id: int
-    """Unique within the data server."""
-    port: int
-    """The listener it came in by."""
-    peer: str
-    """Who connected, `host:port`."""
-    target: str
-    """Where it goes; empty until it is known."""
-    bytes_to_consumer: int
-    bytes_to_producer: int
 
 
 class Channel(ABC):
@@ -175,6 +156,13 @@ class Identity:
     scopes: tuple[str, ...] = ()
     expires: Optional[float] = None  # noqa: UP045  # read at run time, by Python 3.9 as well
     """After that they have to show anew who they are, in seconds since 1970; None is never."""
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.expires, (int, float))
+        if self.expires is not None and not (number and 0 < self.expires < FAR_FUTURE):
+            raise InvalidRequest(
+                f"expires: {self.expires!r} is no time in seconds since 1970; None is never"
+            )
 
 
 class Authenticator(ABC):
@@ -277,161 +265,3 @@ class Policy:
 
     def __repr__(self) -> str:
         return f"<scistream.Policy of {len(self.rules)} rules>"
-
-
-def _logged(what: str, work: Callable[..., T], *arguments: Any) -> T:
-    """Calls what a user has written: how it failed is for the log, that it did for the session."""
-    try:
-        return work(*arguments)
-    except ScistreamError:
-        raise
-    except Exception:
-        _log.exception("%s of %s has failed", what, type(getattr(work, "__self__", work)).__name__)
-        raise
-
-
-class ChannelAdapter:
-    """A `Channel`, as `_core` calls it."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    def ports(self) -> list[int]:
-        """As whole numbers."""
-        return [int(port) for port in self._channel.ports]
-
-    def forward(
-        self,
-        targets: list[str],
-        transport: str,
-        data_key: bytes,
-        rate: int,
-        leased: bool,
-        capacity: int,
-        permits: Callable[[str, int], bool],
-    ) -> None:
-        """With what `ForwardRequest` has."""
-        request = ForwardRequest(
-            targets=tuple(map(Endpoint, targets)),
-            transport=transport,
-            data_key=data_key,
-            rate=rate,
-            rate_is_leased=leased,
-            capacity=capacity,
-            permits=permits,
-        )
-        _logged("forward", self._channel.forward, request)
-
-    def cut(self) -> None:
-        """As it is."""
-        _logged("cut", self._channel.cut)
-
-    def drain(self) -> None:
-        """As it is."""
-        _logged("drain", self._channel.drain)
-
-    def traffic(self) -> tuple[int, ...]:
-        """In the order of `Traffic`."""
-        now = self._channel.traffic()
-        return (
-            now.bytes_to_consumer,
-            now.bytes_to_producer,
-            now.connections_active,
-            now.connections_total,
-            now.errors,
-            now.refused,
-        )
-
-    def connections(self) -> list[tuple[int, int, str, str, int, int]]:
-        """Each in the order of `Connection`."""
-        return [
-            (
-                each.id,
-                each.port,
-                each.peer,
-                each.target,
-                each.bytes_to_consumer,
-                each.bytes_to_producer,
-            )
-            for each in self._channel.connections()
-        ]
-
-
-class DataServerAdapter:
-    """A `DataServer`, as `_core` calls it."""
-
-    def __init__(self, server: DataServer) -> None:
-        self._server = server
-        self.kind = server.kind
-        self.transports = list(server.transports)
-
-    def listen(
-        self,
-        uid: str,
-        role: str,
-        num_conn: int,
-        bind_host: str,
-        first: int,
-        last: int,
-        exact_ports: list[int],
-        datagrams: bool,
-        proxy_protocol: bool,
-    ) -> ChannelAdapter:
-        """With what `ListenRequest` has."""
-        request = ListenRequest(
-            uid=uid,
-            role=role,
-            num_conn=num_conn,
-            bind_host=bind_host,
-            ports=range(first, last + 1),
-            exact_ports=tuple(exact_ports),
-            datagrams=datagrams,
-            proxy_protocol=proxy_protocol,
-        )
-        channel = _logged("listen", self._server.listen, request)
-        if not isinstance(channel, Channel):
-            raise TypeError(
-                f"listen returned {type(channel).__name__}, which is no scistream.Channel"
-            )
-        return ChannelAdapter(channel)
-
-
-class AuthenticatorAdapter:
-    """An `Authenticator`, as `_core` calls it."""
-
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
-        self._next_complaint = 0.0
-
-    def _complain(self, token: str, error: Exception) -> None:
-        """Once a minute: whoever calls again and again would fill the log. Without the token."""
-        if time.monotonic() < self._next_complaint:
-            return
-        self._next_complaint = time.monotonic() + 60
-        said = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        name = type(self._authenticator).__name__
-        _log.error("identify of %s has failed\n%s", name, said.replace(token, "..."))
-
-    def identify(self, token: str) -> tuple[Any, ...]:
-        """In the order of the C++ structure."""
-        try:
-            who = self._authenticator.identify(token)
-        except ScistreamError:
-            raise
-        except Exception as error:
-            self._complain(token, error)
-            raise
-        if not isinstance(who, Identity):
-            raise TypeError(
-                f"identify returned {type(who).__name__}, which is no scistream.Identity"
-            )
-        return (
-            who.issuer,
-            who.subject,
-            who.name,
-            who.email,
-            texts("linked", who.linked),
-            texts("groups", who.groups),
-            texts("scopes", who.scopes),
-            who.expires,
-        )

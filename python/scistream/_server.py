@@ -6,16 +6,11 @@ import os
 from collections.abc import Sequence
 
 from scistream import _core, _logs
+from scistream._adapters import AuthenticatorAdapter, DataServerAdapter
 from scistream._app import texts
 from scistream._endpoint import Endpoint
 from scistream._errors import InvalidRequest
-from scistream._extend import (
-    Authenticator,
-    AuthenticatorAdapter,
-    DataServer,
-    DataServerAdapter,
-    Policy,
-)
+from scistream._extend import Authenticator, DataServer, Policy
 from scistream._live import Live, Path
 
 

@@ -17,6 +17,24 @@ class StateChange(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Connection:
+    """One live connection of a session."""
+
+    id: int
+    """Unique within the data server, as long as that lives."""
+    port: int
+    """The listener it came in by."""
+    peer: str
+    """Who connected, `host:port`."""
+    target: str
+    """Where it goes; empty until it is known."""
+    bytes_to_consumer: int
+    bytes_to_producer: int
+    idle: float = 0.0
+    """Seconds since bytes last moved."""
+
+
+@dataclass(frozen=True)
 class SessionStatus:
     """A session as one control server shows it."""
 
@@ -57,6 +75,8 @@ class SessionStatus:
     """Seconds since bytes last moved or a connection came or went."""
     note: str = ""
     """What its data server last told of it, such as a program that was started again."""
+    connections: tuple[Connection, ...] = ()
+    """Those that are live, where they were asked for; the 10,000 with the most bytes at most."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from scistream import _core
 from scistream._app import texts
 from scistream._client import was_not_released
 from scistream._drawing import Surface, surface
-from scistream._errors import Cancelled, ScistreamError, Timeout
+from scistream._errors import Cancelled, InvalidState, ScistreamError, Timeout
 from scistream._live import NotCopied
 from scistream._progress import SetUp
 from scistream._values import ServerInfo, SessionStats, SessionStatus, StateChange, stats_of
@@ -162,9 +162,12 @@ class UserClient(_Closing):
         """Gives a session another rate; as `scistream.UserClient.set_rate`."""
         return await _end_of(self.sync._core.begin_set_rate(uid, rate, texts("servers", servers)))
 
-    async def status(self, uid: str, servers: Sequence[str] = ()) -> tuple[SessionStatus, ...]:
+    async def status(
+        self, uid: str, servers: Sequence[str] = (), *, connections: bool = False
+    ) -> tuple[SessionStatus, ...]:
         """The session at each control server; as `scistream.UserClient.status`."""
-        return await _end_of(self.sync._core.begin_status(uid, texts("servers", servers)))
+        core = self.sync._core
+        return await _end_of(core.begin_status(uid, texts("servers", servers), connections))
 
     async def info(self, server: str) -> ServerInfo:
         """What a control server, `host:port`, is and has free."""
@@ -198,11 +201,15 @@ class Request(Awaitable["Session"]):
         self._wait = wait
         self._progress = progress
         self._session: Session | None = None
+        self._used = False
 
     def __await__(self) -> Generator[Any, None, Session]:
         return self._set_up().__await__()
 
     async def _set_up(self) -> Session:
+        if self._used:
+            raise InvalidState("this session has been asked for; call request() for another one")
+        self._used = True
         session = Session(self._begin())
         if self._wait:
             try:
@@ -302,9 +309,9 @@ class Session(_Beside):
         finally:
             waiting.cancel()
 
-    async def status(self) -> tuple[SessionStatus, ...]:
-        """The session at each of the two control servers."""
-        return await _end_of(self.sync._core.begin_status())
+    async def status(self, *, connections: bool = False) -> tuple[SessionStatus, ...]:
+        """The session at each of the two control servers; as `scistream.Session.status`."""
+        return await _end_of(self.sync._core.begin_status(connections))
 
     async def stats(self) -> SessionStats:
         """What has gone through it; as `scistream.Session.stats`."""

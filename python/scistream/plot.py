@@ -19,17 +19,18 @@ from typing import TYPE_CHECKING, Any
 from scistream._client import Session
 from scistream._errors import InvalidRequest, NotFound, ScistreamError
 from scistream._live import Live
-from scistream._units import STEPS, unit_for
-from scistream._values import SessionStatus
+from scistream._units import STEPS, amount, unit_for
+from scistream._values import Connection, SessionStatus
 from scistream._watch import Watch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Recorder", "Sample", "connections", "latency", "throughput"]
+__all__ = ["Recorder", "Sample", "connections", "latency", "shares", "throughput"]
 
 SMALL_SHARE = 0.001  # of the other direction's bytes: a line of it would be at zero
 TINY = 100_000  # bytes, of which any part may be of interest
+MOST_BARS = 16
 TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
@@ -54,10 +55,18 @@ class Recorder(Live):
         session: What to watch; it is set up.
         period: Seconds between two samples, 0.1 or more.
         role: Whose facility's counters, `PROD` or `CONS`.
+        connections: Keep what went through each connection as well; one more call a sample.
 
     """
 
-    def __init__(self, session: Session, *, period: float = 0.5, role: str = "CONS") -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        period: float = 0.5,
+        role: str = "CONS",
+        connections: bool = False,
+    ) -> None:
         self._role = role.upper()
         if self._role not in ("PROD", "CONS"):
             raise InvalidRequest(f"role: {role!r} is neither PROD nor CONS")
@@ -65,7 +74,9 @@ class Recorder(Live):
         self._lock = threading.Lock()
         self._samples: list[Sample] = []
         self._failure: ScistreamError | None = None
-        sides = [side for side in session.status() if side.role == self._role]
+        self._session = session if connections else None
+        self._connections: dict[tuple[int, str], Connection] = {}
+        sides = [s for s in session.status(connections=connections) if s.role == self._role]
         if not sides:
             raise NotFound(f"the {self._role} side of the session is not there", uid=session.uid)
         self._keep(sides[0])
@@ -85,12 +96,23 @@ class Recorder(Live):
         )
         with self._lock:
             self._samples.append(sample)
+            # A data server that replaces another one counts anew.
+            self._connections.update({(each.id, each.peer): each for each in status.connections})
+
+    def _with_connections(self, status: SessionStatus) -> SessionStatus:
+        if self._session is None:
+            return status
+        try:
+            sides = self._session.status(connections=True)
+        except ScistreamError:  # it is for the watch to say that a server is gone
+            sides = ()
+        return next((side for side in sides if side.role == self._role), status)
 
     def _run(self, watch: Watch) -> None:
         try:
             for event in watch:
                 if event.status.role == self._role and event.kind != "gone":
-                    self._keep(event.status)
+                    self._keep(self._with_connections(event.status))
         except ScistreamError as failure:
             self._failure = failure
 
@@ -99,6 +121,16 @@ class Recorder(Live):
         """So far, oldest first; there is at least one."""
         with self._lock:
             return tuple(self._samples)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Each one that was seen, as it was seen last, in the order of their beginning.
+
+        Those that lived between two samples only are missing, and so is what went through after the
+        last one. Empty unless made with `connections=True`.
+        """
+        with self._lock:
+            return tuple(self._connections.values())
 
     @property
     def failure(self) -> ScistreamError | None:
@@ -195,6 +227,50 @@ def connections(recorder: Recorder, axes: Axes | None = None) -> Axes:
         where="post",
     )
     axes.set(xlabel="seconds", ylabel="open connections", ylim=(0, None))
+    return axes
+
+
+def shares(of: Recorder | Iterable[Connection], axes: Axes | None = None) -> Axes:
+    """What each connection carried, both ways together, and its share of all: a bar for each.
+
+    In the order of their beginning, named by the listener's port and who connected. Of more than 16
+    the ones with the most bytes; the last bar is the sum of the others.
+
+    Args:
+        of: A recorder made with `connections=True`, or connections, such as
+            `session.status(connections=True)[1].connections`.
+        axes: Where to draw; None is a new figure.
+
+    Raises:
+        InvalidRequest: There is no connection.
+        ImportError: matplotlib is not there.
+
+    """
+    seen = of.connections if isinstance(of, Recorder) else tuple(of)
+    if not seen:
+        raise InvalidRequest(
+            "there is no connection; a Recorder keeps them if made with connections=True"
+        )
+    carried = [each.bytes_to_consumer + each.bytes_to_producer for each in seen]
+    total = max(sum(carried), 1)
+    shown = range(len(seen))
+    if len(seen) > MOST_BARS:
+        busiest = sorted(shown, key=lambda i: carried[i], reverse=True)[: MOST_BARS - 1]
+        shown = sorted(busiest)  # type: ignore[assignment]
+    names = [f"{seen[i].port} from {seen[i].peer}" for i in shown]
+    bars = [carried[i] for i in shown]
+    if len(shown) < len(seen):
+        names.append(f"{len(seen) - len(shown)} others")
+        bars.append(sum(carried) - sum(bars))
+    size, unit = unit_for(max(bars), "B")
+    axes = _axes(axes)
+    drawn = axes.barh(range(len(bars)), [each / size for each in bars])
+    axes.set_yticks(range(len(bars)), names)
+    axes.invert_yaxis()  # the first one above
+    texts = [f"{100 * each / total:.3g} %, {amount(each, 'B')}" for each in bars]
+    axes.bar_label(drawn, texts, padding=3)
+    axes.margins(x=0.3)  # for these texts
+    axes.set(xlabel=unit)
     return axes
 
 

@@ -173,6 +173,9 @@ def test_a_request_has_a_type_that_users_can_name(both: Facilities, tmp_path: Pa
             assert both.nothing_reserved()
             assert (await enter(requests[0])).connections_total == 0
             await wait(requests[1])
+            for request in requests:
+                with pytest.raises(scistream.InvalidState, match="another one"):
+                    await request
 
     asyncio.run(run())
     assert both.nothing_reserved()
@@ -189,12 +192,10 @@ def test_a_block_that_fails_warns_of_what_was_not_released(
         client.close()
         raise KeyError(session.uid)
 
-    async def run() -> None:
+    async def run(at_once: bool) -> None:
         client = client_of(both, tmp_path)
-        session = await client.request(
-            both.prod.endpoint, both.cons.endpoint, prod_app=["127.0.0.1:9"]
-        )
-        async with session:
+        request = client.request(both.prod.endpoint, both.cons.endpoint, prod_app=["127.0.0.1:9"])
+        async with request if at_once else await request as session:
             fail(session, client.sync)
 
     def sync() -> None:
@@ -204,10 +205,13 @@ def test_a_block_that_fails_warns_of_what_was_not_released(
         ) as session:
             fail(session, client)
 
-    def asynchronous() -> None:
-        asyncio.run(run())
+    def awaited() -> None:
+        asyncio.run(run(at_once=False))
 
-    for call in (asynchronous, sync):
+    def entered() -> None:
+        asyncio.run(run(at_once=True))
+
+    for call in (awaited, entered, sync):
         with (
             pytest.warns(ResourceWarning, match="was not released") as warned,
             pytest.raises(KeyError) as failed,

@@ -29,7 +29,7 @@ def recorder() -> Iterator[plot.Recorder]:
         application = f"127.0.0.1:{producer.getsockname()[1]}"
         with (
             both.request(prod_app=[application]) as session,
-            plot.Recorder(session, period=0.1) as recorder,
+            plot.Recorder(session, period=0.1, connections=True) as recorder,
         ):
             with socket.create_connection(session.listeners[0].address, LIMIT) as consumer:
                 connection, _ = producer.accept()
@@ -211,3 +211,37 @@ def test_without_matplotlib_it_is_said() -> None:
         "except ImportError as error:\n"
         "    print(error)\n"
     )
+
+
+def test_shares_are_those_of_every_connection(recorder: plot.Recorder) -> None:
+    (connection,) = recorder.connections
+    assert connection.bytes_to_consumer == SIZE, "though it has ended"
+    axes: Any = plot.shares(recorder)
+    (bar,) = axes.patches
+    assert bar.get_width() == 1.0
+    assert axes.get_xlabel() == "MB"
+    assert [text.get_text() for text in axes.texts] == ["100 %, 1.00 MB"]
+    (name,) = axes.get_yticklabels()
+    assert name.get_text() == f"{connection.port} from {connection.peer}"
+
+
+def carried(number: int, size: int) -> scistream.Connection:
+    return scistream.Connection(number, 5000, f"127.0.0.1:{number}", "127.0.0.1:1", size, size)
+
+
+def test_what_many_connections_carried_is_one_sum() -> None:
+    many = [carried(number, 50 if number % 2 else 150) for number in range(1, 31)]
+    axes: Any = plot.shares(iter(many))
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == [*(f"5000 from 127.0.0.1:{n}" for n in range(2, 31, 2)), "15 others"]
+    assert [bar.get_width() for bar in axes.patches] == [*[0.3] * 15, 1.5]
+    assert axes.texts[-1].get_text() == "25 %, 1.50 kB"
+    at_the_limit: Any = plot.shares(many[:16])
+    assert len(at_the_limit.patches) == 16
+
+
+def test_shares_of_nothing_are_refused() -> None:
+    with pytest.raises(scistream.InvalidRequest, match="connections=True"):
+        plot.shares([])
+    axes: Any = plot.shares([carried(1, 0)])
+    assert axes.texts[0].get_text() == "0 %, 0 B"

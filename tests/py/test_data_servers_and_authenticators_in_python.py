@@ -6,8 +6,10 @@ import logging
 import pickle
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,8 @@ class Badges(scistream.Authenticator):
             return scistream.Identity("alice", groups=("beamline",))
         if token == "badge-of-bob":
             return scistream.Identity("bob")
+        if token == "badge-of-last-year":
+            return scistream.Identity("carol", expires=time.time() - 1)
         if token == "broken-reader":
             raise RuntimeError("the badge reader burns")
         raise scistream.AuthError(f"no badge is {token}")
@@ -152,10 +156,79 @@ def test_nonsense_is_refused_at_once() -> None:
         scistream.ControlServer(port=0, data_server=object())  # type: ignore[arg-type]
     with pytest.raises(scistream.InvalidRequest, match=r"no scistream\.Authenticator"):
         scistream.ControlServer(port=0, authenticator=object())  # type: ignore[arg-type]
+    failing = Failing(ValueError())
+    failing.kind = 7  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="kind: 7 is no text"):
+        scistream.ControlServer(port=0, data_server=failing)
     server = Failing(ValueError())
     server.kind = "two words"
     with pytest.raises(scistream.InvalidRequest, match="not 'two words'"):
         scistream.ControlServer(listener_ip="127.0.1.1", port=0, data_server=server).start()
+
+
+class Odd(scistream.Channel):
+    """Answers one thing that it should not."""
+
+    def __init__(self, ports: Sequence[Any], traffic: Any) -> None:
+        self._ports, self._traffic = ports, traffic
+
+    @property
+    def ports(self) -> Sequence[int]:
+        return self._ports
+
+    def forward(self, request: scistream.ForwardRequest) -> None:
+        pass
+
+    def cut(self) -> None:
+        pass
+
+    def drain(self) -> None:
+        pass
+
+    def traffic(self) -> scistream.Traffic:
+        return self._traffic  # type: ignore[no-any-return]
+
+
+class OddServer(scistream.DataServer):
+    kind = "Odd"
+
+    def __init__(self, channel: Odd) -> None:
+        self.channel = channel
+
+    def listen(self, request: scistream.ListenRequest) -> scistream.Channel:
+        return self.channel
+
+
+@pytest.mark.parametrize(
+    ("port", "words"),
+    [
+        (70000, "ports: 70000 is not from 0 to 65535"),
+        (21205.7, "ports: 21205.7 is no whole number"),
+        ("21205", "ports: '21205' is no whole number"),
+        (None, "ports: None is no whole number"),
+    ],
+)
+def test_what_is_no_port_is_named(port: Any, words: str) -> None:
+    with (
+        scistream.ControlServer(
+            listener_ip="127.0.1.1",
+            port=0,
+            port_range=PORTS,
+            data_server=OddServer(Odd([port], scistream.Traffic())),
+        ) as server,
+        scistream.UserClient(roots=server.certificate) as client,
+    ):
+        with pytest.raises(scistream.ScistreamError, match=words):
+            client.request(
+                server.endpoint, server.endpoint, prod_app=["127.0.0.1:9"], transport="tcp"
+            )
+        assert client.info(server.endpoint).sessions == 0
+
+
+@pytest.mark.parametrize("expires", [0, -1.0, float("nan"), float("inf"), "tomorrow"])
+def test_a_time_that_is_none_is_refused(expires: Any) -> None:
+    with pytest.raises(scistream.InvalidRequest, match="seconds since 1970"):
+        scistream.Identity("alice", expires=expires)
 
 
 def request_as(token: str, server: scistream.ControlServer) -> None:
@@ -186,6 +259,10 @@ def test_an_authenticator_in_python_knows_users(caplog: pytest.LogCaptureFixture
             client.info(server.endpoint)
         assert "burns" not in str(broken.value)
         assert "the badge reader burns" in caplog.text
+        with pytest.raises(scistream.Unavailable, match="who you are"):
+            request_as("broken-reader", server)
+        with pytest.raises(scistream.AuthError, match="expired"):
+            request_as("badge-of-last-year", server)
         with pytest.raises(scistream.AuthError):
             request_as("", server)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from applications import Application, application, connect, echo, fetch, payload, receive, sends
 from conftest import Pair
-from facility import Client, Facility, eventually
+from facility import Client, Facility, eventually, split
 
 SESSION_KEYS = {
     "uid",
@@ -58,6 +59,39 @@ def test_status_shows_both_sides(pair: Pair, echo_app: Application) -> None:
         assert text.err == ""
         one = pair.user.s2uc("status", document["uid"], "--json", "--s2cs", pair.cons.endpoint)
         assert [session["role"] for session in one.json["sessions"]] == ["CONS"]
+
+
+# Protocol: status-connections
+def test_status_shows_each_connection_where_asked(pair: Pair, echo_app: Application) -> None:
+    with pair.user.session("--prod-app", echo_app.endpoint, "--num-conn", 2) as document:
+        listeners = document["listeners"]
+
+        def shown() -> list[Any]:
+            done = pair.user.s2uc("status", document["uid"], "--connections", "--json")
+            return [session["connections"] for session in done.json["sessions"]]
+
+        words = ("status", document["uid"])
+        assert "no connection is live" in pair.user.s2uc(*words, "--connections").out
+        assert shown() == [[], []]
+        with connect(listeners[0]) as one, connect(listeners[1]) as other:
+            for connection, data in ((one, b"123"), (other, b"12345")):
+                connection.sendall(data)
+                assert receive(connection, len(data)) == data
+            prod, cons = (sorted(each, key=lambda c: c["bytes_to_consumer"]) for each in shown())
+            for side in (prod, cons):
+                assert [c["bytes_to_consumer"] for c in side] == [3, 5]
+                assert [c["bytes_to_producer"] for c in side] == [3, 5]
+            assert [c["port"] for c in cons] == [split(each)[1] for each in listeners]
+            assert [c["target"] for c in cons] == document["prod_listeners"]
+            assert [c["target"] for c in prod] == [echo_app.endpoint] * 2
+            peers = [f"{host}:{port}" for host, port in (one.getsockname(), other.getsockname())]
+            assert [c["peer"] for c in cons] == peers
+            text = pair.user.s2uc(*words, "--connections")
+            assert text.rc == 0
+            assert all(peer in text.out for peer in peers)
+            assert peers[0] not in pair.user.s2uc(*words).out
+            (plain, _) = pair.user.sessions(document["uid"])
+            assert "connections" not in plain
 
 
 # Protocol: list

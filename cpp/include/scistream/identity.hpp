@@ -15,8 +15,8 @@ struct Identity {
   std::vector<std::string> linked;  ///< Other subjects of the same person, at the same issuer.
   std::vector<std::string> groups;
   std::vector<std::string> scopes;
-  std::chrono::system_clock::time_point
-      expires;  ///< After that they have to show anew who they are.
+  /// After that they have to show anew who they are; the clock's epoch is never.
+  std::chrono::system_clock::time_point expires;
 
   /// Whether both are the same person; names do not count.
   [[nodiscard]] bool is_same_as(const Identity& other) const {
