@@ -31,6 +31,7 @@ class ScriptedDataServer final : public dataserver::DataServer {
   std::map<SessionKey, std::uint64_t> reservations;  ///< The last of each key.
   std::vector<std::string> log;
   dataserver::Counters counters;
+  std::map<SessionKey, std::vector<dataserver::ConnectionStatus>> connections;
 
   void info(Callback<dataserver::Info> done) override {
     done(dataserver::Info{"Scripted", "0", {"tcp"}, held.size()});
@@ -94,6 +95,7 @@ class ScriptedDataServer final : public dataserver::DataServer {
       status.ports = ports;
       status.counters = counters;
       if (targets.contains(key)) status.targets = targets[key];
+      if (session) status.connections = connections[key];
       all.push_back(std::move(status));
     }
     done(std::move(all));
