@@ -26,6 +26,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], list[Row]]] = {
     "rate": streams.rate,
     "unprivileged": streams.unprivileged,
     "session": streams.session,
+    "frames": streams.frames,
     "load": control.load,
 }
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from pathlib import Path
 
 import netpath
 import ways
 from control import Pair
 from figures import Row, median, ratio, short
-from ways import Way
+from targets import ARRAYS, SOCKETS
+from ways import LIMIT, LOAD, Way
 from workbench import Bench, yardstick_of
 
 PATH_MBPS = 2000  # of the long path: what two cores emulate with ease
@@ -80,6 +84,43 @@ def session(bench: Bench) -> list[Row]:
     pair = Pair(bench.stage, bench.folder)
     with pair.session(target) as way:
         rows = throughput(bench, [Way("direct", target), way], "direct")
+    pair.close()
+    return rows
+
+
+def frames(bench: Bench) -> list[Row]:
+    """Images through a whole session: `scistream.arrays`, and sockets in C++ with bare bytes."""
+    rows = []
+    pair = Pair(bench.stage, bench.folder)
+    python = (sys.executable, str(Path(__file__).with_name("frame_ends.py")))
+    ends: dict[str, tuple[tuple[str | Path, ...], tuple[str | Path, ...]]] = {
+        SOCKETS: ((LOAD, "frames-out"), (LOAD, "frames-in")),
+        ARRAYS: ((*python, "out"), (*python, "in")),
+    }
+    of = [Way(name, "") for name in ends]
+    target = f"{ways.HOST}:{ways.free_port()}"
+    with pair.session(target) as way:
+        for size in (1 << 20, 8 << 20):
+            speed: Rounds = {name: [] for name in ends}
+            for turn in bench.turns(f"images of {size >> 20} MiB", of):
+                producer, consumer = ends[turn.name]
+                words = (*producer, target, str(size), str(bench.effort.seconds))
+                source = bench.stage.start("the producer", *words)
+                bench.stage.line(source, "frames ready", LIMIT)
+                words = (*consumer, way.endpoint, str(size))
+                got = json.loads(bench.stage.call("the consumer", *words, limit=LIMIT))
+                bench.stage.success(source, LIMIT)
+                speed[turn.name].append(got["bytes"] / got["seconds"] * 1e-9)
+            rows += [
+                {
+                    "image_mib": size >> 20,
+                    "way": name,
+                    "gb_per_s": median(got, 3),
+                    "speed_to_sockets": ratio(got, speed[SOCKETS]),
+                    "gb_per_s_rounds": [round(value, 4) for value in got],
+                }
+                for name, got in speed.items()
+            ]
     pair.close()
     return rows
 

@@ -12,6 +12,8 @@ from ways import OURS_TLS
 
 OURS = "SciStream"
 TLS = "HAProxy TLS 1.3"
+SOCKETS = "sockets in C++"
+ARRAYS = "scistream.arrays"
 SPEED, COST = "gb_per_s", "cpu_s_per_gb"
 SIDES = ("cpu_near", "cpu_far")
 
@@ -53,6 +55,7 @@ PROMISES = [
     *(Promise("connections", f"per_s_{n}", TLS, 1.5, ours=OURS_TLS) for n in (1, 64)),
     *(Promise("connections", f"per_s_{n}", "stunnel TLS 1.3", 1.5, ours=OURS_TLS) for n in (1, 64)),
     Promise("unprivileged", SPEED, "root", 0.95, FEW, ours="nobody"),
+    Promise("frames", SPEED, SOCKETS, 0.9, ours=ARRAYS),
 ]
 MOST_KIB = {OURS: 16.0, OURS_TLS: 48.0}  # of an idle connection
 MOST_GROWTH = 1.25  # of CPU per GB, from 4 connections to 64

@@ -125,6 +125,8 @@ void arrivals(const sockaddr_in& sink, const sockaddr_in& address, unsigned conn
               double seconds);
 void datagrams(const sockaddr_in& address, unsigned flows, std::size_t size, double seconds);
 void serve_datagrams(const sockaddr_in& address);
+void frames_out(sockaddr_in address, std::size_t size, double seconds);
+void frames_in(const sockaddr_in& address, std::size_t size);
 void path(const std::string& one, const std::string& other, double milliseconds, double mbps);
 
 }  // namespace scistream::bench

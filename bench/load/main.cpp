@@ -200,6 +200,7 @@ constexpr const char* usage =
     "       connections HOST:PORT AT_ONCE SECONDS |\n"
     "       arrivals SINK HOST:PORT CONNECTIONS SECONDS |\n"
     "       datagrams HOST:PORT FLOWS BYTES SECONDS |\n"
+    "       frames-out HOST:PORT BYTES SECONDS | frames-in HOST:PORT BYTES |\n"
     "       path NAMESPACE NAMESPACE MILLISECONDS_ONE_WAY MBPS\n";
 
 /// The words after the name of what to do.
@@ -219,6 +220,9 @@ class Words {
   }
   [[nodiscard]] double seconds(std::size_t i, double least = 0.01) const {
     return number_of("SECONDS", words_[i], least, 3600.0);
+  }
+  [[nodiscard]] std::size_t frame(std::size_t i) const {
+    return number_of<std::size_t>("BYTES", words_[i], 1, 1U << 30U);
   }
 
  private:
@@ -242,6 +246,10 @@ int run(const Words& words) {
   } else if (words.are("datagrams", 4)) {
     datagrams(words.address(1), words.connections(2),
               number_of<std::size_t>("BYTES", words.text(3), 64, 65'507), words.seconds(4));
+  } else if (words.are("frames-out", 3)) {
+    frames_out(words.address(1), words.frame(2), words.seconds(3));
+  } else if (words.are("frames-in", 2)) {
+    frames_in(words.address(1), words.frame(2));
   } else if (words.are("path", 4)) {
     path(words.text(1), words.text(2), number_of("MILLISECONDS", words.text(3), 0.0, 10'000.0),
          number_of("MBPS", words.text(4), 0.1, 1e6));
