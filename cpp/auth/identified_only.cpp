@@ -73,6 +73,12 @@ Status IdentifiedOnly::make_authenticators() {
   return {};
 }
 
+void IdentifiedOnly::end() {
+  boost::asio::post(thread_.at(0), [this] {
+    if (tokens_) tokens_->end();
+  });
+}
+
 void IdentifiedOnly::replace(Policy policy) {
   auto next = std::make_shared<const Policy>(std::move(policy));
   const std::lock_guard lock(policy_mutex_);

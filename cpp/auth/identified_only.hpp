@@ -48,6 +48,9 @@ class IdentifiedOnly final : public Authorizer {
   /// From the next call on.
   void replace(Policy policy);
 
+  /// Nobody waits for it any more, and nobody new is let in by a token.
+  void end();
+
  private:
   IdentifiedOnly(IdentityOptions options, Logger log);
   Status make_authenticators();

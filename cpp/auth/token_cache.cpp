@@ -8,9 +8,18 @@ namespace scistream::auth {
 TokenCache::TokenCache(std::unique_ptr<Authenticator> source, const Clock& clock, Now now)
     : source_(std::move(source)), clock_(clock), now_(std::move(now)) {}
 
-TokenCache::~TokenCache() {
+namespace {
+
+Error going_away() { return {Cause::unavailable, "the server is going away"}; }
+
+}  // namespace
+
+TokenCache::~TokenCache() { end(); }
+
+void TokenCache::end() {
+  has_ended_ = true;
   for (const auto& [hash, waiting] : std::exchange(waiting_, {}))
-    for (const Done& each : waiting) each(Error{Cause::unavailable, "the server is going away"});
+    for (const Done& each : waiting) each(going_away());
 }
 
 void TokenCache::Shelf::keep(const Hash& hash, Known what) {
@@ -44,6 +53,7 @@ std::optional<Result<Identity>> TokenCache::known(const Hash& hash) {
 }
 
 void TokenCache::identify(const Secret& token, Done done) {
+  if (has_ended_) return done(going_away());
   const Hash hash = hash_of(token);
   if (const auto remembered = known(hash)) return done(*remembered);
   if (waiting_.size() >= most_waiting && !waiting_.contains(hash))
@@ -59,9 +69,10 @@ void TokenCache::identify(const Secret& token, Done done) {
 
 void TokenCache::found(const Hash& hash, const Result<Identity>& who) {
   remember(hash, who);
+  const auto entry = waiting_.extract(hash);
+  if (entry.empty()) return;
   // Whoever is told may ask again, or end this.
-  const auto waiting = std::exchange(waiting_[hash], {});
-  waiting_.erase(hash);
+  const auto waiting = entry.mapped();
   for (const Done& each : waiting) each(who);
 }
 

@@ -28,6 +28,8 @@ class TokenCache final : public Authenticator {
   ~TokenCache() override;
 
   void identify(const Secret& token, Done done) override;
+  /// Who waits, or asks from now on, is told that the server is going away.
+  void end();
   struct Remembered {
     std::optional<Result<Identity>> who;  ///< If it need not be asked for.
     bool was_good = false;                ///< When it was asked for last, which may be a while ago.
@@ -74,6 +76,7 @@ class TokenCache final : public Authenticator {
   Shelf bad_;
   std::uint64_t last_number_ = 0;
   std::map<Hash, std::vector<Done>> waiting_;
+  bool has_ended_ = false;
   const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< What is late looks at it.
 };
 

@@ -29,12 +29,12 @@ bool is_host_character(char c) {
 
 }  // namespace
 
-std::string to_string(const Endpoint& endpoint) {
+std::string v0::to_string(const Endpoint& endpoint) {
   const bool v6 = endpoint.host.find(':') != std::string::npos;
   return (v6 ? "[" + endpoint.host + "]" : endpoint.host) + ":" + std::to_string(endpoint.port);
 }
 
-std::string to_string(const std::vector<Endpoint>& endpoints) {
+std::string v0::to_string(const std::vector<Endpoint>& endpoints) {
   std::string joined;
   for (const Endpoint& endpoint : endpoints) {
     if (!joined.empty()) joined += ',';
@@ -43,7 +43,7 @@ std::string to_string(const std::vector<Endpoint>& endpoints) {
   return joined;
 }
 
-Result<Endpoint> parse_endpoint(std::string_view text, ZeroPort zero) {
+Result<Endpoint> v0::parse_endpoint(std::string_view text, ZeroPort zero) {
   std::string_view host;
   std::string_view port;
   if (const auto scheme = text.find("://"); scheme != std::string_view::npos) {
@@ -86,7 +86,7 @@ Result<Endpoint> parse_endpoint(std::string_view text, ZeroPort zero) {
   return Endpoint{std::string(host), static_cast<std::uint16_t>(*number)};
 }
 
-Result<std::vector<Endpoint>> parse_endpoints(std::string_view text) {
+Result<std::vector<Endpoint>> v0::parse_endpoints(std::string_view text) {
   std::vector<Endpoint> endpoints;
   while (!text.empty()) {
     const auto comma = text.find(',');
@@ -100,18 +100,18 @@ Result<std::vector<Endpoint>> parse_endpoints(std::string_view text) {
   return endpoints;
 }
 
-std::vector<std::string> to_strings(const std::vector<Endpoint>& endpoints) {
+std::vector<std::string> v0::to_strings(const std::vector<Endpoint>& endpoints) {
   std::vector<std::string> texts;
   texts.reserve(endpoints.size());
   for (const Endpoint& endpoint : endpoints) texts.push_back(to_string(endpoint));
   return texts;
 }
 
-std::string to_string(PortRange range) {
+std::string v0::to_string(PortRange range) {
   return std::to_string(range.first) + "-" + std::to_string(range.last);
 }
 
-Result<PortRange> parse_port_range(std::string_view text) {
+Result<PortRange> v0::parse_port_range(std::string_view text) {
   const auto dash = text.find('-');
   const auto first = parse_number("first port", text.substr(0, dash), 1, 65535);
   if (!first)

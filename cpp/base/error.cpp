@@ -5,7 +5,7 @@
 
 namespace scistream {
 
-std::string_view to_string(Cause cause) noexcept {
+std::string_view v0::to_string(Cause cause) noexcept {
   switch (cause) {
     case Cause::failure: return "failure";
     case Cause::invalid_argument: return "invalid_argument";
@@ -22,7 +22,7 @@ std::string_view to_string(Cause cause) noexcept {
   return "failure";
 }
 
-int exit_code(Cause cause) noexcept {
+int v0::exit_code(Cause cause) noexcept {
   switch (cause) {
     case Cause::failure: return 1;
     case Cause::invalid_argument: return 2;

@@ -102,9 +102,13 @@ std::string_view Secret::view() const noexcept {
 
 std::string Secret::hex() const { return to_hex(bytes_); }
 
+inline namespace v0 {
+
 bool operator==(const Secret& a, const Secret& b) noexcept {
   return equal_in_constant_time(a.view(), b.view());
 }
+
+}  // namespace v0
 
 bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
@@ -149,7 +153,7 @@ std::string to_hex(std::span<const std::uint8_t> bytes) {
   return text;
 }
 
-std::string random_uid() {
+std::string v0::random_uid() {
   std::array<std::uint8_t, 16> bytes{};
   fill_random(bytes);
   bytes[6] = static_cast<std::uint8_t>((bytes[6] & 0x0fU) | 0x40U);  // version 4, RFC 9562

@@ -7,9 +7,11 @@
 
 namespace scistream {
 
-std::string_view to_string(Role role) noexcept { return role == Role::producer ? "PROD" : "CONS"; }
+std::string_view v0::to_string(Role role) noexcept {
+  return role == Role::producer ? "PROD" : "CONS";
+}
 
-Result<Role> parse_role(std::string_view text) {
+Result<Role> v0::parse_role(std::string_view text) {
   std::string upper(text);
   std::transform(upper.begin(), upper.end(), upper.begin(),
                  [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
@@ -18,11 +20,11 @@ Result<Role> parse_role(std::string_view text) {
   return Error{Cause::invalid_argument, "role '" + shown(text) + "' is neither PROD nor CONS"};
 }
 
-std::string to_string(const SessionKey& key) {
+std::string v0::to_string(const SessionKey& key) {
   return key.uid + "/" + std::string(to_string(key.role));
 }
 
-Status check_uid(std::string_view uid) {
+Status v0::check_uid(std::string_view uid) {
   const bool safe = std::all_of(uid.begin(), uid.end(), [](unsigned char c) {
     return (c < 0x80 && std::isalnum(c) != 0) || c == '.' || c == '_' || c == '-';
   });

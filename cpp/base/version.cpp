@@ -2,6 +2,6 @@
 
 namespace scistream {
 
-std::string_view version() noexcept { return SCISTREAM_VERSION; }
+std::string_view v0::version() noexcept { return SCISTREAM_VERSION; }
 
 }  // namespace scistream

@@ -102,7 +102,7 @@ std::shared_ptr<Call> Calls::start(Work work, Work interrupt) {
   return launch(std::move(work), std::move(interrupt));
 }
 
-std::shared_ptr<Call> Calls::close(Work work) {
+std::shared_ptr<Call> Calls::close(Work work, Work interrupt) {
   const std::lock_guard lock(mutex_);
   if (last_) return last_;
   std::vector<std::shared_ptr<Call>> open;
@@ -113,7 +113,7 @@ std::shared_ptr<Call> Calls::close(Work work) {
         for (const auto& call : open) call->wait();
         if (work) work();
       },
-      {});
+      std::move(interrupt));
   return last_;
 }
 
@@ -157,13 +157,18 @@ void leave(Calls& calls, const std::shared_ptr<Call>& call, const Calls::Work& u
   if (last) last->wait_for(grace);
 }
 
-void close_and_wait(Calls& calls, Calls::Work work) {
+void close_and_wait(Calls& calls, Calls::Work work, Calls::Work interrupt) {
   std::shared_ptr<Call> last;
   {
     const py::gil_scoped_release released;
-    last = calls.close(std::move(work));
+    last = calls.close(std::move(work), std::move(interrupt));
   }
-  wait_with_signals(*last);
+  try {
+    wait_with_signals(*last);
+  } catch (const py::error_already_set&) {
+    leave(calls, last, {});
+    throw;
+  }
 }
 
 }  // namespace scistream::bindings

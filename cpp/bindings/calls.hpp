@@ -61,7 +61,7 @@ class Calls {
   std::shared_ptr<Call> start(Work work, Work interrupt = {});
   /// Refuses further calls and interrupts those at work; what is returned runs `work` when they
   /// have ended. Safe to repeat, the first `work` counts.
-  std::shared_ptr<Call> close(Work work);
+  std::shared_ptr<Call> close(Work work, Work interrupt = {});
 
  private:
   struct Thread {
@@ -109,7 +109,7 @@ T blocking(Calls& calls, std::function<Result<T>()> work, Leaving leaving = {},
   return value_or_raise<T>(std::move(**result), uid);
 }
 
-/// Closes `calls` and waits for `work`, which Ctrl-C leaves to end by itself.
-void close_and_wait(Calls& calls, Calls::Work work);
+/// Closes `calls` and waits for `work`, which Ctrl-C leaves to end by itself, by `interrupt` soon.
+void close_and_wait(Calls& calls, Calls::Work work, Calls::Work interrupt = {});
 
 }  // namespace scistream::bindings

@@ -48,7 +48,10 @@ class RelayHandle {
   void close(double drain) {
     if (relay_.left()) return;
     const auto limit = seconds_argument("drain", drain);
-    close_and_wait(relay_->calls, [open = &*relay_, limit] { open->relay->close(limit); });
+    const auto hurry = [open = &*relay_] { open->relay->hurry(); };
+    // Whoever closes it at once does not wait for one who drains.
+    if (limit.count() == 0) hurry();
+    close_and_wait(relay_->calls, [open = &*relay_, limit] { open->relay->close(limit); }, hurry);
   }
   [[nodiscard]] std::vector<std::string> listeners() const {
     return to_strings(relay_->relay->listeners());

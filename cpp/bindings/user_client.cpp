@@ -181,14 +181,26 @@ class SessionHandle {
   }
 
   /// Until it is set up; Ctrl-C releases it, in the background.
-  void wait_or_abandon() const {
+  void wait_or_abandon() {
     try {
       wait_with_signals(*call_);
     } catch (const py::error_already_set&) {
+      is_held_ = true;  // it is released here, which is waited for a moment
       leave(client_->calls(), call_, [end = ending()] { (void)end(); });
       throw;
     }
     (void)result();
+  }
+
+  /// Somebody has it now. A session that nobody got, as Ctrl-C came in between, is released.
+  void hold() noexcept { is_held_ = true; }
+  SessionHandle(const SessionHandle&) = delete;
+  SessionHandle& operator=(const SessionHandle&) = delete;
+  /// Without the GIL.
+  ~SessionHandle() {
+    if (is_held_ || client_.left()) return;
+    call_->interrupt();
+    (void)client_->calls().start([end = ending()] { (void)end(); });
   }
 
   [[nodiscard]] bool ready() const {
@@ -308,6 +320,7 @@ class SessionHandle {
   std::vector<Endpoint> servers_;
   std::shared_ptr<SetUp> set_up_;
   std::shared_ptr<Call> call_;
+  bool is_held_ = false;  ///< Changed with the GIL.
 };
 
 class UserClientHandle {
@@ -431,6 +444,7 @@ void bind_user_client(py::module_& module) {
       .def("close", &WatchHandle::close);
   py::class_<SessionHandle>(module, "Session", py::release_gil_before_calling_cpp_dtor())
       .def("wait_ready", &SessionHandle::wait_ready, py::arg("timeout"))
+      .def("hold", &SessionHandle::hold)
       .def("release", &SessionHandle::release)
       .def("set_rate", &SessionHandle::set_rate, py::arg("rate"))
       .def("status", &SessionHandle::status, py::arg("connections"))

@@ -1,19 +1,27 @@
 #include "client/event_queue.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace scistream::client {
 
 namespace {
 
-constexpr std::size_t most_waiting = 1024;
+using Kind = session::SessionEvent::Kind;
+
+constexpr std::size_t most_counters = 1024;
 
 }  // namespace
 
 void EventQueue::push(const session::SessionEvent& event) {
   const std::lock_guard lock(mutex_);
-  const bool may_go = event.kind == session::SessionEvent::Kind::counters;
-  if (may_go && events_.size() >= most_waiting) return;
+  // Counters are worth less than those that follow.
+  if (event.kind == Kind::counters && counters_ >= most_counters) {
+    events_.erase(std::find_if(events_.begin(), events_.end(),
+                               [](const auto& each) { return each.kind == Kind::counters; }));
+    --counters_;
+  }
+  if (event.kind == Kind::counters) ++counters_;
   events_.push_back(event);
   changed_.notify_all();
   if (came_) came_();
@@ -40,6 +48,7 @@ EventQueue::Taken EventQueue::take(std::size_t most) {
   const std::lock_guard lock(mutex_);
   Taken taken;
   while (!events_.empty() && taken.events.size() < most) {
+    if (events_.front().kind == Kind::counters) --counters_;
     taken.events.push_back(std::move(events_.front()));
     events_.pop_front();
   }

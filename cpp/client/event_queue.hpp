@@ -13,7 +13,8 @@
 namespace scistream::client {
 
 /// The events of a watch on their way from the client's thread to one that may take its time. Who
-/// takes nothing loses counters, of which the latest tells all, and never states. Any thread.
+/// takes nothing loses the oldest counters, of which the latest tell all, and never states. Any
+/// thread.
 class EventQueue {
  public:
   /// `came` is called, on the thread that brought it, when there is something to take; it must not
@@ -43,6 +44,7 @@ class EventQueue {
   mutable std::mutex mutex_;  ///< Of those below.
   mutable std::condition_variable changed_;
   std::deque<session::SessionEvent> events_;
+  std::size_t counters_ = 0;  ///< Among them.
   std::optional<Status> ended_;
 };
 

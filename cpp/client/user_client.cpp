@@ -71,10 +71,14 @@ class Watching final : public control::Call, public std::enable_shared_from_this
         done_(std::move(done)) {}
 
   void open() {
-    keep(client_.watch({uid_}, period_, observe_, [self = shared_from_this()](const Status& end) {
-      if (end || end.error().cause != Cause::unavailable) return self->done_(end);
-      self->look();
-    }));
+    // It may have ended since it was asked about.
+    const auto present = control::Present::only;
+    keep(client_.watch({uid_}, period_, present, observe_,
+                       [self = shared_from_this()](const Status& end) {
+                         if (end || end.error().cause != Cause::unavailable)
+                           return self->done_(end);
+                         self->look();
+                       }));
   }
 
   void cancel() override {

@@ -85,11 +85,13 @@ class DrainCall final : public Call {
 class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Call {
  public:
   WatchCall(LinkPtr link, const std::vector<std::string>& uids, milliseconds period,
-            std::function<void(const session::SessionEvent&)> observe, session::Callback<void> done)
+            Present present, std::function<void(const session::SessionEvent&)> observe,
+            session::Callback<void> done)
       : link_(std::move(link)), observe_(std::move(observe)), done_(std::move(done)) {
     request_.mutable_uids()->Add(uids.begin(), uids.end());
     constexpr milliseconds longest = std::chrono::hours(24);
     request_.set_period_ms(static_cast<std::uint32_t>(std::min(period, longest).count()));
+    request_.set_present(present == Present::only);
   }
 
   void start(std::shared_ptr<WatchCall> self) {
@@ -215,9 +217,9 @@ ControlClient::Handle ControlClient::update(const session::UpdateTargets& update
                                             Callback<session::UpdateAnswer> done) {
   return start<Response>(link_, &Async::update, to_wire(update), std::move(done),
                          [](const Response& answer) -> Result<session::UpdateAnswer> {
-                           return session::UpdateAnswer{strings(answer.listeners()),
-                                                        strings(answer.prod_listeners()),
-                                                        state_of(answer)};
+                           return session::UpdateAnswer{
+                               strings(answer.listeners()), strings(answer.prod_listeners()),
+                               state_of(answer), answer.transport(), answer.protocol()};
                          });
 }
 
@@ -303,9 +305,10 @@ ControlClient::Handle ControlClient::list(const std::vector<std::string>& uids,
 }
 
 ControlClient::Handle ControlClient::watch(
-    const std::vector<std::string>& uids, milliseconds period,
+    const std::vector<std::string>& uids, milliseconds period, Present present,
     std::function<void(const session::SessionEvent&)> observe, Callback<void> done) {
-  auto call = std::make_shared<WatchCall>(link_, uids, period, std::move(observe), std::move(done));
+  auto call = std::make_shared<WatchCall>(link_, uids, period, present, std::move(observe),
+                                          std::move(done));
   call->start(call);
   return call;
 }

@@ -46,6 +46,12 @@ struct LoginHint {
   std::string scope;
 };
 
+/// Which sessions a watch tells of.
+enum class Present {
+  only,      ///< Those that are there: it ends at once where there is none.
+  or_later,  ///< And those that come to be.
+};
+
 /// A call that has been started. Thread-safe.
 class Call {
  public:
@@ -98,7 +104,7 @@ class ControlClient {
   Handle list(const std::vector<std::string>& uids,
               Callback<std::vector<session::SessionView>> done);
   /// `observe` and, once at the end, `done` run on the scheduler. Not repeated after a failure.
-  Handle watch(const std::vector<std::string>& uids, milliseconds period,
+  Handle watch(const std::vector<std::string>& uids, milliseconds period, Present present,
                std::function<void(const session::SessionEvent&)> observe, Callback<void> done);
 
   [[nodiscard]] const ServerAccess& access() const;

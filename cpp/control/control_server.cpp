@@ -49,11 +49,14 @@ class ControlServer::Impl {
   }
 
   void stop(milliseconds drain) {
-    // A data server that hangs holds nobody up for longer.
+    // Code of users that hangs, or a data server, holds nobody up for longer.
+    const auto last_call = data_server_ ? starter_.after(drain, [this] { data_server_->hurry(); })
+                                        : Scheduler::Timer();
     if (manager_) {
       (void)wait_for<void>([&](auto done) { manager_->shut_down(drain, done); },
                            drain + milliseconds(5'000));
     }
+    if (identified_ != nullptr) identified_->end();
     if (server_) server_->stop(milliseconds(1'000));
     server_.reset();
     sockets_.clear();
@@ -104,7 +107,9 @@ class ControlServer::Impl {
 
   void hurry() {
     const std::lock_guard lock(manager_mutex_);
-    if (manager_) manager_->shut_down(milliseconds(0), [](const Status&) {});
+    if (!manager_) return;
+    data_server_->hurry();
+    manager_->shut_down(milliseconds(0), [](const Status&) {});
   }
 
   [[nodiscard]] Endpoint endpoint() const {

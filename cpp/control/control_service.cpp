@@ -111,6 +111,8 @@ grpc::ServerUnaryReactor* ControlService::update(grpc::CallbackServerContext* co
                           add_all(answer->listeners, response->mutable_listeners());
                           add_all(answer->targets, response->mutable_prod_listeners());
                           set_state(response, answer->state);
+                          response->set_transport(answer->transport);
+                          response->set_protocol(answer->protocol);
                           call->finish(grpc::Status::OK);
                         });
       });
@@ -287,6 +289,10 @@ grpc::Status ControlService::begin_watch(const std::shared_ptr<EventStream<Sessi
         message.set_detail(event.detail);
         open->push(std::move(message), event.kind == session::SessionEvent::Kind::counters);
         if (!watched->note(event)) open->close(grpc::Status::OK);
+      },
+      [weak = std::weak_ptr(stream), present = request.present()](bool any) {
+        const auto open = weak.lock();
+        if (open && present && !any) open->close(grpc::Status::OK);
       });
   using Both = std::pair<std::shared_ptr<void>, std::shared_ptr<void>>;
   stream->own(std::make_shared<Both>(std::move(place), std::move(watch)));

@@ -129,14 +129,14 @@ class CustomForwarding::CustomForwarder final : public Forwarder {
     // From here on its listeners may be closed, and their ports another session's.
     give_ports_back();
     if (how == Ending::drain) return drain();
-    forwarding_.code_.ask<Traffic>(
+    forwarding_.code_.ask<Nothing>(
         {"its cut", forwarding_.limits_.cut,
          [channel = shared_] {
            channel->cut();
-           return Result<Traffic>(channel->traffic());
+           return Result<Nothing>(Nothing());
          },
-         [this, alive = std::weak_ptr(alive_)](const Result<Traffic>& last) {
-           if (alive.lock()) over(last);
+         [this, alive = std::weak_ptr(alive_)](const Result<Nothing>& cut) {
+           if (alive.lock()) over(cut);
          },
          nullptr});
   }
@@ -179,30 +179,45 @@ class CustomForwarding::CustomForwarder final : public Forwarder {
 
   /// For as long as it takes.
   void drain() {
-    const bool is_under_way = forwarding_.code_.ask_at_leisure<Traffic>(
-        [channel = shared_]() -> Result<Traffic> {
+    const bool is_under_way = forwarding_.code_.ask_at_leisure<Nothing>(
+        [channel = shared_]() -> Result<Nothing> {
           channel->drain();
-          return channel->traffic();
+          return Nothing();
         },
-        [this, alive = std::weak_ptr(alive_)](const Result<Traffic>& last) {
-          if (alive.lock()) over(last);
+        [this, alive = std::weak_ptr(alive_)](const Result<Nothing>& drained) {
+          if (alive.lock()) over(drained);
         });
     if (!is_under_way) end(Ending::cut, {});
   }
 
   /// Once: a drain that is cut returns as well.
-  void over(const Result<Traffic>& last) {
-    if (is_over_) return;
-    is_over_ = true;
+  void over(const Result<Nothing>& how) {
+    if (std::exchange(is_over_, true)) return;
     next_look_.cancel();
-    if (last) {
-      take(*last);
-    } else {
+    if (!how) {
       forwarding_.log_->error("a data server of kind {} did not end a session cleanly: {}",
-                              forwarding_.info_.kind, last.error().message);
+                              forwarding_.info_.kind, how.error().message);
     }
-    looked();
-    if (const auto done = std::exchange(ended_, {})) done();
+    forwarding_.code_.ask<Traffic>(
+        {"its traffic", forwarding_.limits_.traffic,
+         [channel = shared_] { return Result<Traffic>(channel->traffic()); },
+         [this, alive = std::weak_ptr(alive_)](const Result<Traffic>& last) {
+           if (!alive.lock()) return;
+           if (last) {
+             take(*last);
+           } else {
+             complain(last.error());
+           }
+           looked();
+           if (const auto done = std::exchange(ended_, {})) done();
+         },
+         nullptr});
+  }
+
+  void complain(const Error& error) {
+    if (!complaints_.may(clock_.now())) return;
+    forwarding_.log_->warn("a data server of kind {} does not say what it forwards: {}",
+                           forwarding_.info_.kind, error.message);
   }
 
   struct Seen {
@@ -225,9 +240,8 @@ class CustomForwarding::CustomForwarder final : public Forwarder {
            if (seen) {
              take(seen->traffic);
              connections_ = seen->connections;
-           } else if (complaints_.may(clock_.now())) {
-             forwarding_.log_->warn("a data server of kind {} does not say what it forwards: {}",
-                                    forwarding_.info_.kind, seen.error().message);
+           } else {
+             complain(seen.error());
            }
            // Who asked amid a look without connections gets another.
            if (!is_asked && !waiting_.empty()) return look();

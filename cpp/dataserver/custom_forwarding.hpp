@@ -24,7 +24,7 @@ class CustomForwarding final : public Forwarding {
   struct Limits {
     std::chrono::milliseconds hurry{2'000};    ///< Of all of it, once the data server ends,
     std::chrono::milliseconds answer{30'000};  ///< `listen` and `forward`,
-    std::chrono::milliseconds cut{10'000};     ///< `cut`,
+    std::chrono::milliseconds cut{2'500};      ///< `cut`: a client waits 5 s for a release,
     std::chrono::milliseconds traffic{2'000};  ///< `traffic` and `connections`.
   };
 

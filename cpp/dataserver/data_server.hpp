@@ -166,6 +166,8 @@ class DataServer {
   /// time.
   [[nodiscard]] virtual std::unique_ptr<Watch> watch(
       std::chrono::milliseconds period, std::function<void(const Event&)> observer) = 0;
+  /// It is about to end: what waits for code of users shall not wait long. Others need not know.
+  virtual void hurry() {}
 };
 
 }  // namespace scistream::dataserver

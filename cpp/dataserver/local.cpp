@@ -51,6 +51,10 @@ void LocalDataServer::release(const SessionKey& session, Ending ending, Callback
   });
 }
 
+void LocalDataServer::hurry() {
+  post([](Sessions& sessions) { sessions.hurry(); });
+}
+
 void LocalDataServer::status(const std::optional<SessionKey>& session,
                              Callback<std::vector<SessionStatus>> done) {
   post([session, done = std::move(done)](Sessions& sessions) { sessions.status(session, done); });

@@ -29,6 +29,7 @@ class LocalDataServer : public DataServer {
   void reserve(const ReserveRequest& request, Callback<Reservation> done) override;
   void update(const UpdateRequest& request, Callback<void> done) override;
   void release(const SessionKey& session, Ending ending, Callback<void> done) override;
+  void hurry() override;
   void status(const std::optional<SessionKey>& session,
               Callback<std::vector<SessionStatus>> done) override;
   [[nodiscard]] std::unique_ptr<Watch> watch(std::chrono::milliseconds period,

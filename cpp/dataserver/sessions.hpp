@@ -28,6 +28,8 @@ class Sessions {
   void status(const std::optional<SessionKey>& key, Callback<std::vector<SessionStatus>> done);
   void watch(std::shared_ptr<Watchers::Subscriber> subscriber, std::chrono::milliseconds period);
 
+  /// As Forwarding::hurry.
+  void hurry() { forwarding_->hurry(); }
   /// Cuts every session; `done` comes when all are gone. From now on everything is `unavailable`.
   void shut_down(std::function<void()> done);
 

@@ -2,6 +2,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -13,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,7 +72,8 @@ class ForeignCode {
       open_.erase(number);
       done(Error{Cause::timeout, what + " has not returned in time"});
     };
-    const auto timer = std::make_shared<boost::asio::steady_timer>(home_, asked.limit);
+    const auto limit = hurry_limit_ ? std::min(asked.limit, *hurry_limit_) : asked.limit;
+    const auto timer = std::make_shared<boost::asio::steady_timer>(home_, limit);
     timer->async_wait([timer, expire](const boost::system::error_code& error) {
       if (!error) expire();
     });
@@ -91,8 +94,11 @@ class ForeignCode {
     asked.done(Error{Cause::exhausted, asked.what + " cannot be called: too much is under way"});
   }
 
-  /// What has not returned by then does not count any more: this is about to end.
+  /// What has not returned within `limit` from now, or from when it is asked later, does not count
+  /// any more: this is about to end. May be said again.
   void hurry(std::chrono::milliseconds limit) {
+    if (hurry_limit_) return;
+    hurry_limit_ = limit;
     const auto timer = std::make_shared<boost::asio::steady_timer>(home_, limit);
     timer->async_wait([this, timer](const boost::system::error_code& error) {
       if (error) return;
@@ -170,6 +176,7 @@ class ForeignCode {
   std::uint64_t last_number_ = 0;
   std::map<std::uint64_t, Open> open_;
   std::weak_ptr<boost::asio::steady_timer> hurry_;
+  std::optional<std::chrono::milliseconds> hurry_limit_;
   const std::shared_ptr<Door> door_;
   Workers workers_;
 };

@@ -18,7 +18,8 @@ namespace scistream::net {
 namespace {
 
 constexpr std::chrono::seconds idle_limit{10};
-constexpr std::chrono::seconds patience{2};
+/// Others have waited for it before.
+constexpr std::chrono::milliseconds patience{500};
 
 }  // namespace
 

@@ -15,7 +15,7 @@ class Workers {
   explicit Workers(std::string name, std::size_t most = 64);
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
-  /// Waits some seconds for what is at work, then leaves it: it must own what it needs.
+  /// Waits a moment for what is at work, then leaves it: it must own what it needs.
   ~Workers();
 
   /// False if too much is at work already, or the system has no further thread.

@@ -28,6 +28,7 @@ Snapshot OwnRelay::snapshot() const {
 }
 
 void OwnRelay::close(std::chrono::milliseconds drain) {
+  if (drain.count() <= 0) hurry();
   const std::lock_guard turn(turn_mutex_);
   if (!relay_) return;
   if (drain.count() > 0 && drained(drain)) return forget();
@@ -37,13 +38,25 @@ void OwnRelay::close(std::chrono::milliseconds drain) {
   forget();
 }
 
+void OwnRelay::hurry() {
+  const std::lock_guard lock(mutex_);
+  hurries_ = true;
+  changed_.notify_all();
+}
+
 /// Whether the last connection has ended within `limit`.
 bool OwnRelay::drained(std::chrono::milliseconds limit) {
-  const auto drained = std::make_shared<std::promise<void>>();
-  relay_->drain([drained] { drained->set_value(); });
+  // Its threads, which say so, end before this does.
+  relay_->drain([this] {
+    const std::lock_guard lock(mutex_);
+    has_drained_ = true;
+    changed_.notify_all();
+  });
   // Longer ones overflow when they are added to now.
   const std::chrono::milliseconds most = std::chrono::hours(24 * 366);
-  return drained->get_future().wait_for(std::min(limit, most)) == std::future_status::ready;
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, std::min(limit, most), [this] { return has_drained_ || hurries_; });
+  return has_drained_;
 }
 
 void OwnRelay::forget() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -30,8 +31,10 @@ class OwnRelay {
   /// Of a closed one the last.
   [[nodiscard]] Snapshot snapshot() const;
   /// Closes the listeners, waits so long for connections to end, and resets those that are left.
-  /// May be called again.
+  /// May be called again; with 0 it hurries one that waits.
   void close(std::chrono::milliseconds drain);
+  /// A `close` that waits, now or later, resets connections at once.
+  void hurry();
 
  private:
   OwnRelay(std::unique_ptr<net::IoThreads> threads, std::unique_ptr<Relay> relay);
@@ -39,7 +42,10 @@ class OwnRelay {
   void forget();
 
   std::mutex turn_mutex_;     ///< One close after another.
-  mutable std::mutex mutex_;  ///< After it: of changes of the pointers, and of `last_`.
+  mutable std::mutex mutex_;  ///< After it: of changes of those below.
+  std::condition_variable changed_;
+  bool hurries_ = false;
+  bool has_drained_ = false;
   std::unique_ptr<net::IoThreads> threads_;
   std::unique_ptr<Relay> relay_;
   const std::vector<Endpoint> listeners_;

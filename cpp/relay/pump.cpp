@@ -122,16 +122,20 @@ void Pump::turn(bool source_ready) {
   } catch (const std::exception&) {  // a cipher that fails, no memory
     how = PumpEnd::source_failed;
   }
-  if (const std::size_t delivered = std::exchange(delivered_, 0); delivered > 0) {
-    connection_.add(direction_, delivered);
-    relay_.add(direction_, delivered);
-  }
+  count();
   if (how) {
     stop();
     std::exchange(done_, nullptr)(*how);
     // The other direction goes on, and nobody reads here any more.
     if (how == PumpEnd::finished && source_.is_open()) watch_source();
   }
+}
+
+void Pump::count() {
+  const std::size_t delivered = std::exchange(delivered_, 0);
+  if (delivered == 0) return;
+  connection_.add(direction_, delivered);
+  relay_.add(direction_, delivered);
 }
 
 /// Moves bytes until it has to wait, and then waits, or until the direction has ended.
@@ -164,6 +168,7 @@ std::optional<PumpEnd> Pump::forward(bool source_ready, std::size_t& moved) {
       taken = transit_->fill_again(source, room);
     }
     if (taken == 0) {
+      count();  // whoever sees the end finds everything counted
       transit_->finish();
       finishing_ = true;
       continue;

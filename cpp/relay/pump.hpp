@@ -66,6 +66,7 @@ class Pump {
   void watch_source();
   void turn(bool source_ready);
   std::optional<PumpEnd> forward(bool source_ready, std::size_t& moved);
+  void count();
   enum class Drained { all, blocked, early, failed };
   Drained drain(std::size_t& moved);
   /// Books the next piece of what is in transit; whether it may go at once.

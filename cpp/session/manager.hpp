@@ -97,12 +97,14 @@ class Manager {
   void capacity(Callback<Capacity> done);
 
   /// Events of those sessions of these ids that they may see, on the scheduler's thread, until the
-  /// handle dies. First the present state of each; counters at most every `period`.
+  /// handle dies. First the present state of each, then `began` with whether there was one, which
+  /// may be empty; counters at most every `period`.
   class Observer;
   using Observe = std::function<void(const SessionEvent&)>;
   [[nodiscard]] std::shared_ptr<void> watch(std::vector<std::string> uids,
                                             std::chrono::milliseconds period, const Principal& by,
-                                            Observe observe);
+                                            Observe observe,
+                                            std::function<void(bool any)> began = {});
 
   /// Refuses new sessions, ends those that have no live connection, waits up to `drain` for the
   /// others, then cuts them. Answers when all are gone. Called again with 0 it cuts at once.

@@ -59,7 +59,7 @@ void Manager::act(const SessionPtr& session, Action action) {
       const UpdateWaiter waiter = std::move(session->updates.front());
       session->updates.pop_front();
       const SessionView now = view(*session);
-      waiter.done(UpdateAnswer{now.listeners, now.targets, now.state});
+      waiter.done(UpdateAnswer{now.listeners, now.targets, now.state, now.transport, now.protocol});
       scheduler_.post([this, alive = std::weak_ptr(alive_), session] {
         if (!alive.expired()) next_update(session);
       });

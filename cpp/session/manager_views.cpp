@@ -90,17 +90,20 @@ void Manager::capacity(Callback<Capacity> done) {
 
 std::shared_ptr<void> Manager::watch(std::vector<std::string> uids,
                                      std::chrono::milliseconds period, const Principal& by,
-                                     Observe observe) {
+                                     Observe observe, std::function<void(bool any)> began) {
   auto observer = std::make_shared<Observer>(std::move(uids), period, by, std::move(observe));
-  scheduler_.post([this, alive = std::weak_ptr(alive_), weak = std::weak_ptr(observer)] {
+  scheduler_.post([this, alive = std::weak_ptr(alive_), weak = std::weak_ptr(observer),
+                   began = std::move(began)] {
     const auto present = weak.lock();
     if (alive.expired() || !present) return;
     observers_.push_back(weak);
+    bool any = false;
     for (const auto& [key, session] : sessions_) {
-      if (present->wants(session->request)) {
-        present->tell({SessionEvent::Kind::state, view(*session), ""}, scheduler_.now());
-      }
+      if (!present->wants(session->request)) continue;
+      any = true;
+      present->tell({SessionEvent::Kind::state, view(*session), ""}, scheduler_.now());
     }
+    if (began) began(any);
   });
   return observer;
 }

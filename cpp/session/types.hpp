@@ -143,6 +143,8 @@ struct UpdateAnswer {
   std::vector<std::string> listeners;
   std::vector<std::string> targets;  ///< Wrapped or cut to one a listener.
   State state = State::idle;
+  std::string transport;  ///< Of the WAN leg from now on.
+  std::string protocol;
 };
 
 /// A session as status, list and watch show it.

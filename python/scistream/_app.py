@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from scistream import _core
 from scistream._endpoint import Endpoint
 from scistream._live import Live, Path
+from scistream._plain import TEXTS, listed, path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,7 +23,8 @@ class AppController(Live):
         with AppController(uid, "127.0.1.1:5000", role="PROD", listeners=["127.0.0.1:9000"]):
             serve()
 
-    As a decorator it does the same around each call of a function, with a controller for each.
+    As a decorator it does the same around each call of a function, with a controller for each. Of
+    an `async def` function too, whose event loop turns while it says hello; not of a generator.
 
     Every method may be called from any thread.
 
@@ -47,6 +49,8 @@ class AppController(Live):
         NotFound: There is no such certificate file.
 
     """
+
+    _closed = False
 
     def __init__(
         self,
@@ -73,11 +77,11 @@ class AppController(Live):
                 key=key,
                 tls=tls,
                 roots=roots,
-                server_cert=os.fspath(server_cert or ""),
+                server_cert=path(server_cert),
                 token=token,
-                state_dir=os.fspath(state_dir or _core.default_state_directory()),
-                client_cert=os.fspath(client_cert or ""),
-                client_key=os.fspath(client_key or ""),
+                state_dir=path(state_dir, _core.default_state_directory),
+                client_cert=path(client_cert),
+                client_key=path(client_key),
             )
 
         self._make = core
@@ -118,6 +122,7 @@ class AppController(Live):
 
     def close(self) -> None:
         """Closes the connection to the control server; a waiting hello raises Cancelled."""
+        self._closed = True
         self._core.close()
 
     def __enter__(self) -> AppController:
@@ -129,14 +134,25 @@ class AppController(Live):
         return self
 
     def __call__(self, function: F) -> F:
-        """As a decorator."""
+        """As a decorator. TypeError for a generator, whose call runs nothing of it."""
+        if _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function):
+            raise TypeError(
+                f"{function!r} is a generator function, which is not decorated: use a with block"
+            )
 
         @functools.wraps(function)
         def announced(*words: Any, **named: Any) -> Any:
             with self._again():
                 return function(*words, **named)
 
-        return cast(F, announced)
+        @functools.wraps(function)
+        async def announced_in_a_loop(*words: Any, **named: Any) -> Any:
+            from scistream import aio  # which imports this
+
+            async with aio.AppController._around(self._again()):
+                return await function(*words, **named)
+
+        return cast(F, announced_in_a_loop if is_async(function) else announced)
 
     def _again(self) -> AppController:
         """Another one, since a closed one says no second hello."""
@@ -149,11 +165,23 @@ class AppController(Live):
         return another
 
     def __repr__(self) -> str:
-        return f"<scistream.AppController {self._name}>"
+        return f"<scistream.AppController {self._name}{', closed' if self._closed else ''}>"
+
+
+def _is(kind: Callable[[object], bool], function: Callable[..., Any]) -> bool:
+    """Whether a function, or an object that can be called, is of this kind."""
+    return kind(function) or kind(type(function).__call__)
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calls of it are awaited."""
+    return _is(inspect.iscoroutinefunction, function)
 
 
 def texts(what: str, values: Sequence[str]) -> list[str]:
     """The list; a single string, which is a sequence too, is a mistake."""
     if isinstance(values, str):
         raise TypeError(f"{what}: a list of strings, not one string")
-    return list(values)
+    as_list = listed(values)
+    TEXTS.check(what, as_list)
+    return list(as_list)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import html
 import inspect
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -16,9 +15,10 @@ from scistream._drawing import surface
 from scistream._endpoint import Endpoint
 from scistream._errors import ScistreamError, Timeout
 from scistream._live import Live, NotCopied, Path
+from scistream._plain import path
 from scistream._progress import wait_drawing
 from scistream._values import ServerInfo, SessionStats, SessionStatus, StateChange, stats_of
-from scistream._watch import Watch
+from scistream._watch import Watch, period_of
 
 
 class UserClient(Live):
@@ -62,11 +62,11 @@ class UserClient(Live):
         self._core = _core.UserClient(
             tls=tls,
             roots=roots,
-            server_cert=os.fspath(server_cert or ""),
+            server_cert=path(server_cert),
             token=token,
-            state_dir=os.fspath(state_dir or _core.default_state_directory()),
-            client_cert=os.fspath(client_cert or ""),
-            client_key=os.fspath(client_key or ""),
+            state_dir=path(state_dir, _core.default_state_directory),
+            client_cert=path(client_cert),
+            client_key=path(client_key),
         )
         super().__init__()
         self._tls = tls
@@ -128,7 +128,7 @@ class UserClient(Live):
             Cancelled: The client was closed.
 
         """
-        where = surface(progress) if wait else None
+        where = surface(progress) if wait is True else None
         core = self._core.request(
             prod,
             cons,
@@ -136,7 +136,7 @@ class UserClient(Live):
             num_conn=num_conn,
             rate=rate,
             prod_app=texts("prod_app", prod_app),
-            labels=dict(labels or {}),
+            labels={} if labels is None else labels,
             transport=transport,
             protocol=protocol,
             lifetime=lifetime,
@@ -144,7 +144,7 @@ class UserClient(Live):
             prod_key=prod_key,
             cons_key=cons_key,
             proxy_protocol=proxy_protocol,
-            wait=wait and not where,
+            wait=False if where else wait,
         )
         if where:
             try:
@@ -211,7 +211,8 @@ class UserClient(Live):
                 when something has moved.
 
         """
-        return Watch(self._core.watch(uid, period, texts("servers", servers)), self)
+        core = self._core.watch(uid, period_of(period), texts("servers", servers))
+        return Watch(core, self, uid)
 
     def info(self, server: str) -> ServerInfo:
         """What a control server, `host:port`, is and has free.
@@ -247,6 +248,7 @@ class Session(NotCopied):
         self._core = core
         self._client = client  # keeps it from being collected, and so from closing
         self._released = False
+        core.hold()
 
     @property
     def uid(self) -> str:
@@ -255,7 +257,7 @@ class Session(NotCopied):
 
     @property
     def ready(self) -> bool:
-        """Whether it is set up."""
+        """Whether it was set up; so it stays when it is released."""
         return self._core.ready
 
     @property
@@ -335,7 +337,7 @@ class Session(NotCopied):
 
     def watch(self, *, period: float = 1.0) -> Watch:
         """Its events as they come; as `UserClient.watch`."""
-        return Watch(self._core.watch(period), self)
+        return Watch(self._core.watch(period_of(period)), self, self.uid)
 
     def set_rate(self, rate: int) -> bool:
         """Gives it another rate; argument, result and errors as `UserClient.set_rate`."""
@@ -378,13 +380,14 @@ class Session(NotCopied):
             ("session", self._core.description),
             ("state", "released" if self._released else ""),
         ]
-        if self.ready and not self._released:
-            rows[1:] = [
-                ("applications connect to", ", ".join(self.listeners)),
-                ("data comes from", ", ".join(self.targets)),
-                ("between the facilities", self.transport),
-                ("set up in", f"{self.setup_ms:.0f} ms"),
-            ]
+        with contextlib.suppress(ScistreamError):  # of another process, as the first row says
+            if self.ready and not self._released:
+                rows[1:] = [
+                    ("applications connect to", ", ".join(self.listeners)),
+                    ("data comes from", ", ".join(self.targets)),
+                    ("between the facilities", self.transport),
+                    ("set up in", f"{self.setup_ms:.0f} ms"),
+                ]
         cells = [
             f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
             for name, value in rows

@@ -14,6 +14,7 @@ from scistream._errors import Cancelled, InvalidState, Unavailable
 from scistream._flow import EndOfStream, Inbox, Outbox
 from scistream._frames import Frame
 from scistream._live import NotCopied
+from scistream._plain import WHOLE_NUMBER
 from scistream._tcp import Line, Turn, set_stream_options, text_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Connection(NotCopied):
     def __init__(
         self, sock: socket.socket, *, timeout: float | None = None, max_bytes: int = GIB
     ) -> None:
+        WHOLE_NUMBER.check("max_bytes", max_bytes)
         self.max_bytes = max_bytes
         self._line = Line(sock, timeout)
         self._inbox, self._outbox = Inbox(sock), Outbox(sock)

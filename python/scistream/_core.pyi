@@ -1,7 +1,8 @@
+import pathlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from scistream._live import Path
 from scistream._values import RelayStats, ServerInfo, SessionEvent, SessionStatus, StateChange
 
 T = TypeVar("T")
@@ -9,7 +10,7 @@ T = TypeVar("T")
 __version__: str
 
 def control_server_defaults() -> dict[str, object]: ...
-def default_state_directory() -> Path: ...
+def default_state_directory() -> pathlib.Path: ...
 def parse_endpoint(text: str) -> tuple[str, int]: ...
 def take_logs(seconds: float) -> list[tuple[int, str]]: ...
 def wake_logs() -> None: ...
@@ -33,7 +34,7 @@ class Policy:
         self, *, issuer: str, subject: str, email: str, linked: Sequence[str], groups: Sequence[str]
     ) -> dict[str, Any]: ...
 
-def read_policy(path: str) -> str: ...
+def read_policy(path: Path) -> str: ...
 
 class ControlServer:
     def __init__(
@@ -50,25 +51,25 @@ class ControlServer:
         capacity: int,
         max_session: float,
         idle_limit: float,
-        state_dir: str,
+        state_dir: Path,
         tls: bool,
-        server_crt: str,
-        server_key: str,
+        server_crt: Path,
+        server_key: Path,
         insecure_no_auth: bool,
         client_id: str,
-        client_secret_file: str,
+        client_secret_file: Path,
         introspection_url: str,
         issuers: Sequence[str],
         audience: str,
         scope: str,
-        identity_ca: str,
+        identity_ca: Path,
         max_sessions_per_user: int,
-        client_ca: str,
-        policy: str,
-        audit: str,
+        client_ca: Path,
+        policy: Path,
+        audit: Path,
         allow_target: Sequence[str],
         allow_peer: Sequence[str],
-        facility_key: str,
+        facility_key: Path,
         data_server: object,
         authenticator: object,
         policy_text: str,
@@ -94,11 +95,11 @@ class UserClient:
         *,
         tls: bool,
         roots: str,
-        server_cert: str,
+        server_cert: Path,
         token: str,
-        state_dir: str,
-        client_cert: str,
-        client_key: str,
+        state_dir: Path,
+        client_cert: Path,
+        client_key: Path,
     ) -> None: ...
     def request(
         self,
@@ -135,6 +136,7 @@ class UserClient:
     def close(self) -> None: ...
 
 class Session:
+    def hold(self) -> None: ...
     def wait_ready(self, timeout: float | None) -> bool: ...
     def release(self) -> None: ...
     def set_rate(self, rate: int) -> bool: ...
@@ -175,11 +177,11 @@ class AppController:
         key: bytes | str | None,
         tls: bool,
         roots: str,
-        server_cert: str,
+        server_cert: Path,
         token: str,
-        state_dir: str,
-        client_cert: str,
-        client_key: str,
+        state_dir: Path,
+        client_cert: Path,
+        client_key: Path,
     ) -> None: ...
     def hello(self, *, wait_ready: bool, patience: float, timeout: float) -> list[str]: ...
     def begin_hello(

@@ -16,6 +16,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scistream._errors import InvalidRequest, InvalidState
+from scistream._plain import mistyped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,9 +68,8 @@ class Head(NamedTuple):
     meta: dict[str, Any]
 
     def __str__(self) -> str:
-        if self.dtype is None:
-            return f"{self.size} bytes"
-        return f"an array of {self.dtype} and shape {self.shape}"
+        what = "" if self.dtype is None else f"an array of {self.dtype} and shape {self.shape}, "
+        return f"{what}{self.size} byte{'' if self.size == 1 else 's'}"
 
 
 # ---- writing -----------------------------------------------------------------------------------
@@ -296,8 +296,7 @@ def fresh(head: Head, max_bytes: int) -> tuple[Any, memoryview]:
     """
     if head.size > max_bytes:
         raise InvalidRequest(
-            f"{head}, {head.size} bytes in all, is over max_bytes, {max_bytes}: "
-            "raise that, or receive into out="
+            f"{head} is over max_bytes, {max_bytes}: raise that, or receive into out="
         )
     if head.dtype is not None:
         array = numpy_for("arrays").empty(head.shape, head.dtype)
@@ -318,19 +317,28 @@ def within(head: Head, out: Any) -> memoryview:
     if head.dtype is not None and isinstance(out, getattr(numpy, "ndarray", ())):
         array: np.ndarray[Any, Any] = numpy_for("arrays").asarray(out)  # not of a subclass
         if (array.dtype, array.shape) != (head.dtype, head.shape):
-            raise InvalidRequest(f"out: of {array.dtype} and shape {array.shape}; {head} has come")
+            raise _unfit(f"an array of {array.dtype} and shape {array.shape}", array, head)
         if not (array.flags.c_contiguous and array.flags.writeable):
             raise InvalidRequest("out: not C-contiguous, or read-only")
         return raw(array)
     try:
         view = memoryview(out)
+    except TypeError:
+        raise mistyped("out", "an array or a buffer", out) from None
     except (ValueError, BufferError) as error:  # an array of times, for instance
         raise InvalidRequest(f"out: no buffer of bytes: {error}") from None
-    if view.format not in ("B", "c") or view.nbytes != head.size:
-        raise InvalidRequest(f"out: no buffer of {head.size} bytes; {head} has come")
+    if view.format not in ("B", "c"):
+        raise _unfit(f"a buffer of items {view.format!r} instead of bytes", view, head)
+    if view.nbytes != head.size:
+        raise _unfit("a buffer", view, head)
     if view.readonly or not view.c_contiguous:
         raise InvalidRequest("out: not C-contiguous, or read-only")
     return view.cast("B") if view.nbytes else memoryview(bytearray())
+
+
+def _unfit(what: str, out: Any, head: Head) -> InvalidRequest:
+    size = Head(BYTES, out.nbytes, None, (), {})
+    return InvalidRequest(f"out: it is {what}, {size}; what has come is {head}")
 
 
 def numpy_for(what: str) -> Any:

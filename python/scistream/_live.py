@@ -5,15 +5,39 @@ from __future__ import annotations
 import atexit
 import contextlib
 import itertools
+import math
 import os
 from types import TracebackType
 from typing import NoReturn, TypeVar, Union
 from weakref import WeakValueDictionary
 
 from scistream import _logs
+from scistream._errors import InvalidRequest
 
 Path = Union[str, "os.PathLike[str]"]
 C = TypeVar("C", bound="Closing")
+
+LONGEST = 10 * 366 * 86_400.0  # seconds, as `_core` has it
+
+
+def seconds(what: str, value: float, least: float = 0.0) -> float:
+    """The value of this argument, as `_core` takes it. InvalidRequest, or TypeError for no number.
+
+    For what does not go to `_core` as it is.
+    """
+    try:
+        math.isfinite(value)  # refuses text, which float() would read
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"{what}: a number is wanted, not {kind}") from None
+    if not least <= number <= LONGEST:
+        raise InvalidRequest(
+            f"{what}: it takes seconds, from {least:g} to 10 years, not {number:f}"
+        )
+    return number
 
 
 class NotCopied:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -10,6 +11,7 @@ from scistream import _core
 
 _logger = logging.getLogger("scistream")
 _logger.addHandler(logging.NullHandler())
+_complaints = logging.Handler()
 _lock = threading.Lock()
 _started: tuple[int, threading.Thread] | None = None
 _ends = threading.Event()
@@ -54,4 +56,14 @@ def _run() -> None:
 
 def _pass_on(seconds: float) -> None:
     for level, text in _core.take_logs(seconds):
-        _logger.log(level, "%s", text)
+        try:
+            _logger.log(level, "%s", text)
+        except BaseException:  # of a handler: what comes next concerns other ones too
+            _complain(level, text)
+
+
+def _complain(level: int, text: str) -> None:
+    """About the exception that is being handled, as the handlers of `logging` do: to stderr."""
+    with contextlib.suppress(Exception):
+        record = _logger.makeRecord(_logger.name, level, __file__, 0, "%s", (text,), None)
+        _complaints.handleError(record)

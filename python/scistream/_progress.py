@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from scistream import _core
 from scistream._drawing import Part, Surface, surface
 from scistream._errors import InvalidRequest, InvalidState, ScistreamError
-from scistream._live import Live
+from scistream._live import Live, seconds
 from scistream._units import amount
 from scistream._values import SessionStats, SessionStatus, stats_of
 
@@ -129,7 +129,7 @@ def wait_drawing(
     session: _core.Session, timeout: float | None, where: Surface, *, at_once: bool
 ) -> bool:
     """As the session's `wait_ready`: whether it is set up."""
-    end = None if timeout is None else time.monotonic() + timeout
+    end = None if timeout is None else time.monotonic() + seconds("timeout", timeout)
     with SetUp(session, where, at_once=at_once) as drawing:
         pause = drawing.patience if timeout is None else min(timeout, drawing.patience)
         while not session.wait_ready(pause):
@@ -168,10 +168,8 @@ class Progress(Live):
     def __init__(
         self, session: Session, *, total: int | None = None, show: bool | None = None
     ) -> None:
-        if total is not None and total < 1:
-            raise InvalidRequest(f"total: {total} is no number of bytes")
         self._session = session
-        self._total = total
+        self._total = None if total is None else bytes_of(total)
         self._show = show
         self._watch: _core.Watch | None = None
         self._thread: threading.Thread | None = None
@@ -297,6 +295,14 @@ class Progress(Live):
                 times += f", {clock(int((total - done) / rate))} left"
         active = self._stats.connections_active if self._sides else 0
         return [*parts, Part(f" {amount(8 * rate, 'bit/s')} {times} {active} conn")]
+
+
+def bytes_of(total: float) -> int:
+    """A whole number of them, such as 10**10 or 1e10. InvalidRequest."""
+    with suppress(TypeError, ValueError, OverflowError):
+        if int(total) == total >= 1:
+            return int(total)
+    raise InvalidRequest(f"total: {total!r} is no number of bytes")
 
 
 def short(uid: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scistream import _core, _logs
+from scistream._endpoint import Endpoint
 from scistream._live import Live
+from scistream._plain import listed
 from scistream._values import RelayStats
 
 
@@ -32,13 +34,13 @@ class Relay(Live):
 
     def __init__(self, pairs: Iterable[tuple[str, str]], *, threads: int = 0) -> None:
         _logs.start()
-        self._core = _core.Relay(list(pairs), threads)
+        self._core = _core.Relay(listed(pairs), threads)
         super().__init__()
 
     @property
-    def listeners(self) -> tuple[str, ...]:
-        """Where it listens, `host:port`, in the order of `pairs`."""
-        return tuple(self._core.listeners)
+    def listeners(self) -> tuple[Endpoint, ...]:
+        """Where it listens, in the order of `pairs`."""
+        return tuple(map(Endpoint, self._core.listeners))
 
     def stats(self) -> RelayStats:
         """What went through it so far; after the close, in all."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from scistream import _core, _logs
 from scistream._adapters import AuthenticatorAdapter, DataServerAdapter
 from scistream._app import texts
 from scistream._endpoint import Endpoint
-from scistream._errors import InvalidRequest
 from scistream._extend import Authenticator, DataServer, Policy
 from scistream._live import Live, Path
+from scistream._plain import mistyped, path
 
 
 class ControlServer(Live):
@@ -26,7 +25,8 @@ class ControlServer(Live):
     Every method may be called from any thread; starts and stops happen one after another.
 
     Args:
-        listener_ip: Address to listen on and to announce.
+        listener_ip: Address to listen on and to announce. One that this machine does not have is
+            announced as well; the server then listens on every address, and its log warns of that.
         port: Control port; 0 takes a free one.
         type: Kind of data server, any case.
         port_range: `FIRST-LAST`, the ports of the sessions' listeners.
@@ -108,9 +108,9 @@ class ControlServer(Live):
         authenticator: Authenticator | None = None,
     ) -> None:
         if data_server is not None and not isinstance(data_server, DataServer):
-            raise InvalidRequest(f"data_server: {data_server!r} is no scistream.DataServer")
+            raise mistyped("data_server", "a scistream.DataServer", data_server)
         if authenticator is not None and not isinstance(authenticator, Authenticator):
-            raise InvalidRequest(f"authenticator: {authenticator!r} is no scistream.Authenticator")
+            raise mistyped("authenticator", "a scistream.Authenticator", authenticator)
         _logs.start()
         self._core = _core.ControlServer(
             listener_ip=listener_ip,
@@ -124,26 +124,26 @@ class ControlServer(Live):
             capacity=capacity,
             max_session=max_session,
             idle_limit=idle_limit,
-            state_dir=os.fspath(state_dir or ""),
+            state_dir=path(state_dir),
             tls=tls,
-            server_crt=os.fspath(server_crt or ""),
-            server_key=os.fspath(server_key or ""),
+            server_crt=path(server_crt),
+            server_key=path(server_key),
             insecure_no_auth=insecure_no_auth,
             client_id=client_id,
-            client_secret_file=os.fspath(client_secret_file or ""),
+            client_secret_file=path(client_secret_file),
             introspection_url=introspection_url,
             issuers=texts("issuers", issuers),
             audience=audience,
             scope=scope,
-            identity_ca=os.fspath(identity_ca or ""),
+            identity_ca=path(identity_ca),
             max_sessions_per_user=max_sessions_per_user,
-            client_ca=os.fspath(client_ca or ""),
-            policy="" if isinstance(policy, Policy) else os.fspath(policy or ""),
+            client_ca=path(client_ca),
+            policy="" if isinstance(policy, Policy) else path(policy),
             policy_text=policy.text if isinstance(policy, Policy) else "",
-            audit=os.fspath(audit or ""),
+            audit=path(audit),
             allow_target=texts("allow_target", allow_target),
             allow_peer=texts("allow_peer", allow_peer),
-            facility_key=os.fspath(facility_key or ""),
+            facility_key=path(facility_key),
             data_server=None if data_server is None else DataServerAdapter(data_server),
             authenticator=None if authenticator is None else AuthenticatorAdapter(authenticator),
         )

@@ -25,6 +25,7 @@ from scistream._errors import (
     Timeout,
     Unavailable,
 )
+from scistream._plain import NUMBER, TEXT
 
 SLICE = 0.1  # seconds of a wait after which Python may look for signals
 
@@ -157,8 +158,11 @@ class Turn:
 
 
 def checked(timeout: float | None) -> float | None:
-    """Seconds from 0 on, or None, which is for ever; InvalidRequest for anything else."""
-    if timeout is not None and not timeout >= 0:  # nor NaN
+    """Seconds from 0 on, or None, which is for ever; InvalidRequest for any other number."""
+    if timeout is None:
+        return None
+    NUMBER.check("timeout", timeout)
+    if not timeout >= 0:  # nor NaN
         raise InvalidRequest(f"timeout: {timeout} is no number of seconds")
     return timeout
 
@@ -184,10 +188,16 @@ def failed(what: str, error: OSError) -> ScistreamError:
 
 def address_of(endpoint: str) -> tuple[str, int]:
     """Host, without brackets, and port."""
-    match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)):([0-9]{1,5})", endpoint)
+    TEXT.check("endpoint", endpoint)
+    match = re.fullmatch(r"(?:\[([^\[\]\s\0]+)\]|([^\[\]:\s\0]+)):([0-9]{1,5})", endpoint)
     if not match or int(match[3]) > 0xFFFF:
-        raise InvalidRequest(f"'{endpoint}' is not host:port")
-    return match[1] or match[2], int(match[3])
+        raise InvalidRequest(f"{endpoint!r} is not host:port")
+    host = match[1] or match[2]
+    try:
+        host.encode("idna")  # as look-ups do, whose error would not be one of ours
+    except UnicodeError:
+        raise InvalidRequest(f"{endpoint!r} is not host:port: no host has such a name") from None
+    return host, int(match[3])
 
 
 def text_of(address: Any) -> str:

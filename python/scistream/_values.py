@@ -1,10 +1,32 @@
-"""What calls return: immutable, comparable, picklable; `_core` makes them."""
+"""What calls return: immutable, hashable, comparable, picklable; `_core` makes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn, cast
+
+from scistream._endpoint import Endpoint
+from scistream._errors import InvalidRequest
+
+
+class Labels(dict[str, str]):
+    """A `dict` that cannot be changed, so that what has one can be hashed, and written as JSON."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("labels cannot be changed; dict(labels) can")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type[Labels], tuple[dict[str, str]]]:
+        return Labels, (dict(self),)
 
 
 class StateChange(NamedTuple):
@@ -14,6 +36,12 @@ class StateChange(NamedTuple):
     """`reserving`, `provisioning`, `updating`, `releasing` or `idle`."""
     ms: float
     """Milliseconds since the request began."""
+
+
+def _endpoint(text: str) -> Endpoint:
+    with suppress(InvalidRequest):
+        return Endpoint(text)
+    return cast(Endpoint, text)
 
 
 @dataclass(frozen=True)
@@ -45,10 +73,10 @@ class SessionStatus:
     """Of its state machine: `idle`, `reserving`, `listening`, `updating`, `releasing`."""
     phase: str
     """What it waits for next, or `ready`."""
-    listeners: tuple[str, ...]
-    """`host:port` each."""
-    targets: tuple[str, ...]
-    """`host:port` each; listener i feeds target i modulo their number."""
+    listeners: tuple[Endpoint, ...]
+    """Where they are; what a server says that is no address stays a plain `str`."""
+    targets: tuple[Endpoint, ...]
+    """The same; listener i feeds target i modulo their number."""
     num_conn: int
     """Listeners."""
     rate: int
@@ -61,6 +89,7 @@ class SessionStatus:
     protection: str
     """`encrypted`, `authenticated only` or `none`, between the facilities."""
     labels: Mapping[str, str]
+    """As the request had them; they cannot be changed."""
     age: float
     """Seconds since the request."""
     bytes_to_consumer: int
@@ -77,6 +106,11 @@ class SessionStatus:
     """What its data server last told of it, such as a program that was started again."""
     connections: tuple[Connection, ...] = ()
     """Those that are live, where they were asked for; the 10,000 with the most bytes at most."""
+
+    def __post_init__(self) -> None:
+        for name in ("listeners", "targets"):
+            object.__setattr__(self, name, tuple(map(_endpoint, getattr(self, name))))
+        object.__setattr__(self, "labels", Labels(self.labels))
 
 
 @dataclass(frozen=True)

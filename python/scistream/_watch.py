@@ -7,7 +7,7 @@ import os
 from collections import deque
 
 from scistream import _core
-from scistream._live import Closing
+from scistream._live import Closing, seconds
 from scistream._values import SessionEvent
 
 
@@ -19,11 +19,13 @@ class Watch(Closing):
     session. A loop that is slow to take events loses counters, never changes of state.
     """
 
-    def __init__(self, core: _core.Watch, owner: object) -> None:
+    def __init__(self, core: _core.Watch, owner: object, uid: str) -> None:
         self._core = core
         self._owner = owner  # keeps the client open
+        self._uid = uid
         self._come: deque[SessionEvent] = deque()
         self._may_come = True
+        self._closed = False
 
     def __iter__(self) -> Watch:
         return self
@@ -31,6 +33,7 @@ class Watch(Closing):
     def __next__(self) -> SessionEvent:
         event = self._come.popleft() if self._come else self._core.next()
         if event is None:
+            self._may_come = False
             raise StopIteration
         return event
 
@@ -49,7 +52,17 @@ class Watch(Closing):
 
     def close(self) -> None:
         """Ends it. May be called again."""
+        self._closed = True
         self._core.close()
+
+    def __repr__(self) -> str:
+        how = ", closed" if self._closed else "" if self._may_come else ", ended"
+        return f"<scistream.Watch of {self._uid}{how}>"
+
+
+def period_of(value: float) -> float:
+    """Seconds between two counters of a server, which would wait as long as 0.1 s anyway."""
+    return seconds("period", value, 0.1)
 
 
 async def readable(descriptor: int) -> None:

@@ -16,18 +16,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
 import scistream
 from scistream import _core
-from scistream._app import texts
+from scistream._app import is_async, texts
 from scistream._client import was_not_released
 from scistream._drawing import Surface, surface
 from scistream._errors import Cancelled, InvalidState, ScistreamError, Timeout
-from scistream._live import NotCopied
+from scistream._live import NotCopied, seconds
 from scistream._progress import SetUp
 from scistream._values import ServerInfo, SessionStats, SessionStatus, StateChange, stats_of
 from scistream._watch import Watch, readable
@@ -36,6 +38,7 @@ __all__ = ["AppController", "Request", "Session", "UserClient"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="_Closing")
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
 async def _end_of(pending: _core.Pending[T]) -> T:
@@ -191,7 +194,8 @@ class Request(Awaitable["Session"]):
         async with request as session:
             ...
 
-    Once, and one of the two. When the set-up fails, or is cancelled, nothing stays reserved.
+    Once, and one of the two. When the set-up fails, or is cancelled, nothing stays reserved. One
+    that is forgotten is a RuntimeWarning, as a coroutine is.
     """
 
     def __init__(
@@ -202,8 +206,16 @@ class Request(Awaitable["Session"]):
         self._progress = progress
         self._session: Session | None = None
         self._used = False
+        self._awaited = False
+
+    def __del__(self) -> None:
+        if not self._awaited and not sys.is_finalizing():
+            warnings.warn(
+                "request was never awaited: no session was asked for", RuntimeWarning, 2, self
+            )
 
     def __await__(self) -> Generator[Any, None, Session]:
+        self._awaited = True
         return self._set_up().__await__()
 
     async def _set_up(self) -> Session:
@@ -224,7 +236,7 @@ class Request(Awaitable["Session"]):
         return session
 
     async def __aenter__(self) -> Session:
-        self._session = await self._set_up()
+        self._session = await self
         return self._session
 
     async def __aexit__(
@@ -252,7 +264,7 @@ class Session(_Beside):
 
     @property
     def ready(self) -> bool:
-        """Whether it is set up."""
+        """Whether it was set up; so it stays when it is released."""
         return self.sync.ready
 
     @property
@@ -296,6 +308,8 @@ class Session(_Beside):
 
         The set-up goes on when this is cancelled.
         """
+        if timeout is not None:
+            seconds("timeout", timeout)
         waiting = asyncio.ensure_future(_end_of(self.sync._core.begin_wait()))
         where = surface(progress)
         try:
@@ -349,13 +363,28 @@ class Session(_Beside):
 class AppController(_Closing):
     """Announces an application, for asyncio; arguments as `scistream.AppController`.
 
-    An `async with` block says hello, and closes the controller at its end.
+    An `async with` block says hello, and closes the controller at its end. As a decorator it does
+    the same around each call of an `async def` function.
     """
 
     sync: scistream.AppController
 
     def __init__(self, uid: str, s2cs: str, **options: Any) -> None:
         self.sync = scistream.AppController(uid, s2cs, **options)
+
+    @classmethod
+    def _around(cls, sync: scistream.AppController) -> AppController:
+        made = cls.__new__(cls)
+        made.sync = sync
+        return made
+
+    def __call__(self, function: F) -> F:
+        """As a decorator. TypeError for a function that is not `async def`."""
+        if not is_async(function):
+            raise TypeError(
+                f"{function!r} is no async function; scistream.AppController decorates others"
+            )
+        return self.sync(function)
 
     async def hello(
         self, *, wait_ready: bool = False, patience: float = 0.0, timeout: float = 180.0

@@ -49,6 +49,7 @@ Items have a size. A shape has at most 32 sizes. P is the product of shape and i
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 
@@ -58,9 +59,12 @@ from scistream._errors import InvalidRequest
 from scistream._flow import EndOfStream
 from scistream._frames import BadFrame, Frame
 from scistream._live import Closing
+from scistream._plain import WHOLE_NUMBER
 from scistream._tcp import Line, Turn, address_of, checked, failed, text_of
 
 __all__ = ["BadFrame", "Connection", "EndOfStream", "Frame", "Listener", "connect", "listen"]
+
+YEAR = 366 * 86_400.0  # seconds: more than any socket waits, less than it refuses
 
 
 class Listener(Closing):
@@ -134,11 +138,12 @@ def connect(endpoint: str, *, timeout: float | None = None, max_bytes: int = GIB
         Timeout: There is no answer.
 
     """
-    address = address_of(endpoint)
+    address, patience = address_of(endpoint), checked(timeout)
+    WHOLE_NUMBER.check("max_bytes", max_bytes)
     try:
-        sock = socket.create_connection(address, checked(timeout))
+        sock = socket.create_connection(address, None if patience is None else min(patience, YEAR))
     except OSError as error:
-        raise failed(f"cannot connect to {endpoint}", error) from None
+        raise failed(f"cannot connect to {endpoint!r}", error) from None
     return Connection(sock, timeout=timeout, max_bytes=max_bytes)
 
 
@@ -158,13 +163,17 @@ def listen(endpoint: str, *, timeout: float | None = None, max_bytes: int = GIB)
     """
     host, port = address_of(endpoint)
     checked(timeout)
+    WHOLE_NUMBER.check("max_bytes", max_bytes)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    what = f"cannot listen on {endpoint!r}"
     try:
-        sock = socket.create_server((host, port), family=family, backlog=128)
+        (_, _, _, _, address), *_ = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+        sock = socket.create_server(address, family=family, backlog=128)
     except socket.gaierror as error:
-        raise InvalidRequest(f"cannot listen on {endpoint}: {error.strerror}") from None
+        raise InvalidRequest(f"{what}: {error.strerror}") from None
     except OSError as error:
-        raise failed(f"cannot listen on {endpoint}", error) from None
+        # Python has added the address.
+        raise failed(what, OSError(error.errno, os.strerror(error.errno or 0))) from None
     return Listener(sock, timeout, max_bytes)
 
 

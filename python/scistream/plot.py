@@ -143,7 +143,8 @@ class Recorder(Live):
         self._thread.join()
 
     def __repr__(self) -> str:
-        return f"<scistream.plot.Recorder {len(self.samples)} samples>"
+        # Without the lock, which its thread may have had when this process was forked.
+        return f"<scistream.plot.Recorder {len(self._samples)} samples>"
 
 
 def rates(samples: Sequence[Sample]) -> tuple[list[float], list[float], list[float]]:
@@ -301,6 +302,8 @@ def latency(seconds: Iterable[float], axes: Axes | None = None) -> Axes:
     number = len(times)
     longer = [(number - place) / number for place in range(number)]
     axes.step([each / size for each in times], longer, where="pre")
+    if times[-1] < 1.01 * times[0]:  # matplotlib knows no limits around a point that suit a log
+        axes.update_datalim([(times[0] / size / 2, 1), (times[0] / size * 2, 1)])
     for percent, least, style in ((50.0, 1, ":"), (99.0, 100, "--"), (99.9, 1000, "-.")):
         if number >= least:
             at = percentile(times, percent) / size

@@ -79,10 +79,38 @@ def test_a_frame_that_does_not_fit_out_waits_for_a_call_that_it_suits(out: Any) 
         for _ in range(2):
             with pytest.raises(scistream.InvalidRequest, match=r"^out: "):
                 other.recv(out=out)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"^out: an array or a buffer is wanted, not a list$"):
             other.recv(out=[0] * 6)
         assert same(other.recv(), image)
         assert other.recv() == b"next"
+
+
+@pytest.mark.parametrize(
+    ("sent", "out", "said"),
+    [
+        (b"123", bytearray(2), "a buffer, 2 bytes; what has come is 3 bytes"),
+        (b"1", bytearray(2), "a buffer, 2 bytes; what has come is 1 byte"),
+        (
+            b"12345678",
+            array.array("d", [0]),
+            "a buffer of items 'd' instead of bytes, 8 bytes; what has come is 8 bytes",
+        ),
+        (
+            np.zeros(3, "f4"),
+            np.zeros((1, 3)),
+            "an array of float64 and shape (1, 3), 24 bytes; "
+            "what has come is an array of float32 and shape (3,), 12 bytes",
+        ),
+    ],
+    ids=repr,
+)
+def test_an_out_that_does_not_fit_is_described(sent: Any, out: Any, said: str) -> None:
+    with joined() as (one, other):
+        one.send(sent)
+        with pytest.raises(scistream.InvalidRequest) as raised:
+            other.recv(out=out)
+        assert str(raised.value) == f"out: it is {said}"
+        other.recv()
 
 
 def test_a_frame_over_max_bytes_waits_too() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import socket
 import threading
 from collections.abc import Callable
@@ -164,18 +166,60 @@ print("ok")
     assert python(script) == "ok\n"
 
 
-@pytest.mark.parametrize("endpoint", ["", "127.0.0.1", "127.0.0.1:", ":80", "::1:80", "a:70000"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("", "127.0.0.1", "127.0.0.1:", ":80", "::1:80", "a:70000"),
+        *("a..b:5", ".:5", f"{'a' * 300}:5", "a\0b:5", "a\nb:5", "a b:5", "[::1%\n]:5", "\ud800:5"),
+    ],
+    ids=ascii,
+)
 def test_an_address_is_host_and_port(endpoint: str) -> None:
     for call in (arrays.connect, arrays.listen):
-        with pytest.raises(scistream.InvalidRequest, match="not host:port"):
+        with pytest.raises(scistream.InvalidRequest, match="not host:port") as raised:
             call(endpoint)
+        assert str(raised.value).startswith(repr(endpoint))
+        assert str(raised.value).isprintable()
+        gc.collect()  # a socket that was left open would be a warning
+
+
+@pytest.mark.parametrize("endpoint", [None, b"127.0.0.1:5", 5, ("127.0.0.1", 5)], ids=repr)
+def test_an_address_is_text(endpoint: Any) -> None:
+    for call in (arrays.connect, arrays.listen):
+        with pytest.raises(
+            TypeError, match=r"^endpoint: a str is wanted, not (None|bytes|an? \w+)$"
+        ):
+            call(endpoint)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("timeout", "1"), ("timeout", b"1"), ("max_bytes", None), ("max_bytes", 1.5)],
+)
+def test_numbers_are_numbers(name: str, value: Any) -> None:
+    for call in (arrays.connect, arrays.listen):
+        options: dict[str, Any] = {name: value}
+        with pytest.raises(TypeError, match=rf"^{name}: an? \w+ is wanted, not "):
+            call("127.0.0.1:0", **options)
+        gc.collect()
+
+
+def test_for_ever_may_be_infinite() -> None:
+    with (
+        arrays.listen("127.0.0.1:0", timeout=math.inf) as listener,
+        arrays.connect(listener.endpoint, timeout=math.inf) as one,
+        listener.accept() as other,
+    ):
+        one.send(b"at last")
+        assert other.recv() == b"at last"
 
 
 def test_what_fails_says_why() -> None:
     with pytest.raises(scistream.Unavailable, match="Connection refused"):
         arrays.connect(closed_port())
-    with pytest.raises(scistream.InvalidRequest, match="cannot listen"):
-        arrays.listen("192.0.2.1:0")
+    for elsewhere in ("192.0.2.1:0", "no-such-host.invalid:0"):
+        with pytest.raises(scistream.InvalidRequest, match=f"^cannot listen on '{elsewhere}': "):
+            arrays.listen(elsewhere)
     with arrays.listen("127.0.0.1:0", timeout=0) as listener:
         with pytest.raises(scistream.AlreadyExists, match=listener.endpoint):
             arrays.listen(listener.endpoint)

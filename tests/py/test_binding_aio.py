@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import scistream
-from binding import Facilities, facilities, listening
+from binding import Facilities, facilities, listening, python
 from facility import eventually
 from scistream import aio
 
@@ -109,9 +110,7 @@ def test_application_controllers_of_both_sides_complete_it(
 def test_a_cancelled_request_leaves_nothing_reserved(both: Facilities, tmp_path: Path) -> None:
     async def run() -> None:
         async with client_of(both, tmp_path) as client:
-            waiting = asyncio.ensure_future(
-                client.request(both.prod.endpoint, both.cons.endpoint)._set_up()
-            )
+            waiting = asyncio.ensure_future(client.request(both.prod.endpoint, both.cons.endpoint))
             reserved = both.client.info
             while not reserved(both.cons.endpoint).sessions:
                 await asyncio.sleep(0.01)
@@ -312,17 +311,153 @@ def test_a_watch_may_be_cancelled(both: Facilities, tmp_path: Path) -> None:
 
 
 def test_what_is_not_awaited_is_not_asked_for(both: Facilities, tmp_path: Path) -> None:
+    """And that is said, as of a coroutine, in the line that has forgotten it."""
+
     async def run() -> None:
         async with client_of(both, tmp_path) as client:
             client.request(both.prod.endpoint, both.cons.endpoint)
             with pytest.raises(scistream.Unavailable):
                 await client.info("127.0.0.1:1")
 
+    with pytest.warns(RuntimeWarning, match="request was never awaited") as warned:
+        asyncio.run(run())
+    assert [each.filename for each in warned] == [__file__]
+    eventually(both.nothing_reserved, "nothing was asked for")
+
+
+def test_what_is_awaited_warns_of_nothing(both: Facilities, tmp_path: Path) -> None:
+    """However it ends; nor does what the interpreter's end finds."""
+
+    async def run() -> None:
+        async with client_of(both, tmp_path) as client:
+            await asyncio.gather(
+                client.request("127.0.0.1:1", both.cons.endpoint),
+                client.request(both.prod.endpoint, both.cons.endpoint, num_conn=0),
+                return_exceptions=True,
+            )
+            waiting = client.request(both.prod.endpoint, both.cons.endpoint)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(waiting, 0.05)
+            with pytest.raises(scistream.InvalidRequest):
+                async with client.request(both.prod.endpoint, both.cons.endpoint, num_conn=0):
+                    pass
+            while not both.nothing_reserved():
+                await asyncio.sleep(0.01)
+
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        asyncio.run(run())
+        asyncio.run(asyncio.wait_for(run(), 30))
         gc.collect()
-    eventually(both.nothing_reserved, "nothing was asked for")
+    kept = "from scistream import aio; request = aio.UserClient(roots='x').request('a:1', 'b:1')"
+    assert python(f"import sys; {kept}; sys.kept = request") == ""
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), 10**400, 1e12])
+def test_a_time_that_is_none_is_refused(both: Facilities, tmp_path: Path, timeout: float) -> None:
+    async def run() -> None:
+        async with client_of(both, tmp_path) as client:
+            async with client.request(both.prod.endpoint, both.cons.endpoint, wait=False) as made:
+                for progress in (None, True):
+                    with pytest.raises(scistream.InvalidRequest, match="timeout: it takes seconds"):
+                        await made.wait_ready(timeout, progress=progress)
+                    with pytest.raises(TypeError, match="timeout"):
+                        await made.wait_ready("x", progress=progress)  # type: ignore[arg-type]
+                    with pytest.raises(scistream.InvalidRequest, match="timeout: it takes seconds"):
+                        made.sync.wait_ready(timeout, progress=True)
+            with pytest.raises(scistream.InvalidRequest, match="period: it takes seconds"):
+                made.watch(period=timeout)
+
+    asyncio.run(run())
+
+
+class Announced:
+    """An object that is called as an async function is."""
+
+    async def __call__(self, word: str) -> str:
+        return word
+
+
+def test_a_controller_decorates_what_is_awaited(both: Facilities, tmp_path: Path) -> None:
+    """Either kind of controller: the loop turns while it says hello, which comes first."""
+
+    async def run(kind: type[aio.AppController | scistream.AppController]) -> None:
+        async with (
+            client_of(both, tmp_path) as client,
+            client.request(both.prod.endpoint, both.cons.endpoint, wait=False) as session,
+        ):
+            ends = {"PROD": both.prod.endpoint, "CONS": both.cons.endpoint}
+            for end in ends.values():
+                while not (await client.info(end)).sessions:
+                    await asyncio.sleep(0.01)
+
+            def announce(role: str, listeners: Sequence[str] = ()) -> Any:
+                return kind(
+                    session.uid,
+                    ends[role],
+                    role=role,
+                    listeners=listeners,
+                    key=session.app_key(role),
+                    roots=both.roots,
+                    state_dir=tmp_path,
+                )
+
+            async def body(word: str) -> str:
+                """Consumes."""
+                await session.wait_ready(15)
+                return word
+
+            consume = announce("CONS")(body)
+            assert inspect.iscoroutinefunction(consume)
+            assert (consume.__name__, consume.__doc__) == ("body", "Consumes.")
+            waiting = asyncio.ensure_future(consume("consumed"))
+            phase = ""
+            while phase != "update":
+                phase = next(s.phase for s in await session.status() if s.role == "CONS")
+            assert not waiting.done()
+            produce = announce("PROD", ["127.0.0.1:9"])(Announced())
+            assert await produce("produced") == "produced"
+            assert await waiting == "consumed"
+            assert await produce("again") == "again", "each call says hello"
+
+    for kind in (aio.AppController, scistream.AppController):
+        asyncio.run(asyncio.wait_for(run(kind), 60))
+    assert both.nothing_reserved()
+
+
+def test_after_a_hello_that_fails_or_is_cancelled_nothing_runs(
+    both: Facilities, tmp_path: Path
+) -> None:
+    async def consume() -> None:
+        raise AssertionError
+
+    async def run(silent: str) -> None:
+        options: dict[str, Any] = {"role": "CONS", "roots": both.roots, "state_dir": tmp_path}
+        for kind in (aio.AppController, scistream.AppController):
+            with pytest.raises(scistream.NotFound):
+                await kind("not-there", both.prod.endpoint, **options)(consume)()
+            began = time.monotonic()
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(kind("any", silent, **options)(consume)(), 0.2)
+            assert time.monotonic() - began < 5
+
+    with listening() as (_, silent):
+        asyncio.run(run(silent))
+
+
+def test_only_async_functions_are_decorated_by_one_for_asyncio(
+    both: Facilities, tmp_path: Path
+) -> None:
+    controller = aio.AppController(
+        "any", both.prod.endpoint, role="CONS", roots=both.roots, state_dir=tmp_path
+    )
+
+    async def generate() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (generate, len):
+        with pytest.raises(TypeError, match="no async function"):
+            controller(function)  # type: ignore[type-var]
+    asyncio.run(controller.close())
 
 
 @pytest.mark.parametrize("kind", ["UserClient", "Session", "AppController"])

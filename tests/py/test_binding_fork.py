@@ -70,3 +70,36 @@ with facilities(Path(sys.argv[1])) as both:
 print("ok")
 """
     assert python(script, tmp_path, timeout=20) == "ok\n"
+
+
+def test_a_forked_child_leaves_the_facilities_of_its_parent_alone() -> None:
+    """Whatever it does with them: their folder stays, and it can still be told what they are."""
+    script = """
+import os, sys, threading
+import scistream
+both = scistream.LocalFacilities()
+both.start()
+session = both.request(prod_app=["127.0.0.1:9"], uid="of-the-parent")
+with both._turn:  # as if another thread were starting them
+    for end in (sys.exit, lambda code: (both.close(), both.close(), os._exit(code))):
+        child = os.fork()
+        if child == 0:
+            assert repr(both) == "<scistream.LocalFacilities of another process>"
+            assert both._repr_html_() == "<p>two facilities, of another process</p>"
+            assert "of-the-parent of another process" in session._repr_html_()
+            assert "of-the-parent of another process" in repr(session)
+            for call in (both.start, both.__enter__, both.request):
+                try:
+                    call()
+                except scistream.InvalidState as error:
+                    assert "forked" in str(error), error
+                else:
+                    raise AssertionError(call)
+            end(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert len(session.status()) == 2
+both.client.release("of-the-parent")
+both.close()
+print("ok")
+"""
+    assert python(script, timeout=20) == "ok\n"

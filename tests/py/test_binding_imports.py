@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import scistream
 from binding import python
 from guides import page
 
@@ -119,6 +120,8 @@ def test_the_compiler_of_grpc_before_it_ends_the_process_as_the_pages_say(root: 
 
     What one library does in the memory of another differs from run to run.
     """
+    if (Path(scistream.__file__).parents[1] / "scistream.libs").exists():
+        pytest.skip("a wheel has libraries of its own, which nobody else's meet")
     runs = (in_order(root, "protos import use") for _ in range(10))
     done = next((run for run in runs if run.returncode), None)
     assert done, "it never ended"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import scistream
 from binding import python
+from facility import eventually
 
 SCRIPT = """
 import socket, sys
@@ -78,3 +80,25 @@ with facilities(Path(sys.argv[1])) as both:
     print("ran" if rounds > 1000 else rounds)
 """
     assert python(script, tmp_path) == "ran\n"
+
+
+@pytest.mark.parametrize("how", [{"progress": False}, {"progress": True}, {"wait": False}])
+def test_a_session_that_nobody_got_is_released(
+    how: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes when the call has returned, and its session has no name yet."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with scistream.LocalFacilities() as both:
+        monkeypatch.setattr("scistream._client.Session", interrupted)
+        # With pytest.raises its traceback would hold what nobody has.
+        try:
+            both.request(prod_app=["127.0.0.1:9"], **how)
+        except KeyboardInterrupt:
+            pass
+        else:
+            pytest.fail("it was not interrupted")
+        for facility in (both.prod, both.cons):
+            eventually(lambda f=facility: both.client.info(f.endpoint).sessions == 0, "released")  # type: ignore[misc]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import pickle
+import random
 import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +74,112 @@ def test_a_controller_may_decorate_what_it_announces() -> None:
                 assert serve("again") == "again", "each call says hello"
                 assert (serve.__name__, serve.__doc__) == ("serve", "Serves.")
         assert calls == [True] * 4
+
+
+def test_generators_are_not_decorated() -> None:
+    """Their calls run nothing of them: hello and close would come before all of it."""
+    controller = scistream.AppController("any", "127.0.0.1:1", role="CONS", roots="x")
+
+    def generate() -> Iterator[int]:
+        yield 1
+
+    async def generate_later() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (generate, generate_later, functools.partial(generate)):
+        with pytest.raises(TypeError, match="generator function"):
+            controller(function)
+    controller.close()
+
+
+def test_pairs_are_where_no_other_pair_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.ExitStack() as stack:
+        pairs = [stack.enter_context(scistream.LocalFacilities(ports=1)) for _ in range(18)]
+        hosts = {each.host for both in pairs for each in (both.prod.endpoint, both.cons.endpoint)}
+        assert len(hosts) == 36
+    first, second = random.SystemRandom().sample(range(1 << 22), 2)
+    places = [first, first, second, first, second]
+    monkeypatch.setattr("random.SystemRandom.randrange", lambda *_: places.pop(0))
+    with scistream.LocalFacilities() as one:
+        others = []
+        for left in (2, 0):
+            with scistream.LocalFacilities() as other:
+                others.append(other.prod.endpoint.host)
+                assert len(places) == left, "what is taken is not taken again"
+        assert others[0] == others[1] != one.prod.endpoint.host, "and it is given back"
+
+
+def test_threads_that_start_a_pair_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    init = scistream.UserClient.__init__
+
+    def slow(self: scistream.UserClient, **options: Any) -> None:
+        made.append(self)
+        time.sleep(0.05)
+        init(self, **options)
+
+    monkeypatch.setattr(scistream.UserClient, "__init__", slow)
+    both = scistream.LocalFacilities()
+    threads = [threading.Thread(target=both.start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert len(made) == 1
+    place = both.prod.endpoint
+    both.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(place.address, LIMIT)
+
+
+def test_a_facility_that_was_started_again_is_trusted() -> None:
+    with scistream.LocalFacilities() as both:
+        for server in (both.prod, both.cons):
+            server.stop(drain=0)
+            with pytest.raises(scistream.InvalidState, match="not running"):
+                both.request(prod_app=["127.0.0.1:9"])
+            server.start()
+            with both.request(prod_app=["127.0.0.1:9"]) as session:
+                assert session.ready
+
+
+FOLDERS = """
+import gc, glob, os, sys, tempfile
+import scistream
+tempfile.tempdir = sys.argv[1]
+def left():
+    return [each for each in os.listdir(sys.argv[1]) if each.startswith("scistream-")]
+"""
+
+
+@pytest.mark.parametrize("end", ["", "both.close()", "del both; gc.collect(); assert not left()"])
+def test_nothing_is_left_of_them_and_nothing_warned_of(end: str, tmp_path: Path) -> None:
+    script = f"{FOLDERS}both = scistream.LocalFacilities()\nboth.start()\nassert left()\n{end}"
+    words = [sys.executable, "-X", "dev", "-c", script, str(tmp_path)]
+    done = run(*words)
+    assert (done.rc, done.err) == (0, "")
+    assert [each for each in tmp_path.iterdir() if each.name.startswith("scistream-")] == []
+
+
+def test_pictures_of_what_was_stopped_say_so() -> None:
+    with scistream.LocalFacilities() as both:
+        both.prod.stop(drain=0)
+        place = both.cons.endpoint
+        assert repr(both) == f"<scistream.LocalFacilities not running to {place}>"
+        assert "<td>PROD</td><td>not running</td>" in both._repr_html_()
+        assert f"<td>{place}</td><td>100 of 100</td><td>0</td>" in both._repr_html_()
+        both.client.close()
+        assert f"<td>{place}</td><td>it is closed</td>" in both._repr_html_()
+
+
+def test_a_picture_waits_for_no_facility(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, scistream.LocalFacilities() as both:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr("scistream._local.PATIENCE", 0.1)
+        monkeypatch.setattr(scistream.ControlServer, "endpoint", scistream.Endpoint(place))
+        began = time.monotonic()
+        assert f"<td>{place}</td><td>it did not answer within 0.1 s</td>" in both._repr_html_()
+        assert time.monotonic() - began < 3
 
 
 def test_ports_are_checked() -> None:

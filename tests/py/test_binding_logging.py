@@ -37,6 +37,31 @@ def test_one_thread_listens_however_many_servers_there_are() -> None:
         assert [each.name for each in threading.enumerate()].count("sci-log") == 1
 
 
+@pytest.mark.parametrize("error", ["ValueError", "SystemExit"])
+def test_a_handler_that_fails_is_told_of_and_keeps_nothing_from_others(error: str) -> None:
+    program = f"""
+import logging, sys, scistream
+class Failing(logging.Handler):
+    def emit(self, record):
+        raise {error}("no room")
+logger = logging.getLogger("scistream")
+logger.setLevel("INFO")
+failing = Failing()
+logger.addHandler(failing)
+sys.stderr = sys.stdout  # where `logging` complains
+with scistream.LocalFacilities() as both:
+    both.request(prod_app=["127.0.0.1:9"], uid="first").release()
+    both.request(prod_app=["127.0.0.1:9"], uid="second").release()
+logging.raiseExceptions = False
+scistream.ControlServer(port=0, listener_ip="127.0.1.1").start()
+"""
+    said = python(program)
+    for uid in ("first", "second"):
+        assert any("Arguments: " in line and uid in line for line in said.splitlines()), said
+    assert f"{error}: no room" in said
+    assert said.count("--- Logging error ---") == said.count("Arguments: ")
+
+
 def test_nothing_is_lost_at_the_end_and_nothing_is_said_without_a_handler() -> None:
     program = """
 import logging, sys, scistream

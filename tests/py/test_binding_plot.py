@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -191,6 +192,18 @@ def test_a_percentile_is_the_least_time_within_which_so_many_are(
 def test_what_is_no_round_trip_is_refused(seconds: list[float]) -> None:
     with pytest.raises(scistream.InvalidRequest, match="round trip"):
         plot.latency(seconds)
+
+
+@pytest.mark.parametrize("seconds", [[0.1], [0.1, 0.1], [0.1, 0.1 + 2e-17], [1.0], [3e-7] * 1000])
+def test_times_that_are_all_the_same_are_drawn_without_a_warning(seconds: list[float]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        axes: Any = plot.latency(seconds)
+        axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    at = axes.get_lines()[0].get_xdata()[0]
+    assert low < at < high
+    pyplot.close("all")
 
 
 def test_it_is_drawn_where_it_is_wanted(recorder: plot.Recorder) -> None:

@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import scistream
 from binding import python
 from guides import of_language
 from teletype import Teletype
@@ -304,6 +306,13 @@ with streaming() as (session, connection, consumer):
     assert terminal.out == "interrupted\n"
     assert re.fullmatch(r"(\r[^\r\n\x1b]*\x1b\[K)+\r\n", terminal.plain)
     assert terminal.drawn[-1].endswith(" 1 conn, KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("total", [float("nan"), float("inf"), 1.5, 0, -1, "7", [7]])
+def test_what_is_no_number_of_bytes_is_refused(total: Any) -> None:
+    session: Any = None
+    with pytest.raises(scistream.InvalidRequest, match=re.escape(f"total: {total!r} is no number")):
+        scistream.Progress(session, total=total, show=True)
 
 
 def test_one_progress_is_for_one_loop() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -14,7 +14,7 @@ from binding import address, eventually, is_free, listening, stream
 def test_bytes_arrive_and_are_counted() -> None:
     with listening() as (server, target):
         with scistream.Relay([("127.0.0.1:0", target), ("127.0.1.1:0", target)]) as relay:
-            assert len(relay.listeners) == 2
+            assert [type(listener) for listener in relay.listeners] == [scistream.Endpoint] * 2
             for listener in relay.listeners:
                 sent, received = stream(server, listener, 5_000_000)
                 assert sent == received
@@ -69,6 +69,19 @@ def test_a_held_port_is_named() -> None:
 def test_bad_pairs_are_refused(pairs: list[tuple[str, str]]) -> None:
     with pytest.raises(scistream.InvalidRequest):
         scistream.Relay(pairs)
-    with suppress(TypeError):
-        scistream.Relay("127.0.0.1:0")  # type: ignore[arg-type]
-        pytest.fail("a string is not a list of pairs")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "what"),
+    [
+        ("127.0.0.1:0", "a str"),
+        (None, "None"),
+        (["ab"], "a list with a str"),
+        ([("127.0.0.1:0",)], "a list with a tuple of 1"),
+        ([("127.0.0.1:0", 9)], "a list with a tuple with an int"),
+    ],
+)
+def test_what_is_no_list_of_pairs_is_a_type_error(pairs: Any, what: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        scistream.Relay(pairs)
+    assert str(raised.value) == f"pairs: a list of pairs of strings is wanted, not {what}"

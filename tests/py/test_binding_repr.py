@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +70,41 @@ def test_values_are_compared_copied_and_pickled(tmp_path: Path) -> None:
             relay.stats(),
         ):
             assert pickle.loads(pickle.dumps(value)) == value == copy.deepcopy(value)
+
+
+def test_a_status_cannot_be_changed() -> None:
+    labels = {"job": "a", "experiment": "b"}
+    with (
+        scistream.LocalFacilities() as both,
+        both.request(prod_app=["127.0.0.1:9"], labels=labels) as session,
+    ):
+        status = session.status()[0]
+    assert status.labels == labels
+    refused: list[Callable[[Any], object]] = [
+        lambda labels: labels.__setitem__("job", "c"),
+        lambda labels: labels.__delitem__("job"),
+        lambda labels: labels.__ior__({"job": "c"}),
+        lambda labels: labels.update(job="c"),
+        lambda labels: labels.setdefault("other", "c"),
+        lambda labels: labels.pop("job"),
+        lambda labels: labels.popitem(),
+        lambda labels: labels.clear(),
+    ]
+    for change in refused:
+        with pytest.raises(TypeError, match="cannot be changed"):
+            change(status.labels)
+    for again in (pickle.loads(pickle.dumps(status)), copy.deepcopy(status), copy.copy(status)):
+        assert (again, hash(again)) == (status, hash(status))
+        assert type(again.labels) is type(status.labels)
+    assert {status: 1}[dataclasses.replace(status)] == 1
+    shown = json.loads(json.dumps(dataclasses.asdict(status)))
+    assert shown["labels"] == labels
+    assert status.targets == ("127.0.0.1:9",)
+    for place in (*status.listeners, *status.targets):
+        assert isinstance(place, scistream.Endpoint)
+    said: Any = ("nowhere", "127.0.0.1:9")
+    odd = dataclasses.replace(status, targets=said)
+    assert [type(each) for each in odd.targets] == [str, scistream.Endpoint]
 
 
 def test_a_key_that_cannot_be_read_is_not_repeated(tmp_path: Path) -> None:

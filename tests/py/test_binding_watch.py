@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 import scistream
 from binding import Facilities, facilities, listening
+from scistream import aio
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +76,29 @@ def test_a_watch_may_be_ended_by_another_thread(session: scistream.Session) -> N
 def test_what_is_not_there_cannot_be_watched(both: Facilities) -> None:
     with pytest.raises(scistream.NotFound):
         next(both.client.watch("never-requested"))
-    with pytest.raises(scistream.InvalidRequest, match="period"):
-        both.client.watch("x", [both.prod.endpoint], period=-1)
+
+
+@pytest.mark.parametrize("period", [-1, 0, 0.05, 0.0999, float("nan"), float("inf")])
+def test_events_come_at_most_ten_times_a_second(
+    both: Facilities, session: scistream.Session, period: float
+) -> None:
+    of_client = functools.partial(both.client.watch, "x", [both.prod.endpoint])
+    for watch in (session.watch, of_client, aio.Session(session).watch):
+        with pytest.raises(scistream.InvalidRequest, match=rf"period: .* from 0.1 .* {period:f}"):
+            watch(period=period)
+    with pytest.raises(TypeError, match="period"):
+        session.watch(period="1")  # type: ignore[arg-type]
+
+
+def test_a_watch_says_what_it_watches(session: scistream.Session) -> None:
+    watch = session.watch(period=0.1)
+    assert repr(watch) == f"<scistream.Watch of {session.uid}>"
+    assert {next(watch).kind, next(watch).kind} == {"state"}
+    session.release()
+    list(watch)
+    assert repr(watch) == f"<scistream.Watch of {session.uid}, ended>"
+    watch.close()
+    assert repr(watch) == f"<scistream.Watch of {session.uid}, closed>"
 
 
 def test_closing_the_client_ends_its_watches(both: Facilities, tmp_path: Path) -> None:
@@ -88,3 +111,18 @@ def test_closing_the_client_ends_its_watches(both: Facilities, tmp_path: Path) -
         with pytest.raises(scistream.Cancelled):
             list(watch)
         both.client.release(made.uid, [both.prod.endpoint, both.cons.endpoint])
+
+
+def test_a_watch_ends_whenever_its_session_does(both: Facilities) -> None:
+    """Also when that is while it begins."""
+    for _ in range(30):
+        with both.client.request(
+            both.prod.endpoint, both.cons.endpoint, prod_app=["127.0.0.1:9"]
+        ) as made:
+            watch = made.watch(period=0.1)
+            made.release()
+            try:
+                for event in watch:
+                    assert event.status.uid == made.uid
+            except scistream.NotFound:
+                pass  # it had ended before

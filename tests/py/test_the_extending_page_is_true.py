@@ -27,7 +27,7 @@ LIMITS = {
     "`forward` | the targets are known, and when they or the rate change | 30 s": "answer{30'000}",
     "`traffic` | every 0.5 s, and once after the end | 2 s": "traffic{2'000}",
     "as `traffic`, when somebody asks for them | 2 s": "`traffic` and `connections`",
-    "`cut` | the session is released or fails | 10 s": "cut{10'000}",
+    "`cut` | the session is released or fails | 2.5 s": "cut{2'500}",
     "does not return within 2 s counts as failed": "hurry{2'000}",
     "`traffic` | every 0.5 s": "between_looks{500}",
     "nothing for 10 s": "answer_limit{10}",

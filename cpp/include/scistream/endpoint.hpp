@@ -9,7 +9,7 @@
 #include "scistream/error.hpp"
 #include "scistream/export.hpp"
 
-namespace scistream {
+namespace scistream::inline v0 {
 
 /// A host (name, IPv4 or IPv6 address, without brackets) and a TCP port.
 struct Endpoint {
@@ -54,4 +54,4 @@ SCISTREAM_EXPORT std::string to_string(PortRange range);
 /// Parses `FIRST-LAST` or a single port.
 SCISTREAM_EXPORT Result<PortRange> parse_port_range(std::string_view text);
 
-}  // namespace scistream
+}  // namespace scistream::inline v0

@@ -7,7 +7,7 @@
 
 #include "scistream/export.hpp"
 
-namespace scistream {
+namespace scistream::inline v0 {
 
 /// Why something failed. Every error of the house carries exactly one of these; gRPC statuses,
 /// Python exceptions and process exit codes are each derived from it in one place.
@@ -84,4 +84,4 @@ class [[nodiscard]] Result<void> {
 
 using Status = Result<void>;
 
-}  // namespace scistream
+}  // namespace scistream::inline v0

@@ -10,7 +10,7 @@
 #include "scistream/error.hpp"
 #include "scistream/export.hpp"
 
-namespace scistream {
+namespace scistream::inline v0 {
 
 /// Key material. Owns its bytes and wipes them when it dies; prints nothing, compares in constant
 /// time. Not thread-safe; copy it across threads.
@@ -51,4 +51,4 @@ inline constexpr std::size_t key_size = 32;
 /// A random (version 4) UUID from the operating system's generator, with dashes.
 SCISTREAM_EXPORT std::string random_uid();
 
-}  // namespace scistream
+}  // namespace scistream::inline v0

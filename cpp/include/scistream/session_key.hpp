@@ -7,7 +7,7 @@
 #include "scistream/error.hpp"
 #include "scistream/export.hpp"
 
-namespace scistream {
+namespace scistream::inline v0 {
 
 /// Which side of the stream a session serves: the producer application listens, the consumer
 /// application connects. `PROD` and `CONS` on the wire.
@@ -34,4 +34,4 @@ SCISTREAM_EXPORT std::string to_string(const SessionKey& key);
 /// name a workflow engine makes up. Anything else would not be safe in file names and logs.
 SCISTREAM_EXPORT Status check_uid(std::string_view uid);
 
-}  // namespace scistream
+}  // namespace scistream::inline v0

@@ -4,9 +4,9 @@
 
 #include "scistream/export.hpp"
 
-namespace scistream {
+namespace scistream::inline v0 {
 
 /// The project's version, as CMakeLists.txt states it.
 SCISTREAM_EXPORT std::string_view version() noexcept;
 
-}  // namespace scistream
+}  // namespace scistream::inline v0

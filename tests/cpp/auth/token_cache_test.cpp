@@ -136,6 +136,18 @@ TEST_F(TokenCacheTest, OnlySoManyAreAskedForAtATime) {
   EXPECT_EQ(source_->asked.back(), "one more");
 }
 
+TEST_F(TokenCacheTest, AfterItsEndNobodyWaits) {
+  ask();
+  cache_->end();
+  ASSERT_EQ(told_.size(), 1U);
+  EXPECT_EQ(told_.front().error().cause, Cause::unavailable);
+  source_->answer(alice());  // too late
+  ask();
+  ASSERT_EQ(told_.size(), 2U);
+  EXPECT_EQ(told_.back().error().cause, Cause::unavailable);
+  EXPECT_EQ(source_->asked.size(), 1U);
+}
+
 TEST_F(TokenCacheTest, WhoIsToldMayAskAgainOrEndIt) {
   cache_->identify(Secret(std::string_view("token")), [this](const Result<Identity>&) { ask(); });
   source_->answer(Error{Cause::unavailable, "down"});

@@ -98,7 +98,7 @@ TEST_F(ControlClientTest, ItsEndAnswersWhatIsOpen) {
   std::promise<void> seen;
   std::once_flag once;
   const auto watch = client->watch(
-      {"waits"}, milliseconds(50),
+      {"waits"}, milliseconds(50), Present::or_later,
       [&](const session::SessionEvent&) { std::call_once(once, [&] { seen.set_value(); }); },
       [&](const Status& end) { watched.set_value(end); });
   seen.get_future().wait();

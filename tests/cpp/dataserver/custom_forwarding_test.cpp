@@ -294,6 +294,41 @@ TEST_F(CustomForwardingTest, OneThatHangsDoesNotKeepItsOwnerFromEnding) {
   EXPECT_TRUE(eventually([this] { return script_->channels == 0; }));
 }
 
+TEST_F(CustomForwardingTest, OneThatIsHurriedWaitsForNothingLong) {
+  Gate gate;
+  script_->listen = [&] { gate.pass(); };
+  script_->cut = [&] { gate.pass(); };
+  CustomForwarding::Limits limits;
+  limits.hurry = std::chrono::milliseconds(50);
+  limits.cut = std::chrono::hours(1);
+  start(limits);
+  auto reserved = begin_reserve();
+  server_->hurry();
+  EXPECT_EQ(reserved.get().error().cause, Cause::timeout) << "though it may take 30 s otherwise";
+  script_->listen = [] {};
+  ASSERT_TRUE(reserve().ok());
+  EXPECT_TRUE(release().ok()) << "what is asked for later is hurried as well";
+  gate.open();
+  EXPECT_TRUE(leaves_no_channel());
+}
+
+TEST_F(CustomForwardingTest, TrafficThatNeverReturnsDelaysNoCut) {
+  Gate gate;
+  script_->traffic = [&]() -> Traffic {
+    gate.pass();
+    return {};
+  };
+  CustomForwarding::Limits limits;
+  limits.traffic = std::chrono::milliseconds(50);
+  limits.cut = std::chrono::hours(1);
+  start(limits);
+  ASSERT_TRUE(reserve().ok());
+  EXPECT_TRUE(release().ok());
+  EXPECT_EQ(script_->cuts, 1);
+  gate.open();
+  EXPECT_TRUE(leaves_no_channel());
+}
+
 TEST_F(CustomForwardingTest, ACutEndsADrain) {
   Gate gate;
   script_->drain = [&] { gate.pass(); };

@@ -50,6 +50,21 @@ TEST_F(ViewsTest, OfVeryManyConnectionsTheBusiestAreShown) {
   EXPECT_EQ(busy, (most_connections_shown + 100) / 2);
 }
 
+TEST_F(ViewsTest, AWatchSaysWhetherThereWasAnything) {
+  std::vector<bool> began;
+  const auto watch = [&](const std::string& uid) {
+    auto handle = manager->watch(
+        {uid}, milliseconds(100), by, [](const SessionEvent&) {},
+        [&began](bool any) { began.push_back(any); });
+    time.run();
+    return handle;
+  };
+  const auto early = watch("a");
+  set_up("a");
+  const auto now = watch("a");
+  EXPECT_EQ(began, (std::vector<bool>{false, true}));
+}
+
 TEST_F(ViewsTest, NothingIsShownOfWhatIsNotThere) {
   EXPECT_TRUE(show("nobody", Detail::connections).empty());
   set_up("a");
