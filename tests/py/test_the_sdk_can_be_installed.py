@@ -260,7 +260,7 @@ def test_exported_is_what_headers_declare(installed: Path) -> None:
         assert len(symbols) > 20
         for symbol in symbols:
             function = re.sub(r"\[abi:\w+\]|\(.*", "", symbol)
-            assert function.startswith("scistream::"), symbol
+            assert function.startswith("scistream::v0::"), symbol
             assert set(re.findall(r"\w+", function)) <= declared, symbol
             assert not re.search(OTHERS, symbol), symbol
 
@@ -268,7 +268,7 @@ def test_exported_is_what_headers_declare(installed: Path) -> None:
 def test_each_symbol_is_of_one_library(installed: Path) -> None:
     core, client = (set(exported(installed, name)) for name in LIBRARIES)
     assert core & client == set()
-    assert any(symbol.startswith("scistream::Secret::") for symbol in core)
+    assert any(symbol.startswith("scistream::v0::Secret::") for symbol in core)
     assert any(symbol.startswith("scistream::v0::UserClient::") for symbol in client)
 
 
