@@ -60,10 +60,17 @@ bool OwnRelay::drained(std::chrono::milliseconds limit) {
 }
 
 void OwnRelay::forget() {
-  const std::lock_guard lock(mutex_);
-  last_ = relay_->snapshot();
-  relay_.reset();
-  threads_.reset();
+  std::unique_ptr<Relay> relay;
+  std::unique_ptr<net::IoThreads> threads;
+  {
+    const std::lock_guard lock(mutex_);
+    last_ = relay_->snapshot();
+    relay = std::move(relay_);
+    threads = std::move(threads_);
+  }
+  // Without the mutex, which the end of a drain takes on a thread that is waited for here.
+  relay.reset();
+  threads.reset();
 }
 
 }  // namespace scistream::relay
