@@ -44,6 +44,10 @@ Result<AppController> AppController::create(AppControllerOptions options) {
       return Error{Cause::invalid_argument,
                    "listeners: a producer says where its application listens, host:port"};
     }
+    if (auto status = sdk::check_endpoint("s2cs", options.s2cs); !status) return status.error();
+    for (const Endpoint& each : options.listeners) {
+      if (auto status = sdk::check_endpoint("listeners", each); !status) return status.error();
+    }
     if (!options.key.empty()) {
       if (auto status = sdk::check_key("key", options.key); !status) return status.error();
     }

@@ -29,6 +29,12 @@ std::chrono::milliseconds within_bounds(std::chrono::milliseconds duration) {
   return std::clamp(duration, std::chrono::milliseconds(0), longest);
 }
 
+Status check_endpoint(std::string_view what, const Endpoint& endpoint) {
+  if (const auto parsed = parse_endpoint(to_string(endpoint)); !parsed)
+    return invalid(what, parsed.error().message);
+  return {};
+}
+
 Status check_key(std::string_view what, const Secret& key) {
   if (key.size() == key_size) return {};
   return invalid(

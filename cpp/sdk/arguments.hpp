@@ -3,6 +3,7 @@
 #include <chrono>
 #include <string_view>
 
+#include "base/endpoint.hpp"
 #include "base/error.hpp"
 #include "client/user_client.hpp"
 #include "scistream/client_options.hpp"
@@ -14,6 +15,9 @@ Status check_duration(std::string_view what, std::chrono::milliseconds duration)
 
 /// The nearest of these.
 std::chrono::milliseconds within_bounds(std::chrono::milliseconds duration);
+
+/// `invalid_argument` unless it has a host and a port.
+Status check_endpoint(std::string_view what, const Endpoint& endpoint);
 
 /// `invalid_argument` unless it has the length of a key.
 Status check_key(std::string_view what, const Secret& key);

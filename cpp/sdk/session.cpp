@@ -67,8 +67,8 @@ Result<std::unique_ptr<Session::Impl>> PendingSession::Impl::wait(
     std::optional<std::chrono::milliseconds> timeout, const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   const auto ended = [this] { return result_.has_value(); };
-  const bool is_there = timeout ? changed_.wait_for(lock, stop, sdk::within_bounds(*timeout), ended)
-                                : changed_.wait(lock, stop, ended);
+  const bool is_there =
+      timeout ? changed_.wait_for(lock, stop, *timeout, ended) : changed_.wait(lock, stop, ended);
   if (is_there) return hand_out();
   if (stop.stop_requested()) return Error{Cause::cancelled, "interrupted"};
   return Error{Cause::timeout,
@@ -156,6 +156,9 @@ std::vector<StateChange> PendingSession::states() const { return impl_->states()
 
 Result<Session> PendingSession::wait(std::optional<std::chrono::milliseconds> timeout,
                                      std::stop_token stop) {
+  if (timeout) {
+    if (auto status = sdk::check_duration("timeout", *timeout); !status) return status.error();
+  }
   auto session = impl_->wait(timeout, stop);
   if (!session) return session.error();
   return Session(std::move(*session));

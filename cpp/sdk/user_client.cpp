@@ -31,6 +31,10 @@ client::SessionRequest request_of(const SessionRequest& request) {
 }
 
 Status check(const SessionRequest& request) {
+  if (auto status = sdk::check_endpoint("prod", request.prod); !status) return status;
+  if (auto status = sdk::check_endpoint("cons", request.cons); !status) return status;
+  for (const Endpoint& each : request.prod_app)
+    if (auto status = sdk::check_endpoint("prod_app", each); !status) return status;
   if (!request.uid.empty()) {
     if (auto status = check_uid(request.uid); !status) return status;
   }

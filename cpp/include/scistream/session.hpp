@@ -130,7 +130,8 @@ class SCISTREAM_EXPORT PendingSession {
 
   /// Waits until it is set up, and hands the session out, once. `timeout`: it is not set up after
   /// so long, and goes on; `cancelled`: nor when `stop` was requested; otherwise why it failed, as
-  /// UserClient::request says; `failed_precondition`: it has been handed out.
+  /// UserClient::request says; `failed_precondition`: it has been handed out; `invalid_argument`:
+  /// the timeout is negative, or longer than 10 years.
   [[nodiscard]] Result<Session> wait(std::optional<std::chrono::milliseconds> timeout = {},
                                      std::stop_token stop = {});
 

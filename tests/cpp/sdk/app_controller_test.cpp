@@ -28,6 +28,8 @@ TEST_F(SdkAppController, SaysWhatIsWrongWithItsOptions) {
   using O = AppControllerOptions;
   EXPECT_EQ(cause_of([](O& o) { o.uid = ""; }), Cause::invalid_argument);
   EXPECT_EQ(cause_of([](O& o) { o.listeners.clear(); }), Cause::invalid_argument);
+  EXPECT_EQ(cause_of([](O& o) { o.listeners = {{}}; }), Cause::invalid_argument);
+  EXPECT_EQ(cause_of([](O& o) { o.s2cs = {}; }), Cause::invalid_argument);
   EXPECT_EQ(cause_of([](O& o) { o.key = Secret("short"); }), Cause::invalid_argument);
   EXPECT_EQ(cause_of([](O& o) { o.client.client_key = "k.pem"; }), Cause::invalid_argument);
 }

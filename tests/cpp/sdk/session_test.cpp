@@ -117,6 +117,8 @@ TEST_F(SdkSession, TakesAnotherRate) {
 TEST_F(SdkSession, IsHandedOutOnceBothApplicationsHaveSaidHello) {
   auto pending = must(client->begin(waiting()));
   EXPECT_EQ(why(pending.wait(std::chrono::milliseconds(1))).cause, Cause::timeout);
+  for (const auto timeout : {std::chrono::milliseconds(-1), std::chrono::milliseconds::max()})
+    EXPECT_EQ(why(pending.wait(timeout)).cause, Cause::invalid_argument);
   const HelloOptions patient{false, std::chrono::seconds(30)};
   auto producer = must(AppController::create(application(pending, Role::producer)));
   auto consumer = must(AppController::create(application(pending, Role::consumer)));

@@ -20,6 +20,9 @@ TEST_F(SdkUserClient, SaysWhatIsWrongWithARequestBeforeItIsSent) {
     return why(client->begin(request)).cause;
   };
   using R = SessionRequest;
+  EXPECT_EQ(cause_of([](R& r) { r.prod = {}; }), Cause::invalid_argument);
+  EXPECT_EQ(cause_of([](R& r) { r.cons.port = 0; }), Cause::invalid_argument);
+  EXPECT_EQ(cause_of([](R& r) { r.prod_app = {{"two words", 9}}; }), Cause::invalid_argument);
   EXPECT_EQ(cause_of([](R& r) { r.uid = "a/b"; }), Cause::invalid_argument);
   EXPECT_EQ(cause_of([](R& r) { r.protocol = "ftp"; }), Cause::invalid_argument);
   EXPECT_EQ(cause_of([](R& r) { r.timeout = milliseconds(-1); }), Cause::invalid_argument);
