@@ -270,8 +270,7 @@ def shares(of: Recorder | Iterable[Connection], axes: Axes | None = None) -> Axe
     axes.invert_yaxis()  # the first one above
     texts = [f"{100 * each / total:.3g} %, {amount(each, 'B')}" for each in bars]
     axes.bar_label(drawn, texts, padding=3)
-    axes.margins(x=0.3)  # for these texts
-    axes.set(xlabel=unit)
+    axes.set(xlabel=unit, xlim=(0, 1.4 * max(bars) / size or 1))  # with room for these texts
     return axes
 
 
