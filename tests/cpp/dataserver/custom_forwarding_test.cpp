@@ -296,7 +296,10 @@ TEST_F(CustomForwardingTest, OneThatHangsDoesNotKeepItsOwnerFromEnding) {
 
 TEST_F(CustomForwardingTest, OneThatIsHurriedWaitsForNothingLong) {
   Gate gate;
-  script_->listen = [&] { gate.pass(); };
+  std::atomic<bool> listen_hangs{true};
+  script_->listen = [&] {
+    if (listen_hangs) gate.pass();
+  };
   script_->cut = [&] { gate.pass(); };
   CustomForwarding::Limits limits;
   limits.hurry = std::chrono::milliseconds(50);
@@ -305,7 +308,7 @@ TEST_F(CustomForwardingTest, OneThatIsHurriedWaitsForNothingLong) {
   auto reserved = begin_reserve();
   server_->hurry();
   EXPECT_EQ(reserved.get().error().cause, Cause::timeout) << "though it may take 30 s otherwise";
-  script_->listen = [] {};
+  listen_hangs = false;
   ASSERT_TRUE(reserve().ok());
   EXPECT_TRUE(release().ok()) << "what is asked for later is hurried as well";
   gate.open();
