@@ -57,6 +57,34 @@ def test_libraries_work_in_every_order_of_import(order: tuple[str, ...]) -> None
     assert python(USE, *order) == "ok\n"
 
 
+# Flight has a gRPC, a Protobuf and an OpenSSL of its own inside.
+FLIGHT = """
+import pyarrow, pyarrow.flight
+
+class Tables(pyarrow.flight.FlightServerBase):
+    def do_get(self, context, ticket):
+        return pyarrow.flight.RecordBatchStream(pyarrow.table({"x": [1, 2, 3]}))
+
+with Tables("grpc://127.0.0.1:0") as tables:
+    with pyarrow.flight.connect(f"grpc://127.0.0.1:{tables.port}") as arrow:
+        table = arrow.do_get(pyarrow.flight.Ticket(b"any")).read_all()
+        assert table.to_pydict() == {"x": [1, 2, 3]}
+"""
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "pyarrow.flight scistream",
+        "scistream pyarrow.flight",
+        "grpc pyarrow.flight google.protobuf.struct_pb2 numpy scistream",
+        "scistream numpy google.protobuf.struct_pb2 pyarrow.flight grpc",
+    ],
+)
+def test_arrow_works_before_and_after(order: str) -> None:
+    assert python(USE + FLIGHT, *order.split()) == "ok\n"
+
+
 # The compiler of grpcio-tools, which has a Protobuf of its own, and scistream.
 STEPS = {
     "package": "import grpc_tools",
