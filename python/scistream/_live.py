@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from scistream import _logs
 from scistream._errors import InvalidRequest
+from scistream._plain import NUMBER
 
 Path = Union[str, "os.PathLike[str]"]
 C = TypeVar("C", bound="Closing")
@@ -25,14 +26,11 @@ def seconds(what: str, value: float, least: float = 0.0) -> float:
 
     For what does not go to `_core` as it is.
     """
+    NUMBER.check(what, value)
     try:
-        math.isfinite(value)  # refuses text, which float() would read
         number = float(value)
     except OverflowError:
         number = math.inf
-    except TypeError:
-        kind = type(value).__name__
-        raise TypeError(f"{what}: a number is wanted, not {kind}") from None
     if not least <= number <= LONGEST:
         raise InvalidRequest(
             f"{what}: it takes seconds, from {least:g} to 10 years, not {number:f}"

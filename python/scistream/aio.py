@@ -206,22 +206,20 @@ class Request(Awaitable["Session"]):
         self._progress = progress
         self._session: Session | None = None
         self._used = False
-        self._awaited = False
 
     def __del__(self) -> None:
-        if not self._awaited and not sys.is_finalizing():
+        if not self._used and not sys.is_finalizing():
             warnings.warn(
                 "request was never awaited: no session was asked for", RuntimeWarning, 2, self
             )
 
     def __await__(self) -> Generator[Any, None, Session]:
-        self._awaited = True
-        return self._set_up().__await__()
-
-    async def _set_up(self) -> Session:
         if self._used:
             raise InvalidState("this session has been asked for; call request() for another one")
         self._used = True
+        return self._set_up().__await__()
+
+    async def _set_up(self) -> Session:
         session = Session(self._begin())
         if self._wait:
             try:
