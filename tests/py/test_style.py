@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,18 @@ def test_what_tests_share_is_no_test(root: Path) -> None:
         if line.startswith(("from test_", "import test_"))
     ]
     assert importing == []
+
+
+def test_no_test_can_signal_everybody(root: Path) -> None:
+    """kill(2) of -1, which is what a lookup that failed may answer, would end the whole machine."""
+    raw = [
+        f"{name}: {line.strip()}"
+        for name in tracked(root, "tests/cpp/*.?pp")
+        for line in (root / name).read_text().splitlines()
+        if re.search(r"(^|[^.>\w])(::)?kill(pg)?\((?!\))", line.split("//")[0])
+        and "::kill(::getpid(), " not in line
+    ]
+    assert raw == [], "signals.hpp has send_signal"
 
 
 def test_shell_passes_shellcheck(root: Path) -> None:

@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <stdexcept>
+
+#include "net/signals.hpp"
 
 namespace scistream::net {
 namespace {
@@ -33,7 +36,7 @@ TEST(ProcessIdentity, EndsWithTheProcessEvenBeforeItsParentAsks) {
   }
   const std::string identity = process_identity(child);
   EXPECT_EQ(identified_process(identity), child);
-  ::kill(child, SIGKILL);
+  test::send_signal(child, SIGKILL);
   siginfo_t ended{};
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
   EXPECT_EQ(identified_process(identity), std::nullopt);
@@ -59,6 +62,13 @@ TEST(Process, IsSignalledAndWaitedForThoughItsNumberIsAnothersLater) {
   process->signal(SIGKILL);  // nobody is there: not even its successor
   EXPECT_TRUE(process->ends_within(std::chrono::milliseconds(0)));
   EXPECT_EQ(Process::open(child).error().cause, Cause::not_found);
+}
+
+TEST(Process, NeitherAGroupNorEverybodyIsOne) {
+  for (const pid_t number : {-2, -1, 0}) {
+    EXPECT_FALSE(Process::open(number).ok()) << number;
+    EXPECT_THROW(test::send_signal(number, 0), std::runtime_error) << number;
+  }
 }
 
 TEST(ProcessIdentity, OfNonsenseIsNobody) {

@@ -8,11 +8,14 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <sstream>
+#include <stdexcept>
 
 #include "base/file.hpp"
 #include "dataserver/contract.hpp"
 #include "net/process.hpp"
+#include "net/signals.hpp"
 #include "proxy/contained.hpp"
 #include "proxy/data_servers.hpp"
 #include "proxy/installed.hpp"
@@ -107,10 +110,17 @@ class ProxyTest : public Asking, public ::testing::WithParamInterface<Installed>
       found.push_back(must(read_file(session.path() / "identity")));
     return found;
   }
+  /// The process of the one session's proxy, as soon as one runs.
   [[nodiscard]] pid_t only_pid() const {
-    const auto all = recorded();
-    EXPECT_EQ(all.size(), 1U);
-    return net::identified_process(all.at(0)).value_or(-1);
+    std::optional<pid_t> found;
+    const auto runs = [&] {
+      const auto all = recorded();
+      EXPECT_EQ(all.size(), 1U);
+      found = net::identified_process(all.at(0));
+      return found.has_value();
+    };
+    if (!eventually(runs)) throw std::runtime_error("the session's proxy does not run");
+    return *found;
   }
   /// Until the session has counted this, and no connection of it lives.
   testing::AssertionResult comes_to_count(std::uint64_t to_producer, std::uint64_t to_consumer,
@@ -169,7 +179,7 @@ TEST_P(ProxyTest, OneThatDiesIsReplacedWhileClientsWait) {
     return recorder.has(
         [news](const Event& event) { return event.detail.find(news) != std::string::npos; });
   };
-  ::kill(before, SIGKILL);
+  send_signal(before, SIGKILL);
   EXPECT_TRUE(heard("ended by signal 9"));
   // What was killed of a container is what stands for it; the program goes a moment later.
   if (GetParam().contained) {
@@ -187,11 +197,11 @@ TEST_P(ProxyTest, OneThatDiesAmidAnUpdateIsReplacedByOneThatHasIt) {
   const Target second;
   const auto port = must(reserve(request())).ports.at(0);
   must(update(Role::producer, first.endpoint()));
-  ::kill(only_pid(), SIGSTOP);
+  send_signal(only_pid(), SIGSTOP);
   std::promise<Status> updated;
   server_->update(request(Role::producer, {second.endpoint()}),
                   [&](Status result) { updated.set_value(std::move(result)); });
-  ::kill(only_pid(), SIGKILL);
+  send_signal(only_pid(), SIGKILL);
   auto answer = updated.get_future();
   ASSERT_EQ(answer.wait_for(patience), std::future_status::ready);
   must(answer.get());
@@ -204,9 +214,9 @@ TEST_P(ProxyTest, OneThatIsReplacedHasTheTargetsThatCameMeanwhile) {
   must(update(Role::producer, targets[0].endpoint()));
   for (std::size_t i = 1; i < targets.size(); ++i) {
     const pid_t before = only_pid();
-    ::kill(before, SIGKILL);
+    send_signal(before, SIGKILL);
     // While it has ended, and while the next one starts.
-    EXPECT_TRUE(eventually([&] { return i == 1 || (only_pid() != before && only_pid() > 0); }));
+    EXPECT_TRUE(eventually([&] { return i == 1 || only_pid() != before; }));
     must(update(Role::producer, targets[i].endpoint()));
     // One that is about to go may take one more.
     EXPECT_TRUE(eventually([&] { return echoes(reach(port), targets[i], 2s); }));
@@ -229,7 +239,7 @@ TEST_P(ProxyTest, OneThatIsDeafIsKilled) {
   must(reserve(request()));
   must(update(Role::producer, app.endpoint()));
   const std::string identity = recorded().at(0);
-  ::kill(only_pid(), SIGSTOP);
+  send_signal(only_pid(), SIGSTOP);
   must(release());
   EXPECT_FALSE(net::identified_process(identity));
 }
@@ -242,7 +252,7 @@ TEST_P(ProxyTest, OneThatIsDeafIsKilledAfterADrainToo) {
   EXPECT_TRUE(comes_to_count(8, 6, 1));
   const std::string identity = recorded().at(0);
   // It hears neither that it is to end nor anything else.
-  ::kill(only_pid(), SIGSTOP);
+  send_signal(only_pid(), SIGSTOP);
   std::promise<Status> drained;
   server_->release({"session", Role::producer}, Ending::drain,
                    [&](Status result) { drained.set_value(std::move(result)); });
@@ -277,8 +287,8 @@ TEST_P(ProxyTest, ADrainAmidAStartEndsAtOnce) {
   must(reserve(request()));
   must(update(Role::producer, app.endpoint()));
   const pid_t before = only_pid();
-  ::kill(before, SIGKILL);
-  EXPECT_TRUE(eventually([&] { return only_pid() != before && only_pid() > 0; }));
+  send_signal(before, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return only_pid() != before; }));
   EXPECT_TRUE(release(Role::producer, Ending::drain).ok());
   EXPECT_TRUE(must(status()).empty());
   EXPECT_TRUE(std::filesystem::is_empty(folder_));
@@ -298,7 +308,7 @@ TEST_P(ProxyTest, ConnectionsThatGoWithTheProgramAreErrors) {
   };
   EXPECT_TRUE(eventually(
       [&] { return counters().connections_active == 1 && counters().bytes_to_producer == 8; }));
-  ::kill(only_pid(), SIGKILL);
+  send_signal(only_pid(), SIGKILL);
   EXPECT_TRUE(eventually([&] { return counters().connections_active == 0; }));
   EXPECT_GE(counters().errors, 1U);
   EXPECT_EQ(counters().bytes_to_producer, 8U);
@@ -322,7 +332,7 @@ TEST_P(ProxyTest, WhatAWorkerOfNginxTookWithItIsCountedStill) {
   const pid_t master = only_pid();
   const auto folder = std::filesystem::directory_iterator(folder_)->path();
   for (const pid_t each : net::session_members(master, folder))
-    if (each != master) ::kill(each, SIGKILL);
+    if (each != master) send_signal(each, SIGKILL);
   EXPECT_TRUE(eventually([&] {
     const auto now = counters();
     EXPECT_EQ(now.bytes_to_producer, 8U);  // at any moment
@@ -383,7 +393,7 @@ TEST_P(ProxyTest, WhatAnEarlierDataServerLeftIsEndedAndNobodyElse) {
   EXPECT_TRUE(eventually([&] { return net::process_identity(left).empty(); }));
   EXPECT_TRUE(eventually([&] { return net::process_identity(orphan).empty(); }));
   EXPECT_EQ(net::process_identity(other), other_identity);
-  ::kill(other, SIGKILL);
+  send_signal(other, SIGKILL);
   EXPECT_TRUE(std::filesystem::is_empty(state.path()));
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/file.hpp"
 #include "net/process.hpp"
+#include "net/signals.hpp"
 #include "net/sockets.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -105,7 +106,7 @@ TEST_F(SupervisorTest, WhatAProgramSaysIsLoggedWithItsSession) {
 
 TEST_F(SupervisorTest, OneThatKeepsDyingIsStartedAfterEverLongerPauses) {
   start();
-  ::kill(pid(), SIGKILL);
+  send_signal(pid(), SIGKILL);
   ASSERT_TRUE(eventually([&] { return news_.size() == 4; }));
   EXPECT_EQ(news_[0], "Scripted was ended by signal 9");
   for (std::size_t i = 1; i < news_.size(); ++i) {
@@ -117,14 +118,14 @@ TEST_F(SupervisorTest, OneThatKeepsDyingIsStartedAfterEverLongerPauses) {
 TEST_F(SupervisorTest, WhyItDiedIsWhatItSaidLast) {
   script_.later = "echo loud; exit 3";
   start();
-  ::kill(pid(), SIGKILL);
+  send_signal(pid(), SIGKILL);
   ASSERT_TRUE(eventually([&] { return news_.size() == 2; }));
   EXPECT_EQ(news_[1], "Scripted ended with 3: loud");
 }
 
 TEST_F(SupervisorTest, AStopAmidAPauseStartsNothingMore) {
   start();
-  ::kill(pid(), SIGKILL);
+  send_signal(pid(), SIGKILL);
   ASSERT_TRUE(eventually([&] { return news_.size() == 2; }));
   bool gone = false;
   supervisor_->stop(dataserver::Ending::cut, [&] { gone = true; });

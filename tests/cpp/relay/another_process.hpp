@@ -8,6 +8,7 @@
 #include <string>
 
 #include "net/fd.hpp"
+#include "net/signals.hpp"
 
 namespace scistream::test {
 
@@ -47,7 +48,7 @@ class AnotherProcess {
   }
   /// Ends it without warning.
   int kill() {
-    if (pid_ > 0) ::kill(pid_, SIGKILL);
+    if (pid_ > 0) send_signal(pid_, SIGKILL);
     return wait();
   }
 
