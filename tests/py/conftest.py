@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ from logins import Gates, gates_of
 from needs import skip_or_fail
 from openid import NATIVE, OpenIdProvider
 from secured import Place
+
+# A shell has what it starts in the background ignore SIGINT, and so would whatever a test starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
