@@ -389,13 +389,13 @@ class ControlServer::Impl {
       log_->warn("session {} is left from before: {}", to_string(session.session),
                  live ? "it ends with its last connection" : "ending it");
       if (live) {
-        data_server_->release(session.session, dataserver::Ending::drain, [](const Status&) {});
+        data_server_->release(session.session, dataserver::Ending::drain, [](const auto&) {});
         continue;
       }
-      const auto gone = wait_for<void>([&](auto done) {
+      const auto gone = wait_for<dataserver::Released>([&](auto done) {
         data_server_->release(session.session, dataserver::Ending::cut, done);
       });
-      if (!gone) return gone;
+      if (!gone) return gone.error();
     }
     return {};
   }

@@ -144,7 +144,7 @@ class DataServerHost::Impl {
   void cut_everything() {
     if (!data_server_) return;
     for (const auto& session : sessions()) {
-      (void)wait_for<void>([&](auto done) {
+      (void)wait_for<dataserver::Released>([&](auto done) {
         data_server_->release(session.session, dataserver::Ending::cut, done);
       });
     }

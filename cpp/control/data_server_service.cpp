@@ -57,14 +57,21 @@ grpc::ServerUnaryReactor* DataServerService::update(grpc::CallbackServerContext*
 }
 
 grpc::ServerUnaryReactor* DataServerService::release(grpc::CallbackServerContext* context,
-                                                     const ReleaseListeners* request, Done*) {
-  return serve(gate_, *context, {"release"}, [this, request](UnaryCall* call, const auth::Permit&) {
-    const auto key = from_wire(request->session());
-    if (!key) return call->finish(to_grpc(key.error()));
-    data_server_.release(*key,
-                         request->drain() ? dataserver::Ending::drain : dataserver::Ending::cut,
-                         [call](const Status& status) { call->finish(to_grpc(status)); });
-  });
+                                                     const ReleaseListeners* request,
+                                                     ReleasedListeners* response) {
+  return serve(gate_, *context, {"release"},
+               [this, request, response](UnaryCall* call, const auth::Permit&) {
+                 const auto key = from_wire(request->session());
+                 if (!key) return call->finish(to_grpc(key.error()));
+                 const auto how =
+                     request->drain() ? dataserver::Ending::drain : dataserver::Ending::cut;
+                 data_server_.release(
+                     *key, how, [call, response](const Result<dataserver::Released>& released) {
+                       if (!released) return call->finish(to_grpc(released.error()));
+                       to_wire(*released, response);
+                       call->finish(grpc::Status::OK);
+                     });
+               });
 }
 
 grpc::ServerUnaryReactor* DataServerService::status(grpc::CallbackServerContext* context,
@@ -95,7 +102,7 @@ grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(
   pass(
       gate_, *context, {"watch"},
       [this, context, request, stream](const auth::Permit&, const Audited&) {
-        watch(stream, std::chrono::milliseconds(request->period_ms()));
+        tell(stream, std::chrono::milliseconds(request->period_ms()));
         // Tells the caller at once that it is watched.
         context->AddInitialMetadata("scistream-watch", "open");
         stream->StartSendInitialMetadata();
@@ -108,8 +115,8 @@ grpc::ServerWriteReactor<DataEvent>* DataServerService::watch(
   return reactor;
 }
 
-void DataServerService::watch(const std::shared_ptr<EventStream<DataEvent>>& stream,
-                              std::chrono::milliseconds period) {
+void DataServerService::tell(const std::shared_ptr<EventStream<DataEvent>>& stream,
+                             std::chrono::milliseconds period) {
   // Counted as present for as long as the stream holds it.
   struct Presence {
     Presence(std::shared_ptr<std::atomic<int>> all) : count(std::move(all)) { ++*count; }  // NOLINT

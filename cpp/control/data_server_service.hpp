@@ -27,7 +27,8 @@ class DataServerService final : public DataServer::CallbackService {
   grpc::ServerUnaryReactor* update(grpc::CallbackServerContext* context, const SetTargets* request,
                                    Done* response) override;
   grpc::ServerUnaryReactor* release(grpc::CallbackServerContext* context,
-                                    const ReleaseListeners* request, Done* response) override;
+                                    const ReleaseListeners* request,
+                                    ReleasedListeners* response) override;
   grpc::ServerUnaryReactor* status(grpc::CallbackServerContext* context,
                                    const DataServerStatusRequest* request,
                                    DataSessions* response) override;
@@ -38,8 +39,8 @@ class DataServerService final : public DataServer::CallbackService {
   [[nodiscard]] int watchers() const noexcept { return *watchers_; }
 
  private:
-  void watch(const std::shared_ptr<EventStream<DataEvent>>& stream,
-             std::chrono::milliseconds period);
+  void tell(const std::shared_ptr<EventStream<DataEvent>>& stream,
+            std::chrono::milliseconds period);
 
   dataserver::DataServer& data_server_;
   const Gate gate_;

@@ -159,14 +159,17 @@ void RemoteDataServer::update(const dataserver::UpdateRequest& request,
 }
 
 void RemoteDataServer::release(const SessionKey& session, dataserver::Ending ending,
-                               dataserver::Callback<void> done) {
+                               dataserver::Callback<dataserver::Released> done) {
   ReleaseListeners request;
   to_wire(session, request.mutable_session());
   request.set_drain(ending == dataserver::Ending::drain);
   // A drain lasts as long as its connections do; the loss of the data server ends it all the same.
-  call<Done>(open_, *stub_, &Async::release, std::move(request),
-             ending == dataserver::Ending::cut ? std::optional(release_deadline) : no_deadline,
-             std::move(done), nothing);
+  call<ReleasedListeners>(
+      open_, *stub_, &Async::release, std::move(request),
+      ending == dataserver::Ending::cut ? std::optional(release_deadline) : no_deadline,
+      std::move(done), [](const ReleasedListeners& answer) -> Result<dataserver::Released> {
+        return from_wire(answer);
+      });
 }
 
 void RemoteDataServer::status(const std::optional<SessionKey>& session,

@@ -26,7 +26,7 @@ class RemoteDataServer final : public dataserver::DataServer {
                dataserver::Callback<dataserver::Reservation> done) override;
   void update(const dataserver::UpdateRequest& request, dataserver::Callback<void> done) override;
   void release(const SessionKey& session, dataserver::Ending ending,
-               dataserver::Callback<void> done) override;
+               dataserver::Callback<dataserver::Released> done) override;
   void status(const std::optional<SessionKey>& session,
               dataserver::Callback<std::vector<dataserver::SessionStatus>> done) override;
   [[nodiscard]] std::unique_ptr<dataserver::Watch> watch(

@@ -381,6 +381,15 @@ Result<dataserver::SessionStatus> from_wire(const DataSession& message) {
   return status;
 }
 
+void to_wire(const dataserver::Released& released, ReleasedListeners* message) {
+  if (released) counters_to_wire(*released, message->mutable_counters());
+}
+
+dataserver::Released from_wire(const ReleasedListeners& message) {
+  if (!message.has_counters()) return std::nullopt;
+  return counters_from_wire(message.counters());
+}
+
 void to_wire(const dataserver::Event& event, DataEvent* message) {
   message->set_kind(event_name(event.kind));
   to_wire(event.status, message->mutable_session());

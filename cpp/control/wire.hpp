@@ -32,6 +32,9 @@ SetTargets to_wire(const dataserver::UpdateRequest& request);
 void to_wire(const dataserver::SessionStatus& status, DataSession* message);
 Result<dataserver::SessionStatus> from_wire(const DataSession& message);
 
+void to_wire(const dataserver::Released& released, ReleasedListeners* message);
+dataserver::Released from_wire(const ReleasedListeners& message);
+
 void to_wire(const dataserver::Event& event, DataEvent* message);
 Result<dataserver::Event> from_wire(const DataEvent& message);
 

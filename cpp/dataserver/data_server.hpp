@@ -118,6 +118,9 @@ struct Event {
   std::string detail;  ///< Why, for `lost` and for states entered by an error.
 };
 
+/// What went through a session in all, once it is released; nothing of one that there was not.
+using Released = std::optional<Counters>;
+
 /// What a data server is and can do.
 struct Info {
   std::string kind;  ///< `Native`, …
@@ -158,7 +161,7 @@ class DataServer {
   virtual void update(const UpdateRequest& request, Callback<void> done) = 0;
   /// Closes the listeners and ends the session. Answers when its ports are free again; with
   /// `Ending::drain` that is when the last connection has ended.
-  virtual void release(const SessionKey& session, Ending ending, Callback<void> done) = 0;
+  virtual void release(const SessionKey& session, Ending ending, Callback<Released> done) = 0;
   /// All sessions, or the one named (`not_found` if there is none).
   virtual void status(const std::optional<SessionKey>& session,
                       Callback<std::vector<SessionStatus>> done) = 0;

@@ -45,7 +45,7 @@ void LocalDataServer::update(const UpdateRequest& request, Callback<void> done) 
   post([request, done = std::move(done)](Sessions& sessions) { sessions.update(request, done); });
 }
 
-void LocalDataServer::release(const SessionKey& session, Ending ending, Callback<void> done) {
+void LocalDataServer::release(const SessionKey& session, Ending ending, Callback<Released> done) {
   post([session, ending, done = std::move(done)](Sessions& sessions) mutable {
     sessions.release(session, ending, std::move(done));
   });

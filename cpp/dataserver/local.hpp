@@ -28,7 +28,7 @@ class LocalDataServer : public DataServer {
   void info(Callback<Info> done) override;
   void reserve(const ReserveRequest& request, Callback<Reservation> done) override;
   void update(const UpdateRequest& request, Callback<void> done) override;
-  void release(const SessionKey& session, Ending ending, Callback<void> done) override;
+  void release(const SessionKey& session, Ending ending, Callback<Released> done) override;
   void hurry() override;
   void status(const std::optional<SessionKey>& session,
               Callback<std::vector<SessionStatus>> done) override;

@@ -205,10 +205,10 @@ Sessions::Entry* Sessions::find(const SessionKey& key, std::uint64_t reservation
   return found == sessions_.end() || found->second.reservation != reservation ? nullptr : &*found;
 }
 
-void Sessions::release(const SessionKey& key, Ending how, Callback<void> done) {
+void Sessions::release(const SessionKey& key, Ending how, Callback<Released> done) {
   if (shut_down_) return done(ending());
   const auto found = sessions_.find(key);
-  if (found == sessions_.end()) return done({});
+  if (found == sessions_.end()) return done(Released());
   found->second.releasing.push_back(std::move(done));
   start_release(*found, how, {});
 }
@@ -242,7 +242,7 @@ void Sessions::released(const SessionKey& key) {
   const auto found = sessions_.find(key);
   if (found == sessions_.end() || !found->second.machine.apply(Input::released)) return;
   const SessionStatus last = describe(*found, false);
-  const std::vector<Callback<void>> waiting = std::move(found->second.releasing);
+  const std::vector<Callback<Released>> waiting = std::move(found->second.releasing);
   sessions_.erase(found);
   log_->info("session {}: released, {} bytes to the consumer, {} to the producer", to_string(key),
              last.counters.bytes_to_consumer, last.counters.bytes_to_producer);
@@ -253,7 +253,7 @@ void Sessions::released(const SessionKey& key) {
       done(Error{Cause::cancelled,
                  "the data server is ending: session " + to_string(key) + " was cut"});
     } else {
-      done({});
+      done(Released(last.counters));
     }
   }
   if (shut_down_ && sessions_.empty()) shut_down({});

@@ -24,7 +24,7 @@ class Sessions {
   void info(const Callback<Info>& done);
   void reserve(const ReserveRequest& request, Callback<Reservation> done);
   void update(const UpdateRequest& request, Callback<void> done);
-  void release(const SessionKey& key, Ending ending, Callback<void> done);
+  void release(const SessionKey& key, Ending ending, Callback<Released> done);
   void status(const std::optional<SessionKey>& key, Callback<std::vector<SessionStatus>> done);
   void watch(std::shared_ptr<Watchers::Subscriber> subscriber, std::chrono::milliseconds period);
 
@@ -47,7 +47,7 @@ class Sessions {
     int num_conn = 0;
     std::vector<Callback<Reservation>> reserving;
     std::vector<Update> updates;  ///< The first is under way, the others wait for their turn.
-    std::vector<Callback<void>> releasing;
+    std::vector<Callback<Released>> releasing;
   };
   using Entry = std::map<SessionKey, Session>::value_type;
 

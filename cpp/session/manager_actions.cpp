@@ -297,18 +297,21 @@ void Manager::call_release(const SessionPtr& session, int attempt) {
   data_server_->release(
       session->request.key, session->ending,
       [this, &scheduler = scheduler_, alive = std::weak_ptr(alive_), session, attempt,
-       generation](Status status) {
-        scheduler.post([this, alive, session, attempt, generation, status = std::move(status)] {
+       generation](Result<dataserver::Released> released) {
+        scheduler.post([this, alive, session, attempt, generation, released = std::move(released)] {
           if (alive.expired() || session->machine.state() != State::releasing) return;
           const bool same_data_server = attached_ && generation == data_server_generation_;
+          // Events, which have them too, may come after the answer.
+          if (released && *released && same_data_server)
+            session->counters = session->counters_before + **released;
           // One that is gone holds nothing any more, or is told when it is back.
-          if (status || !same_data_server) {
+          if (released || !same_data_server) {
             (void)apply(session, Input::released);
             return;
           }
           if (attempt == 0) {
             log_->error("session {}: the data server does not release it: {}; trying again",
-                        to_string(session->request.key), status.error().message);
+                        to_string(session->request.key), released.error().message);
           }
           session->phase_timer =
               scheduler_.after(std::min(release_again * (attempt + 1), release_again_at_most),

@@ -115,8 +115,7 @@ void Manager::settle(const std::vector<dataserver::SessionStatus>& there) {
     log_->warn("session {}: the data server still has it, and it has ended: ending it there",
                to_string(status.session));
     ++*left;
-    data_server_->release(status.session, dataserver::Ending::cut,
-                          [done](const Status&) { done(); });
+    data_server_->release(status.session, dataserver::Ending::cut, [done](const auto&) { done(); });
   }
   done();
 }

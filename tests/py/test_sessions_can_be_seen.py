@@ -206,6 +206,25 @@ def test_watch_reports_bytes_as_json_lines(pair: Pair) -> None:
         assert all(event["uid"] == document["uid"] for event in events)
 
 
+# Protocol: last-counters
+def test_the_last_event_has_counted_what_came_just_before_it(pair: Pair) -> None:
+    data = payload(100_000)
+    with application(sends(data)) as app:
+        for _ in range(5):
+            with (
+                pair.user.session("--prod-app", app.endpoint) as document,
+                pair.user.start("s2uc", "watch", document["uid"], "--json") as watch,
+            ):
+                watch.line('"event":"state".*"role":"PROD"')
+                assert fetch(document["listeners"][0]) == data
+                pair.user.release(document["uid"])
+                assert watch.wait() == 0, watch.err
+                events = [json.loads(line) for line in watch.out.splitlines()]
+                last = {each["role"]: each for each in events if each["event"] == "gone"}
+                assert last["PROD"]["bytes_to_consumer"] == len(data)
+                assert last["CONS"]["bytes_to_consumer"] == len(data)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_only_stops_watching(
     pair: Pair, echo_app: Application, number: signal.Signals

@@ -133,6 +133,17 @@ TEST(Wire, AReservationThatCannotBeIsRefused) {
   EXPECT_TRUE(refused([](auto& m) { m.clear_session(); }));
 }
 
+TEST(Wire, WhatAReleaseAnswersIsNothingOrAllThatWentThrough) {
+  ReleasedListeners message;
+  to_wire(dataserver::Released(), &message);
+  EXPECT_FALSE(from_wire(message));
+  to_wire(dataserver::Released({1, 2, 3, 4, 5, 7, milliseconds(6)}), &message);
+  const auto got = from_wire(message);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->bytes_to_consumer, 1U);
+  EXPECT_EQ(got->refused, 7U);
+}
+
 TEST(Wire, WhatADataServerTellsArrivesWhole) {
   dataserver::Event sent;
   sent.kind = dataserver::Event::Kind::gone;

@@ -122,8 +122,9 @@ class Asking : public ::testing::Test {
     if (transport_ == transport::tls) update.data_key = wan_.key();
     return update;
   }
-  Status release(Role role = Role::producer, Ending ending = Ending::cut) {
-    return wait_for<void>([&](auto done) { server_->release({"session", role}, ending, done); });
+  Result<Released> release(Role role = Role::producer, Ending ending = Ending::cut) {
+    return wait_for<Released>(
+        [&](auto done) { server_->release({"session", role}, ending, done); });
   }
   Result<std::vector<SessionStatus>> status(std::optional<SessionKey> key = {}) {
     return wait_for<std::vector<SessionStatus>>([&](auto done) { server_->status(key, done); });

@@ -100,8 +100,8 @@ class CustomForwardingTest : public ::testing::Test {
                      [promise](auto result) { promise->set_value(std::move(result)); });
     return promise->get_future();
   }
-  std::future<Status> begin_release(Ending ending) {
-    const auto promise = std::make_shared<std::promise<Status>>();
+  std::future<Result<Released>> begin_release(Ending ending) {
+    const auto promise = std::make_shared<std::promise<Result<Released>>>();
     server_->release({"session", Role::producer}, ending,
                      [promise](auto result) { promise->set_value(std::move(result)); });
     return promise->get_future();
@@ -112,8 +112,8 @@ class CustomForwardingTest : public ::testing::Test {
       server_->update(request, done);
     });
   }
-  Status release(Ending ending = Ending::cut, const std::string& uid = "session") {
-    return wait_for<void>(
+  Result<Released> release(Ending ending = Ending::cut, const std::string& uid = "session") {
+    return wait_for<Released>(
         [&](auto done) { server_->release({uid, Role::producer}, ending, done); });
   }
   std::vector<SessionStatus> sessions() {

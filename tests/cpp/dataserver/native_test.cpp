@@ -178,9 +178,9 @@ TEST_F(NativeTest, DestructionCutsAndAnswersWhatIsOpen) {
   const net::Fd client = connect_to(at(ports[0]));
   const net::Fd accepted = app.accept();
   ASSERT_TRUE(accepted);
-  std::optional<Status> drained;
+  std::optional<Result<Released>> drained;
   std::optional<Cause> asked_late;
-  server_->release({"session", Role::producer}, Ending::drain, [&](Status result) {
+  server_->release({"session", Role::producer}, Ending::drain, [&](auto result) {
     drained = std::move(result);
     server_->status({}, [&](const auto& answer) { asked_late = answer.error().cause; });
   });

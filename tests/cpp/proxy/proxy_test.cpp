@@ -253,9 +253,9 @@ TEST_P(ProxyTest, OneThatIsDeafIsKilledAfterADrainToo) {
   const std::string identity = recorded().at(0);
   // It hears neither that it is to end nor anything else.
   send_signal(only_pid(), SIGSTOP);
-  std::promise<Status> drained;
+  std::promise<Result<Released>> drained;
   server_->release({"session", Role::producer}, Ending::drain,
-                   [&](Status result) { drained.set_value(std::move(result)); });
+                   [&](auto result) { drained.set_value(std::move(result)); });
   auto answer = drained.get_future();
   ASSERT_EQ(answer.wait_for(2 * patience), std::future_status::ready);
   EXPECT_TRUE(answer.get().ok());

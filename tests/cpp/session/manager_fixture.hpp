@@ -125,7 +125,7 @@ class ManagerTest : public ::testing::Test {
     const auto held = server->held;
     for (const auto& [key, ports] : held) {
       if (!kept->records.contains(key))
-        server->release(key, dataserver::Ending::cut, [](const Status&) {});
+        server->release(key, dataserver::Ending::cut, [](const auto&) {});
     }
     server->answer_at_once = at_once;
     auto after = std::make_unique<Manager>(

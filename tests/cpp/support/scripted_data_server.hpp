@@ -74,13 +74,14 @@ class ScriptedDataServer final : public dataserver::DataServer {
     });
   }
 
-  void release(const SessionKey& session, dataserver::Ending ending, Callback<void> done) override {
+  void release(const SessionKey& session, dataserver::Ending ending,
+               Callback<dataserver::Released> done) override {
     answer([this, session, ending, done = std::move(done)](const std::optional<Error>& error) {
       log.push_back((ending == dataserver::Ending::cut ? "cut " : "drain ") + to_string(session));
       if (error) return done(*error);
-      held.erase(session);
+      const bool was_held = held.erase(session) > 0;
       targets.erase(session);
-      done({});
+      done(was_held ? dataserver::Released(counters) : std::nullopt);
     });
   }
 
