@@ -7,6 +7,7 @@
 namespace scistream::bindings {
 
 void bind_control_server(pybind11::module_& module);
+void bind_session(pybind11::module_& module);
 void bind_user_client(pybind11::module_& module);
 void bind_app_controller(pybind11::module_& module);
 void bind_relay(pybind11::module_& module);

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "Compiled half of the scistream package; use scistream itself.";
   module.attr("__version__") = std::string(version());
   bindings::bind_control_server(module);
+  bindings::bind_session(module);
   bindings::bind_user_client(module);
   bindings::bind_app_controller(module);
   bindings::bind_relay(module);

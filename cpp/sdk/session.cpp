@@ -25,6 +25,20 @@ Status Session::Impl::release() {
   return status;
 }
 
+Status Session::Impl::drain(std::stop_token stop) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (released_) return {};
+  }
+  // Not under the lock: a release ends it.
+  sdk::Stopping stopping(std::move(stop));
+  auto status = sdk::guarded(
+      [&] { return place_.client->drain(place_.uid, place_.servers, stopping.interrupt()); });
+  const std::lock_guard lock(mutex_);
+  released_ = released_ || status.ok();
+  return status;
+}
+
 void Session::Impl::keep() {
   const std::lock_guard lock(mutex_);
   kept_ = true;
@@ -139,6 +153,7 @@ Result<bool> Session::set_rate(long long rate_mbps) {
 }
 
 Status Session::release() { return impl_->release(); }
+Status Session::drain(std::stop_token stop) { return impl_->drain(std::move(stop)); }
 void Session::keep() noexcept { impl_->keep(); }
 
 // ---- PendingSession -----------------------------------------------------------------------------

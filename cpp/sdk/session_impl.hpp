@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -46,6 +47,7 @@ class [[gnu::visibility("hidden")]] Session::Impl {
   [[nodiscard]] const SessionPlace& place() const { return place_; }
   [[nodiscard]] const SetUp& set_up() const { return set_up_; }
   Status release();
+  Status drain(std::stop_token stop);
   void keep();
 
  private:

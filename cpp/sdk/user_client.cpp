@@ -116,6 +116,14 @@ Status UserClient::release(std::string_view uid, const std::vector<Endpoint>& se
   });
 }
 
+Status UserClient::drain(std::string_view uid, const std::vector<Endpoint>& servers,
+                         std::stop_token stop) {
+  sdk::Stopping stopping(std::move(stop));
+  return impl_->at<void>(uid, servers, [&](auto& client, const auto& id, const auto& places) {
+    return client.drain(id, places, stopping.interrupt());
+  });
+}
+
 Result<bool> UserClient::set_rate(std::string_view uid, long long rate_mbps,
                                   const std::vector<Endpoint>& servers) {
   return impl_->at<bool>(uid, servers, [&](auto& client, const auto& id, const auto& places) {

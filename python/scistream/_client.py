@@ -153,23 +153,24 @@ class UserClient(Live):
                 raise
             except BaseException:
                 with contextlib.suppress(ScistreamError):
-                    core.begin_release()  # in the background: Ctrl-C does not wait
+                    core.begin_release(drain=False)  # in the background: Ctrl-C does not wait
                 raise
         return Session(core, self)
 
-    def release(self, uid: str, servers: Sequence[str] = ()) -> None:
+    def release(self, uid: str, servers: Sequence[str] = (), *, drain: bool = False) -> None:
         """Ends a session: listeners are closed, connections reset, ports and bandwidth free.
 
         Args:
             uid: The session's id.
             servers: The control servers, `host:port` each; none is where this user requested it.
+            drain: As of `Session.release`.
 
         Raises:
             NotFound: No server ever knew it, or it was not requested from here.
             Unavailable: A control server cannot be reached.
 
         """
-        self._core.release(uid, texts("servers", servers))
+        self._core.release(uid, texts("servers", servers), drain)
 
     def set_rate(self, uid: str, rate: int, servers: Sequence[str] = ()) -> bool:
         """Gives a session another rate at all its control servers; live connections notice.
@@ -343,10 +344,16 @@ class Session(NotCopied):
         """Gives it another rate; argument, result and errors as `UserClient.set_rate`."""
         return self._core.set_rate(rate)
 
-    def release(self) -> None:
+    def release(self, *, drain: bool = False) -> None:
         """Ends it: listeners are closed, connections reset, ports and bandwidth free.
 
         One that is still being set up is cancelled. May be called again.
+
+        Args:
+            drain: Lets live connections run to their end, however long that takes, and returns
+                then; only the listeners are closed at once. Ctrl-C ends the wait; the session ends
+                with its last connection all the same, or by another `release`, as at the end of
+                its `with` block.
 
         Raises:
             Unavailable: A control server cannot be reached; the other one has released it.
@@ -354,7 +361,7 @@ class Session(NotCopied):
 
         """
         if not self._released:
-            self._core.release()
+            self._core.release(drain)
             self._released = True
 
     def __enter__(self) -> Session:

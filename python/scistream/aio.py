@@ -157,9 +157,9 @@ class UserClient(_Closing):
 
         return Request(begin, wait, progress)
 
-    async def release(self, uid: str, servers: Sequence[str] = ()) -> None:
+    async def release(self, uid: str, servers: Sequence[str] = (), *, drain: bool = False) -> None:
         """Ends a session; as `scistream.UserClient.release`. Once begun it goes on to its end."""
-        await _end_of(self.sync._core.begin_release(uid, texts("servers", servers)))
+        await _end_of(self.sync._core.begin_release(uid, texts("servers", servers), drain))
 
     async def set_rate(self, uid: str, rate: int, servers: Sequence[str] = ()) -> bool:
         """Gives a session another rate; as `scistream.UserClient.set_rate`."""
@@ -229,7 +229,7 @@ class Request(Awaitable["Session"]):
             except BaseException:
                 # In the background: whoever cancels does not wait.
                 with contextlib.suppress(ScistreamError):
-                    session.sync._core.begin_release()
+                    session.sync._core.begin_release(drain=False)
                 raise
         return session
 
@@ -337,10 +337,10 @@ class Session(_Beside):
         """Its events, for `async for`; as `scistream.Session.watch`."""
         return self.sync.watch(period=period)
 
-    async def release(self) -> None:
+    async def release(self, *, drain: bool = False) -> None:
         """Ends it; as `scistream.Session.release`. Once begun it goes on to its end."""
         if not self.sync._released:
-            await _end_of(self.sync._core.begin_release())
+            await _end_of(self.sync._core.begin_release(drain))
             self.sync._released = True
 
     async def __aenter__(self) -> Session:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import inspect
+import socket
 import sys
 import threading
 import time
@@ -71,6 +72,26 @@ def test_a_session_may_be_awaited_without_a_block(both: Facilities, tmp_path: Pa
                 await client.release(session.uid)
                 with pytest.raises(scistream.NotFound):
                     await client.status("never-requested")
+
+    asyncio.run(run())
+    assert both.nothing_reserved()
+
+
+def test_a_drain_waits_unless_it_is_cancelled(both: Facilities, tmp_path: Path) -> None:
+    async def run() -> None:
+        ends = both.prod.endpoint, both.cons.endpoint
+        with listening() as (server, application):
+            async with client_of(both, tmp_path) as client:
+                session = await client.request(*ends, prod_app=[application])
+                with socket.create_connection(session.listeners[0].address), server.accept()[0]:
+                    for drain in (
+                        session.release(drain=True),
+                        client.release(session.uid, drain=True),
+                    ):
+                        with pytest.raises(asyncio.TimeoutError):
+                            await asyncio.wait_for(drain, 0.3)
+                    assert {side.state for side in await session.status()} == {"releasing"}
+                await session.release(drain=True)
 
     asyncio.run(run())
     assert both.nothing_reserved()

@@ -150,7 +150,8 @@ def test_the_compiler_of_grpc_before_it_ends_the_process_as_the_pages_say(root: 
     """
     if (Path(scistream.__file__).parents[1] / "scistream.libs").exists():
         pytest.skip("a wheel has libraries of its own, which nobody else's meet")
-    runs = (in_order(root, "protos import use") for _ in range(10))
+    orders = ["protos import use", "load import use"] * 5
+    runs = (in_order(root, order) for order in orders)
     done = next((run for run in runs if run.returncode), None)
     assert done, "it never ended"
     assert done.returncode in (-signal.SIGABRT, -signal.SIGSEGV), done

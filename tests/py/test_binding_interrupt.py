@@ -40,6 +40,13 @@ def drain(both):
         with socket.create_connection(address(session.listeners[0])), server.accept()[0]:
             both.cons.stop(drain=60)
 
+def drained_session(both):
+    with listening() as (server, app):
+        ends = both.prod.endpoint, both.cons.endpoint
+        with both.client.request(*ends, prod_app=[app]) as session:
+            with socket.create_connection(address(session.listeners[0])), server.accept()[0]:
+                session.release(drain=True)
+
 def relay(both):
     with listening() as (server, target):
         with scistream.Relay([("127.0.0.1:0", target)]) as relay:
@@ -58,7 +65,16 @@ with facilities(Path(sys.argv[2])) as both:
 
 
 @pytest.mark.parametrize(
-    "call", ["request", "wait_ready", "patient_hello", "silent_server", "drain", "relay"]
+    "call",
+    [
+        "request",
+        "wait_ready",
+        "patient_hello",
+        "silent_server",
+        "drain",
+        "drained_session",
+        "relay",
+    ],
 )
 def test_ctrl_c_ends_the_wait(call: str, tmp_path: Path) -> None:
     assert python(SCRIPT, call, tmp_path) == "interrupted\n"

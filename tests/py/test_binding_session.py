@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import scistream
 from binding import facilities, is_free, listening, stream
+from facility import eventually
 
 
 def test_a_session_streams_every_byte(tmp_path: Path) -> None:
@@ -53,6 +56,47 @@ def test_leaving_the_context_frees_every_port(tmp_path: Path) -> None:
             session.status()
         endpoints = both.prod.endpoint, both.cons.endpoint
     assert all(map(is_free, endpoints))
+
+
+def test_a_drain_ends_with_the_last_connection(tmp_path: Path) -> None:
+    with facilities(tmp_path) as both, listening() as (server, app):
+        with both.client.request(both.prod.endpoint, both.cons.endpoint, prod_app=[app]) as session:
+            with socket.create_connection(session.listeners[0].address, 15) as consumer:
+                producer, _ = server.accept()
+                draining = threading.Thread(target=session.release, kwargs={"drain": True})
+                draining.start()
+                eventually(partial(is_releasing, session), "it takes no more")
+                with producer:
+                    producer.sendall(b"rest")
+                    assert consumer.recv(4, socket.MSG_WAITALL) == b"rest", "it lives"
+                assert draining.is_alive()
+            draining.join(15)
+            assert not draining.is_alive()
+            assert both.nothing_reserved()
+        with pytest.raises(scistream.NotFound):
+            both.client.release("never-requested", drain=True)
+
+
+def test_a_release_ends_a_drain(tmp_path: Path) -> None:
+    with facilities(tmp_path) as both, listening() as (server, app):
+        with (
+            both.client.request(both.prod.endpoint, both.cons.endpoint, prod_app=[app]) as session,
+            socket.create_connection(session.listeners[0].address, 15),
+            server.accept()[0],
+        ):
+            draining = threading.Thread(
+                target=both.client.release, args=[session.uid], kwargs={"drain": True}
+            )
+            draining.start()
+            eventually(partial(is_releasing, session), "it takes no more")
+            session.release()
+            draining.join(15)
+            assert not draining.is_alive()
+        assert both.nothing_reserved()
+
+
+def is_releasing(session: scistream.Session) -> bool:
+    return {side.state for side in session.status()} == {"releasing"}
 
 
 def test_an_error_in_the_context_releases_too(tmp_path: Path) -> None:

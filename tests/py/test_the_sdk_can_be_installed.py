@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -206,6 +207,64 @@ def test_another_minor_version_is_not_taken_for_it(
     )
     done("cmake", "-S", tmp_path, "-B", tmp_path / "b", f"-DCMAKE_PREFIX_PATH={installed}")
     assert (tmp_path / "found").read_text() == str(int(found))
+
+
+LIBRARY_HALF = """
+#include <scistream/scistream.hpp>
+
+// A facility and its client, in gRPC and the messages of the library; how many sessions it has.
+extern "C" int sessions(const char* folder) {
+  scistream::ControlServerOptions facility;
+  facility.listener_ip = "127.0.3.1";
+  facility.port = 0;
+  facility.port_range = {37300, 37309};
+  const auto server = scistream::ControlServer::start(facility);
+  if (!server) return -1;
+  scistream::ClientOptions trust;
+  trust.roots = server->certificate();
+  trust.state_dir = folder;
+  auto client = scistream::UserClient::create(trust);
+  if (!client) return -2;
+  const auto info = client->info(server->endpoint());
+  return info ? static_cast<int>(info->sessions) : -3;
+}
+"""
+BOTH_HALVES = """
+import ctypes, sys
+
+def library():
+    assert ctypes.CDLL(sys.argv[1]).sessions(sys.argv[2].encode()) == 0
+
+def package():
+    import scistream
+    with scistream.LocalFacilities() as both, both.request(prod_app=["127.0.0.1:9"]) as session:
+        assert len(session.status()) == 2
+
+for half in sys.argv[3].split():
+    {"library": library, "package": package}[half]()
+print("ok")
+"""
+
+
+@pytest.fixture(scope="module")
+def embedding(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a program that embeds Python has of the libraries."""
+    folder = tmp_path_factory.mktemp("embedding")
+    source = folder / "half.cpp"
+    source.write_text(LIBRARY_HALF)
+    place = installed / "lib"
+    flags = ("-I", installed / "include", "-L", place, f"-Wl,-rpath,{place}")
+    half = folder / "half.so"
+    done("g++", *FLAGS, "-fPIC", "-shared", source, *flags, "-lscistream-client", "-o", half)
+    return half
+
+
+@pytest.mark.parametrize("order", ["library package library", "package library package"])
+def test_library_and_package_work_in_one_process(
+    order: str, embedding: Path, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-c", BOTH_HALVES, embedding, tmp_path, order]
+    assert done(*words, cwd=tmp_path) == "ok\n"
 
 
 # ---- headers -----------------------------------------------------------------------------------

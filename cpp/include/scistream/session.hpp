@@ -102,6 +102,10 @@ class SCISTREAM_EXPORT Session {
   /// already is a success. `unavailable`: a control server cannot be reached; the other one has
   /// released it, and to say it again tries again.
   Status release();
+  /// Ends it with its last live connection: only the listeners are closed at once. Returns when it
+  /// has ended, however long that takes, or when `stop` is requested (`cancelled`): it ends all the
+  /// same, also by `release`, which this object says when it dies. Errors as `release`.
+  Status drain(std::stop_token stop = {});
   /// It lives on when this object dies, until its lifetime is over or somebody releases it.
   void keep() noexcept;
 

@@ -109,6 +109,9 @@ class SCISTREAM_EXPORT UserClient {
   /// `servers`, here as below: at those that this user requested it from. `not_found`: no server
   /// ever knew it, or it was not requested from here.
   Status release(std::string_view uid, const std::vector<Endpoint>& servers = {});
+  /// As Session::drain; servers and errors as `release`.
+  Status drain(std::string_view uid, const std::vector<Endpoint>& servers = {},
+               std::stop_token stop = {});
   /// Gives a session another rate at all its control servers, Mbit/s of the applications' bytes
   /// each way, 0 to 10,000,000; 0 is best effort. Live connections notice. Whether it is leased
   /// at each of them: whatever other sessions do, it is there. `exhausted`: a facility has less to

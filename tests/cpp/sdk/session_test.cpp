@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <set>
@@ -68,6 +69,49 @@ TEST_F(SdkSession, MayOutliveTheClientThatAskedForIt) {
   client.reset();
   EXPECT_EQ(must(session.status()).size(), 2U);
   EXPECT_TRUE(session.release().ok());
+}
+
+TEST_F(SdkSession, ADrainEndsWithItsLastConnection) {
+  const Target app;
+  SessionRequest request = wanted();
+  request.prod_app = {app.endpoint()};
+  auto session = must(client->request(request));
+  net::Fd consumer = connect_to(session.listeners().front());
+  net::Fd producer = app.accept();
+  ASSERT_TRUE(producer);
+  std::stop_source impatient;
+  auto stopped = std::async(std::launch::async,
+                            [&, stop = impatient.get_token()] { return session.drain(stop); });
+  const auto drains = [&] {
+    const auto sides = must(session.status());
+    return std::all_of(sides.begin(), sides.end(),
+                       [](const SessionStatus& side) { return side.state == "releasing"; });
+  };
+  EXPECT_TRUE(eventually(drains));
+  impatient.request_stop();
+  EXPECT_EQ(stopped.get().error().cause, Cause::cancelled);
+  auto drained = std::async(std::launch::async, [&] { return client->drain(session.uid()); });
+  send_all(producer.get(), "rest");
+  EXPECT_EQ(receive(consumer.get(), 4).bytes, "rest") << "it lives";
+  consumer.reset();
+  producer.reset();
+  EXPECT_TRUE(drained.get().ok());
+  EXPECT_TRUE(session.drain().ok());
+  expect_sessions(0);
+}
+
+TEST_F(SdkSession, AReleaseEndsADrain) {
+  const Target app;
+  SessionRequest request = wanted();
+  request.prod_app = {app.endpoint()};
+  auto session = must(client->request(request));
+  const net::Fd consumer = connect_to(session.listeners().front());
+  ASSERT_TRUE(app.accept());
+  auto drained = std::async(std::launch::async, [&] { return session.drain(); });
+  EXPECT_TRUE(eventually([&] { return must(session.status()).front().state == "releasing"; }));
+  EXPECT_TRUE(session.release().ok());
+  EXPECT_TRUE(drained.get().ok());
+  expect_sessions(0);
 }
 
 TEST_F(SdkSession, MayBeReleasedTwiceAndByOthers) {
