@@ -17,7 +17,7 @@ using std::chrono::milliseconds;
 using Async = class Control::Stub::async;
 using LinkPtr = std::shared_ptr<ServerLink>;
 
-/// Nobody watches a terminal for longer.
+/// Longer than anybody waits for the last connection of a session.
 constexpr std::chrono::hours longest_drain{24};
 
 template <class Answer, class T, class Query, class Convert>
@@ -66,18 +66,24 @@ class DrainCall final : public Call {
   void cancel() override {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
-    if (now) now->cancel();
+    if (now_) now_->cancel();
+  }
+  /// The first call, unless it has been answered already and the next one is under way.
+  void begin(ControlClient::Handle first) {
+    const std::lock_guard lock(mutex_);
+    if (!now_) now_ = std::move(first);
+    if (cancelled_) now_->cancel();
   }
   template <class Next>
   void go_on(Next next) {
     const std::lock_guard lock(mutex_);
-    now = next();
-    if (cancelled_) now->cancel();
+    now_ = next();
+    if (cancelled_) now_->cancel();
   }
-  ControlClient::Handle now;
 
  private:
   std::mutex mutex_;
+  ControlClient::Handle now_;
   bool cancelled_ = false;
 };
 
@@ -235,7 +241,7 @@ ControlClient::Handle ControlClient::release(const std::string& uid, const std::
 ControlClient::Handle ControlClient::drain(const std::string& uid, Callback<void> done) {
   auto call = std::make_shared<DrainCall>();
   // Asked as a call, which is repeated as any other and notes who answers.
-  call->now = info(
+  call->begin(info(
       [link = link_, call, uid, done = std::move(done)](const Result<ServerInfo>& answer) mutable {
         const bool unknown_call = !answer && answer.error().cause != Cause::unavailable &&
                                   answer.error().cause != Cause::cancelled &&
@@ -255,7 +261,7 @@ ControlClient::Handle ControlClient::drain(const std::string& uid, Callback<void
           return start<Response>(link, &Async::release, same, longest_drain, Repeat::anywhere,
                                  std::move(done), [](const Response&) -> Status { return {}; });
         });
-      });
+      }));
   return call;
 }
 

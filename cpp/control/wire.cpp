@@ -382,12 +382,14 @@ Result<dataserver::SessionStatus> from_wire(const DataSession& message) {
 }
 
 void to_wire(const dataserver::Released& released, ReleasedListeners* message) {
-  if (released) counters_to_wire(*released, message->mutable_counters());
+  if (released) to_wire(*released, message->mutable_session());
 }
 
-dataserver::Released from_wire(const ReleasedListeners& message) {
-  if (!message.has_counters()) return std::nullopt;
-  return counters_from_wire(message.counters());
+Result<dataserver::Released> from_wire(const ReleasedListeners& message) {
+  if (!message.has_session()) return dataserver::Released();
+  auto session = from_wire(message.session());
+  if (!session) return session.error();
+  return dataserver::Released(std::move(*session));
 }
 
 void to_wire(const dataserver::Event& event, DataEvent* message) {

@@ -33,7 +33,7 @@ void to_wire(const dataserver::SessionStatus& status, DataSession* message);
 Result<dataserver::SessionStatus> from_wire(const DataSession& message);
 
 void to_wire(const dataserver::Released& released, ReleasedListeners* message);
-dataserver::Released from_wire(const ReleasedListeners& message);
+Result<dataserver::Released> from_wire(const ReleasedListeners& message);
 
 void to_wire(const dataserver::Event& event, DataEvent* message);
 Result<dataserver::Event> from_wire(const DataEvent& message);

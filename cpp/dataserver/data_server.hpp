@@ -118,8 +118,8 @@ struct Event {
   std::string detail;  ///< Why, for `lost` and for states entered by an error.
 };
 
-/// What went through a session in all, once it is released; nothing of one that there was not.
-using Released = std::optional<Counters>;
+/// A session as it ended, with all its counters; nothing if there was none.
+using Released = std::optional<SessionStatus>;
 
 /// What a data server is and can do.
 struct Info {

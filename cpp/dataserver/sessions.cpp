@@ -253,7 +253,7 @@ void Sessions::released(const SessionKey& key) {
       done(Error{Cause::cancelled,
                  "the data server is ending: session " + to_string(key) + " was cut"});
     } else {
-      done(Released(last.counters));
+      done(Released(last));
     }
   }
   if (shut_down_ && sessions_.empty()) shut_down({});

@@ -27,6 +27,8 @@ constexpr milliseconds last_pause{5'000};
 constexpr std::chrono::seconds good_run{10};
 constexpr milliseconds sample_period{500};
 constexpr milliseconds drain_period{100};
+/// How long a program that is to end may take to say what it has counted.
+constexpr milliseconds last_reading{250};
 /// For which a program that drains may tell nothing of its connections.
 constexpr std::chrono::seconds silence_limit{10};
 constexpr milliseconds time_to_die{200};
@@ -201,7 +203,17 @@ void Supervisor::stop(Ending how, std::function<void()> done) {
   if (!child_) return stopped();
   // What has never served has no connection.
   if (how == Ending::drain && serves_) return drain();
-  end_child();
+  if (!serves_ || ends_child_ || steering_->reads_afterwards()) return end_child();
+  // What it has counted goes with it. One that is deaf is not waited for long.
+  const auto end = [weak = weak_from_this(), pid = child_->pid()] {
+    const auto self = weak.lock();
+    if (self && self->child_ && self->child_->pid() == pid) self->end_child();
+  };
+  patience_.expires_after(last_reading);
+  patience_.async_wait([end](const boost::system::error_code& ec) {
+    if (!ec) end();
+  });
+  refresh(end);
 }
 
 void Supervisor::drain() {

@@ -302,8 +302,11 @@ void Manager::call_release(const SessionPtr& session, int attempt) {
           if (alive.expired() || session->machine.state() != State::releasing) return;
           const bool same_data_server = attached_ && generation == data_server_generation_;
           // Events, which have them too, may come after the answer.
-          if (released && *released && same_data_server)
-            session->counters = session->counters_before + **released;
+          if (released && *released && same_data_server) {
+            // One that was given back, and nobody heard: its counters began at nothing.
+            if ((*released)->reservation != session->reservation) keep_counters(*session);
+            session->counters = session->counters_before + (*released)->counters;
+          }
           // One that is gone holds nothing any more, or is told when it is back.
           if (released || !same_data_server) {
             (void)apply(session, Input::released);

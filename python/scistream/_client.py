@@ -350,14 +350,16 @@ class Session(NotCopied):
         One that is still being set up is cancelled. May be called again.
 
         Args:
-            drain: Lets live connections run to their end, however long that takes, and returns
-                then; only the listeners are closed at once. Ctrl-C ends the wait; the session ends
-                with its last connection all the same, or by another `release`, as at the end of
-                its `with` block.
+            drain: Lets live connections run to their end, and returns then; only the listeners are
+                closed at once. Ctrl-C ends the wait: once both control servers have been told, the
+                session ends with its last connection all the same. Another `release`, as at the
+                end of its `with` block, cuts it.
 
         Raises:
             Unavailable: A control server cannot be reached; the other one has released it.
-            InvalidState: The client is closed.
+            InvalidState: The client is closed; a control server of another version cannot drain.
+            Timeout: A connection has outlived the drain by a day.
+            Cancelled: The client was closed while it waited.
 
         """
         if not self._released:

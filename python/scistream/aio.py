@@ -158,7 +158,10 @@ class UserClient(_Closing):
         return Request(begin, wait, progress)
 
     async def release(self, uid: str, servers: Sequence[str] = (), *, drain: bool = False) -> None:
-        """Ends a session; as `scistream.UserClient.release`. Once begun it goes on to its end."""
+        """Ends a session; as `scistream.UserClient.release`.
+
+        Once begun it goes on to its end, a drain when both control servers have been told.
+        """
         await _end_of(self.sync._core.begin_release(uid, texts("servers", servers), drain))
 
     async def set_rate(self, uid: str, rate: int, servers: Sequence[str] = ()) -> bool:
@@ -338,7 +341,10 @@ class Session(_Beside):
         return self.sync.watch(period=period)
 
     async def release(self, *, drain: bool = False) -> None:
-        """Ends it; as `scistream.Session.release`. Once begun it goes on to its end."""
+        """Ends it; as `scistream.Session.release`.
+
+        Once begun it goes on to its end, a drain when both control servers have been told.
+        """
         if not self.sync._released:
             await _end_of(self.sync._core.begin_release(drain))
             self.sync._released = True

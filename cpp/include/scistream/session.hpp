@@ -103,8 +103,10 @@ class SCISTREAM_EXPORT Session {
   /// released it, and to say it again tries again.
   Status release();
   /// Ends it with its last live connection: only the listeners are closed at once. Returns when it
-  /// has ended, however long that takes, or when `stop` is requested (`cancelled`): it ends all the
-  /// same, also by `release`, which this object says when it dies. Errors as `release`.
+  /// has ended, a day later at most (`timeout`), or when `stop` is requested (`cancelled`): once
+  /// both control servers have been told, it ends all the same. A `release`, which this object says
+  /// when it dies, cuts it. Errors as `release`, and `failed_precondition`: a control server of
+  /// another version, which cannot wait.
   Status drain(std::stop_token stop = {});
   /// It lives on when this object dies, until its lifetime is over or somebody releases it.
   void keep() noexcept;

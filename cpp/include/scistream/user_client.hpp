@@ -109,7 +109,7 @@ class SCISTREAM_EXPORT UserClient {
   /// `servers`, here as below: at those that this user requested it from. `not_found`: no server
   /// ever knew it, or it was not requested from here.
   Status release(std::string_view uid, const std::vector<Endpoint>& servers = {});
-  /// As Session::drain; servers and errors as `release`.
+  /// As Session::drain; `servers` and `not_found` as `release`.
   Status drain(std::string_view uid, const std::vector<Endpoint>& servers = {},
                std::stop_token stop = {});
   /// Gives a session another rate at all its control servers, Mbit/s of the applications' bytes

@@ -136,12 +136,21 @@ TEST(Wire, AReservationThatCannotBeIsRefused) {
 TEST(Wire, WhatAReleaseAnswersIsNothingOrAllThatWentThrough) {
   ReleasedListeners message;
   to_wire(dataserver::Released(), &message);
-  EXPECT_FALSE(from_wire(message));
-  to_wire(dataserver::Released({1, 2, 3, 4, 5, 7, milliseconds(6)}), &message);
-  const auto got = from_wire(message);
-  ASSERT_TRUE(got);
-  EXPECT_EQ(got->bytes_to_consumer, 1U);
-  EXPECT_EQ(got->refused, 7U);
+  auto got = from_wire(message);
+  ASSERT_TRUE(got.ok());
+  EXPECT_FALSE(*got);
+  dataserver::SessionStatus last;
+  last.session = {"a", Role::consumer};
+  last.reservation = 9;
+  last.counters = {1, 2, 3, 4, 5, 7, milliseconds(6)};
+  to_wire(dataserver::Released(last), &message);
+  got = from_wire(message);
+  ASSERT_TRUE(got.ok() && *got);
+  EXPECT_EQ((*got)->reservation, 9U);
+  EXPECT_EQ((*got)->counters.bytes_to_consumer, 1U);
+  EXPECT_EQ((*got)->counters.refused, 7U);
+  message.mutable_session()->set_state("surprise");
+  EXPECT_FALSE(from_wire(message).ok());
 }
 
 TEST(Wire, WhatADataServerTellsArrivesWhole) {

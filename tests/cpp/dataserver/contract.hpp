@@ -264,7 +264,7 @@ TEST_P(Contract, DrainWaitsForTheLastConnection) {
   accepted.reset();
   ASSERT_EQ(future.wait_for(patience), std::future_status::ready);
   // What moved meanwhile has been counted.
-  EXPECT_EQ(must(future.get()).value().bytes_to_consumer, 4U);
+  EXPECT_EQ(must(future.get()).value().counters.bytes_to_consumer, 4U);
   EXPECT_TRUE(recorder.has([](const Event& e) { return e.kind == Event::Kind::gone; }));
   EXPECT_EQ(recorder.events().back().status.counters.bytes_to_consumer, 4U);
 }

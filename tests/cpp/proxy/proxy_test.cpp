@@ -223,6 +223,26 @@ TEST_P(ProxyTest, OneThatIsReplacedHasTheTargetsThatCameMeanwhile) {
   }
 }
 
+// Protocol: last-counters
+TEST_P(ProxyTest, ReleaseAnswersWhatWentThroughJustBefore) {
+  const Target app;
+  const auto port = must(reserve(request())).ports.at(0);
+  must(update(Role::producer, app.endpoint()));
+  const net::Fd client = connect_to(reach(port));
+  net::Fd accepted = app.accept();
+  ASSERT_TRUE(accepted);
+  send_all(client.get(), "question");
+  ::shutdown(client.get(), SHUT_WR);
+  EXPECT_EQ(receive(accepted.get()).bytes, "question");
+  send_all(accepted.get(), "answer");
+  accepted.reset();
+  EXPECT_EQ(receive(client.get()).bytes, "answer") << "to its end";
+  const auto last = must(release()).value().counters;
+  EXPECT_EQ(last.bytes_to_producer, 8U);
+  EXPECT_EQ(last.bytes_to_consumer, 6U);
+  EXPECT_EQ(last.connections_total, 1U);
+}
+
 TEST_P(ProxyTest, ReleaseLeavesNeitherProcessNorFolder) {
   const Target app;
   const auto port = must(reserve(request())).ports.at(0);

@@ -8,7 +8,6 @@
 #include <string>
 
 #include "net/fd.hpp"
-#include "net/signals.hpp"
 
 namespace scistream::test {
 
@@ -48,7 +47,7 @@ class AnotherProcess {
   }
   /// Ends it without warning.
   int kill() {
-    if (pid_ > 0) send_signal(pid_, SIGKILL);
+    if (pid_ > 0) ::kill(pid_, SIGKILL);
     return wait();
   }
 

@@ -93,6 +93,7 @@ TEST_F(SdkSession, ADrainEndsWithItsLastConnection) {
   auto drained = std::async(std::launch::async, [&] { return client->drain(session.uid()); });
   send_all(producer.get(), "rest");
   EXPECT_EQ(receive(consumer.get(), 4).bytes, "rest") << "it lives";
+  EXPECT_EQ(drained.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
   consumer.reset();
   producer.reset();
   EXPECT_TRUE(drained.get().ok());

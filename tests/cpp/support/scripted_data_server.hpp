@@ -81,7 +81,12 @@ class ScriptedDataServer final : public dataserver::DataServer {
       if (error) return done(*error);
       const bool was_held = held.erase(session) > 0;
       targets.erase(session);
-      done(was_held ? dataserver::Released(counters) : std::nullopt);
+      if (!was_held) return done(dataserver::Released());
+      dataserver::SessionStatus last;
+      last.session = session;
+      last.reservation = reservations[session];
+      last.counters = counters;
+      done(dataserver::Released(std::move(last)));
     });
   }
 
