@@ -186,7 +186,7 @@ class HaproxySteering final : public Steering,
   void ask(const std::string& command, std::chrono::seconds limit, Callback<std::string> done) {
     // By way of the folder: its own path may be longer than a socket's may.
     const std::string path = "/proc/self/fd/" + std::to_string(folder_->get()) + "/" + socket_name;
-    ask_runtime(context_, path, command + "\n", limit,
+    ask_runtime(context_, path, command + "\n", limit, weak_from_this(),
                 [keep = folder_, done = std::move(done)](Result<std::string> answer) {
                   done(std::move(answer));
                 });

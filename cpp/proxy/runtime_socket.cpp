@@ -24,12 +24,13 @@ constexpr std::chrono::milliseconds pause{10};
 class Question : public std::enable_shared_from_this<Question> {
  public:
   Question(boost::asio::io_context& context, std::string path, std::string command,
-           dataserver::Callback<std::string> done)
+           std::weak_ptr<const void> asker, dataserver::Callback<std::string> done)
       : socket_(context),
         limit_(context),
         again_(context),
         path_(std::move(path)),
         command_(std::move(command)),
+        asker_(std::move(asker)),
         done_(std::move(done)) {}
 
   void start(std::chrono::seconds limit) {
@@ -42,6 +43,7 @@ class Question : public std::enable_shared_from_this<Question> {
 
  private:
   void connect() {
+    if (asker_.expired()) return finish(Error{Cause::cancelled, "'" + path_ + "' is another's"});
     socket_.async_connect(Protocol::endpoint(path_), [self = shared_from_this()](error_code ec) {
       if (!self->done_) return;
       if (!ec) return self->write();
@@ -88,6 +90,7 @@ class Question : public std::enable_shared_from_this<Question> {
   boost::asio::steady_timer again_;
   const std::string path_;
   const std::string command_;
+  const std::weak_ptr<const void> asker_;
   std::string answer_;
   dataserver::Callback<std::string> done_;
 };
@@ -95,9 +98,10 @@ class Question : public std::enable_shared_from_this<Question> {
 }  // namespace
 
 void ask_runtime(boost::asio::io_context& context, std::string path, std::string command,
-                 std::chrono::seconds limit, dataserver::Callback<std::string> done) {
-  auto question =
-      std::make_shared<Question>(context, std::move(path), std::move(command), std::move(done));
+                 std::chrono::seconds limit, std::weak_ptr<const void> asker,
+                 dataserver::Callback<std::string> done) {
+  auto question = std::make_shared<Question>(context, std::move(path), std::move(command),
+                                             std::move(asker), std::move(done));
   boost::asio::post(context, [question, limit] { question->start(limit); });
 }
 

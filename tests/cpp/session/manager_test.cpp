@@ -637,6 +637,20 @@ TEST_F(ManagerTest, TheEndOfASessionTellsWhatWentThroughItThoughNoNewsOfItCame) 
   EXPECT_EQ(told, 1000U);
 }
 
+TEST_F(ManagerTest, WhatWasGivenBackUnheardIsCountedOnTopOfWhatWentBefore) {
+  std::uint64_t told = 0;
+  const auto watch = manager->watch({"a"}, seconds(1), by, [&](const SessionEvent& event) {
+    if (event.kind == SessionEvent::Kind::gone) told = event.session.counters.bytes_to_consumer;
+  });
+  set_up("a");
+  data_server->counters.bytes_to_consumer = 1000;
+  EXPECT_EQ(list({"a"}).front().counters.bytes_to_consumer, 1000U);
+  ++data_server->reservations[{"a", Role::producer}];
+  data_server->counters.bytes_to_consumer = 50;
+  ASSERT_TRUE(release("a")->ok());
+  EXPECT_EQ(told, 1050U);
+}
+
 TEST_F(ManagerTest, WhatADataServerEndedByItselfKeepsItsCounters) {
   std::uint64_t told = 0;
   const auto watch = manager->watch({"a"}, seconds(1), by, [&](const SessionEvent& event) {
