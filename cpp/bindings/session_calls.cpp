@@ -33,21 +33,21 @@ Result<std::vector<Endpoint>> SessionCalls::places() const {
   return (**client_).servers_of(uid_);
 }
 
-Status SessionCalls::end(bool drain, client::Interrupt& interrupt) const {
-  const auto servers = places();
-  if (!servers) return servers.error();
-  return drain ? (**client_).drain(uid_, *servers, &interrupt)
-               : (**client_).release(uid_, *servers);
+std::function<Status(client::Interrupt&)> SessionCalls::release_work(bool drain) const {
+  return [*this, drain](client::Interrupt& interrupt) -> Status {
+    const auto servers = places();
+    if (!servers) return servers.error();
+    return drain ? (**client_).drain(uid_, *servers, &interrupt)
+                 : (**client_).release(uid_, *servers);
+  };
 }
 
 void SessionCalls::release(bool drain) const {
-  const auto work = [*this, drain](client::Interrupt& interrupt) { return end(drain, interrupt); };
-  end_session(*client_, work, drain, uid_);
+  end_session(*client_, release_work(drain), drain, uid_);
 }
 
 PendingCall SessionCalls::begin_release(bool drain) const {
-  const auto work = [*this, drain](client::Interrupt& interrupt) { return end(drain, interrupt); };
-  return begin(client_->calls(), work, uid_);
+  return begin(client_->calls(), release_work(drain), uid_);
 }
 
 std::function<Result<bool>()> SessionCalls::rate_work(long long rate) const {

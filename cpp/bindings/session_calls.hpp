@@ -60,8 +60,8 @@ class SessionCalls {
   SessionCalls(Client& client, std::string uid, std::vector<Endpoint> servers)
       : client_(&client), uid_(std::move(uid)), servers_(std::move(servers)) {}
 
-  /// The work of `release`, for a call.
-  [[nodiscard]] Status end(bool drain, client::Interrupt& interrupt) const;
+  /// Of a release, for a call.
+  [[nodiscard]] std::function<Status(client::Interrupt&)> release_work(bool drain) const;
 
   void release(bool drain) const;
   [[nodiscard]] PendingCall begin_release(bool drain) const;

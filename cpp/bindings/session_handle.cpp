@@ -72,12 +72,12 @@ PendingCall SessionHandle::begin_wait() const {
 }
 
 std::function<Status(client::Interrupt&)> SessionHandle::ending(bool drain) const {
-  return [set_up = set_up_, call = call_, session = calls(),
-          drain](client::Interrupt& interrupt) -> Status {
+  return [set_up = set_up_, call = call_,
+          release = calls().release_work(drain)](client::Interrupt& interrupt) -> Status {
     set_up->interrupt.trigger();
     call->wait();
     const bool was_set_up = set_up->result && *set_up->result;
-    return was_set_up ? session.end(drain, interrupt) : Status();
+    return was_set_up ? release(interrupt) : Status();
   };
 }
 

@@ -203,12 +203,9 @@ void Supervisor::stop(Ending how, std::function<void()> done) {
   if (!child_) return stopped();
   // What has never served has no connection.
   if (how == Ending::drain && serves_) return drain();
-  if (!serves_ || ends_child_ || steering_->reads_afterwards()) return end_child();
+  if (!samples_ || !serves_ || ends_child_ || steering_->reads_afterwards()) return end_child();
   // What it has counted goes with it. One that is deaf is not waited for long.
-  const auto end = [weak = weak_from_this(), pid = child_->pid()] {
-    const auto self = weak.lock();
-    if (self && self->child_ && self->child_->pid() == pid) self->end_child();
-  };
+  const auto end = ending_of_this_run();
   patience_.expires_after(last_reading);
   patience_.async_wait([end](const boost::system::error_code& ec) {
     if (!ec) end();
@@ -219,11 +216,15 @@ void Supervisor::stop(Ending how, std::function<void()> done) {
 void Supervisor::drain() {
   drains_ = true;
   busy_ = steady_clock::now();
-  steering_->drain(work_, child_, descriptors_, [weak = weak_from_this(), pid = child_->pid()] {
+  steering_->drain(work_, child_, descriptors_, ending_of_this_run());
+  sample();
+}
+
+std::function<void()> Supervisor::ending_of_this_run() {
+  return [weak = weak_from_this(), pid = child_->pid()] {
     const auto self = weak.lock();
     if (self && self->child_ && self->child_->pid() == pid) self->end_child();
-  });
-  sample();
+  };
 }
 
 void Supervisor::end_what_is_deaf() {

@@ -68,6 +68,8 @@ class Supervisor : public std::enable_shared_from_this<Supervisor> {
   void drain();
   /// Ends a program that drains, where it has nothing left to wait for or does not tell.
   void end_what_is_deaf();
+  /// What ends the child of now, and none that follows.
+  std::function<void()> ending_of_this_run();
   /// SIGTERM, and SIGKILL if that does not help.
   void end_child();
   /// Calls what waits, if it does.

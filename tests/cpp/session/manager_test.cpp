@@ -625,50 +625,6 @@ TEST_F(ManagerTest, WatchTellsEveryStateInOrder) {
                                             "releasing", "idle", "gone"}));
 }
 
-// Protocol: last-counters
-TEST_F(ManagerTest, TheEndOfASessionTellsWhatWentThroughItThoughNoNewsOfItCame) {
-  std::uint64_t told = 0;
-  const auto watch = manager->watch({"a"}, seconds(1), by, [&](const SessionEvent& event) {
-    if (event.kind == SessionEvent::Kind::gone) told = event.session.counters.bytes_to_consumer;
-  });
-  set_up("a");
-  data_server->counters.bytes_to_consumer = 1000;
-  ASSERT_TRUE(release("a")->ok());
-  EXPECT_EQ(told, 1000U);
-}
-
-TEST_F(ManagerTest, WhatWasGivenBackUnheardIsCountedOnTopOfWhatWentBefore) {
-  std::uint64_t told = 0;
-  const auto watch = manager->watch({"a"}, seconds(1), by, [&](const SessionEvent& event) {
-    if (event.kind == SessionEvent::Kind::gone) told = event.session.counters.bytes_to_consumer;
-  });
-  set_up("a");
-  data_server->counters.bytes_to_consumer = 1000;
-  EXPECT_EQ(list({"a"}).front().counters.bytes_to_consumer, 1000U);
-  ++data_server->reservations[{"a", Role::producer}];
-  data_server->counters.bytes_to_consumer = 50;
-  ASSERT_TRUE(release("a")->ok());
-  EXPECT_EQ(told, 1050U);
-}
-
-TEST_F(ManagerTest, WhatADataServerEndedByItselfKeepsItsCounters) {
-  std::uint64_t told = 0;
-  const auto watch = manager->watch({"a"}, seconds(1), by, [&](const SessionEvent& event) {
-    if (event.kind == SessionEvent::Kind::gone) told = event.session.counters.bytes_to_consumer;
-  });
-  set_up("a");
-  dataserver::Event gone;
-  gone.kind = dataserver::Event::Kind::gone;
-  gone.status.session = {"a", Role::producer};
-  gone.status.reservation = data_server->reservations[gone.status.session];
-  gone.status.counters.bytes_to_consumer = 500;
-  data_server->held.clear();  // its release answers that there is none
-  data_server->observe(gone);
-  time.run();
-  EXPECT_TRUE(list({"a"}).empty());
-  EXPECT_EQ(told, 500U);
-}
-
 TEST_F(ManagerTest, NewsOfAnEarlierSessionDoesNotTouchItsSuccessorOfTheSameId) {
   set_up("a");
   dataserver::Event late;
