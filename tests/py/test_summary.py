@@ -40,3 +40,37 @@ def test_reports_add_up(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == line
     assert done.returncode == code
+
+
+# A failure of each kind: ctest's text stands beside the verdict, pytest's in it.
+CTEST_CASES = """<testsuite tests="2" failures="1" disabled="0" skipped="0">
+  <testcase name="RelayTest.Forwards" classname="RelayTest.Forwards" status="run">
+    <system-out>fine</system-out></testcase>
+  <testcase name="RelayTest.Drains" classname="RelayTest.Drains" status="fail">
+    <failure message=""/><system-out>{printed}</system-out></testcase>
+</testsuite>"""
+PYTEST_CASES = """<testsuites><testsuite errors="1" failures="0" skipped="0" tests="1">
+  <testcase classname="tests.py.test_x" name="test_y"><error message="setup">no &lt;port&gt;</error>
+  </testcase></testsuite></testsuites>"""
+
+
+def test_what_failed_stands_at_the_end(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tsan.xml").write_text(
+        CTEST_CASES.format(printed="\n".join(f"line {n}" for n in range(1000)))
+    )
+    (tmp_path / "pytest.xml").write_text(PYTEST_CASES)
+    command = [sys.executable, str(root / "tests/summary.py"), "tsan.xml", "pytest.xml", "none.xml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    assert lines[-4:] == [
+        "FAILED tsan::RelayTest.Drains",
+        "FAILED pytest::tests.py.test_x::test_y",
+        "FAILED none.xml",
+        "1 passed, 3 failed",
+    ]
+    assert lines[0] == "---- tsan::RelayTest.Drains"
+    assert lines[1] == "  line 960"
+    assert "  line 999" in lines
+    assert "  no <port>" in lines
+    assert "fine" not in done.stdout
+    assert done.returncode == 1
