@@ -6,7 +6,6 @@
 
 #include "control/retrying_call.hpp"
 #include "control/server_link.hpp"
-#include "control/status_map.hpp"
 #include "control/wire.hpp"
 
 namespace scistream::control {
@@ -107,7 +106,7 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
   void cancel() override {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
-    if (context_ && *context_) return (*context_)->TryCancel();
+    if (context_ && *context_) return context_->cancel();
     // A token may be long in coming.
     if (!has_begun_) finish(Error{Cause::cancelled, "the call was cancelled"});
   }
@@ -153,7 +152,8 @@ class WatchCall final : public grpc::ClientReadReactor<SessionEvent>, public Cal
   void OnDone(const grpc::Status& status) override {
     {
       const std::lock_guard lock(mutex_);
-      finish(status.ok() ? Status() : Status(link_->refusal(**context_, from_grpc(status))));
+      finish(status.ok() ? Status()
+                         : Status(link_->refusal(**context_, context_->error_of(status))));
       // The handle may live on; the call's hold on the channel must not.
       context_.reset();
     }

@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "control/headers.hpp"
+#include "control/status_map.hpp"
+
 namespace scistream::control {
 
 bool OpenCalls::enter(grpc::ClientContext* context) {
@@ -25,6 +28,11 @@ void OpenCalls::close() {
   idle_.wait(lock, [this] { return count_ == 0; });
 }
 
+bool OpenCalls::is_closed() {
+  const std::lock_guard lock(mutex_);
+  return closed_;
+}
+
 OpenContext::OpenContext(std::shared_ptr<OpenCalls> open)
     : open_(std::move(open)), context_(std::make_unique<grpc::ClientContext>()) {
   if (!open_->enter(context_.get())) context_.reset();
@@ -39,6 +47,19 @@ OpenContext::~OpenContext() {
   }
   context_.reset();
   open_->leave();
+}
+
+void OpenContext::cancel() {
+  cancelled_ = true;
+  if (context_) context_->TryCancel();
+}
+
+Error OpenContext::error_of(const grpc::Status& status) const {
+  Error error = from_grpc(status);
+  if (error.cause != Cause::cancelled || cancelled_ || open_->is_closed()) return error;
+  // Handlers say who they are before they say anything else.
+  if (context_->GetServerInitialMetadata().contains(version_header)) return error;
+  return {Cause::unavailable, "the server went away before it answered (" + error.message + ")"};
 }
 
 }  // namespace scistream::control

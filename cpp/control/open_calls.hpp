@@ -1,11 +1,13 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <memory>
 #include <mutex>
 #include <set>
 
+#include "base/error.hpp"
 #include "control/grpc.hpp"
 
 namespace scistream::control {
@@ -21,6 +23,7 @@ class OpenCalls {
   void leave();
   /// Cancels what is open, refuses what comes, and waits until all of it has gone.
   void close();
+  [[nodiscard]] bool is_closed();
 
  private:
   friend class OpenContext;
@@ -46,9 +49,16 @@ class OpenContext {
   grpc::ClientContext& operator*() const { return *context_; }
   grpc::ClientContext* operator->() const { return context_.get(); }
 
+  /// Ends the call as `cancelled`. Callable from any thread.
+  void cancel();
+  /// Why the call failed, which has ended with `status`. gRPC answers CANCELLED for a server that
+  /// goes away before a handler has seen the call: where nobody cancelled it here, `unavailable`.
+  [[nodiscard]] Error error_of(const grpc::Status& status) const;
+
  private:
   std::shared_ptr<OpenCalls> open_;
   std::unique_ptr<grpc::ClientContext> context_;
+  std::atomic<bool> cancelled_{false};
 };
 
 }  // namespace scistream::control

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "control/open_calls.hpp"
-#include "control/status_map.hpp"
 #include "control/wire.hpp"
 
 namespace scistream::control {
@@ -44,7 +43,7 @@ void call(const std::shared_ptr<OpenCalls>& open, scistream::DataServer::Stub& s
   if (deadline) pending->context->set_deadline(std::chrono::system_clock::now() + *deadline);
   (stub.async()->*method)(pending->context.get(), &pending->request, &pending->response,
                           [pending, done = std::move(done), convert](const grpc::Status& status) {
-                            if (!status.ok()) return done(from_grpc(status));
+                            if (!status.ok()) return done(pending->context.error_of(status));
                             done(convert(pending->response));
                           });
 }
@@ -69,7 +68,7 @@ class WatchCall final : public grpc::ClientReadReactor<DataEvent> {
   void silence() {
     const std::lock_guard lock(mutex_);
     observer_ = nullptr;
-    if (context_) (*context_)->TryCancel();
+    if (context_) context_->cancel();
   }
 
  private:

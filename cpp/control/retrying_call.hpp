@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "control/server_link.hpp"
-#include "control/status_map.hpp"
 
 namespace scistream::control {
 
@@ -65,7 +64,7 @@ class RetryingCall final : public Call,
   void cancel() override {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
-    if (current_) return (*current_->context)->TryCancel();
+    if (current_) return current_->context->cancel();
     link_->scheduler.post([self = this->shared_from_this()] {
       if (std::exchange(self->waits_for_token_, false))
         self->finish(Error{Cause::cancelled, "the call was cancelled"});
@@ -109,7 +108,8 @@ class RetryingCall final : public Call,
           // Before the answer: what follows from it depends on who gave it.
           attempt->heard = self->link_->note(**attempt->context);
           if (!status.ok())
-            attempt->error = self->link_->refusal(**attempt->context, from_grpc(status));
+            attempt->error =
+                self->link_->refusal(**attempt->context, attempt->context->error_of(status));
           self->link_->scheduler.post(
               [self, attempt, status] { self->on_answer(*attempt, status); });
           {

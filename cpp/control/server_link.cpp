@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "control/credentials.hpp"
-#include "control/unary_call.hpp"
+#include "control/headers.hpp"
 #include "net/certificate.hpp"
 #include "net/probe.hpp"
 

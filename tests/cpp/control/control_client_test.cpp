@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <mutex>
 
 #include "base/wait_for.hpp"
 #include "control/control_server.hpp"
+#include "control/grpc.hpp"
+#include "control/headers.hpp"
 #include "net/asio_scheduler.hpp"
 #include "net/tcp.hpp"
 
@@ -106,6 +109,78 @@ TEST_F(ControlClientTest, ItsEndAnswersWhatIsOpen) {
   EXPECT_EQ(answered.get_future().get().error().cause, Cause::cancelled);
   EXPECT_EQ(watched.get_future().get().error().cause, Cause::cancelled);
   watch->cancel();  // too late, and harmless
+}
+
+/// A server on its way out, as gRPC shows one: it has ended the calls that no handler had seen.
+class ServerGoingAway final : public Control::CallbackService {
+ public:
+  explicit ServerGoingAway(bool handlers_answer) : handlers_answer_(handlers_answer) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.3.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  ~ServerGoingAway() override {
+    server_->Shutdown();
+    server_->Wait();
+  }
+
+  [[nodiscard]] Endpoint endpoint() const {
+    return {"127.0.3.1", static_cast<std::uint16_t>(port_)};
+  }
+
+ private:
+  grpc::ServerUnaryReactor* info(grpc::CallbackServerContext* context, const InfoRequest*,
+                                 scistream::ServerInfo*) override {
+    const bool first = calls_++ == 0;
+    if (handlers_answer_ || !first) context->AddInitialMetadata(version_header, "1");
+    auto* reactor = context->DefaultReactor();
+    reactor->Finish(first ? grpc::Status::CANCELLED : grpc::Status::OK);
+    return reactor;
+  }
+
+  grpc::ServerWriteReactor<SessionEvent>* watch(grpc::CallbackServerContext*,
+                                                const WatchRequest*) override {
+    class Ended final : public grpc::ServerWriteReactor<SessionEvent> {
+     public:
+      Ended() { Finish(grpc::Status::CANCELLED); }
+      void OnDone() override { delete this; }
+    };
+    return new Ended;
+  }
+
+  const bool handlers_answer_;
+  std::atomic<int> calls_ = 0;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// Protocol: unseen-call-repeated
+TEST_F(ControlClientTest, ACallThatNoHandlerSawIsMadeAgain) {
+  const ServerGoingAway server(false);
+  talk_to(server.endpoint());
+  const auto got = info();
+  EXPECT_TRUE(got.ok()) << got.error().message;
+}
+
+TEST_F(ControlClientTest, ACallThatAHandlerEndedIsCancelled) {
+  const ServerGoingAway server(true);
+  talk_to(server.endpoint());
+  const auto got = info();
+  ASSERT_FALSE(got.ok());
+  EXPECT_EQ(got.error().cause, Cause::cancelled);
+}
+
+TEST_F(ControlClientTest, AWatchThatTheServerCutsIsLostNotCancelled) {
+  const ServerGoingAway server(false);
+  talk_to(server.endpoint());
+  std::promise<Status> watched;
+  const auto watch = client->watch(
+      {"some"}, milliseconds(50), Present::or_later, [](const session::SessionEvent&) {},
+      [&](const Status& end) { watched.set_value(end); });
+  const Status end = watched.get_future().get();
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().cause, Cause::unavailable) << end.error().message;
 }
 
 }  // namespace
