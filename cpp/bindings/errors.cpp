@@ -42,15 +42,19 @@ const char* exception_of(Cause cause) noexcept {
 
 }  // namespace
 
-void raise(const Error& error, const std::string& uid) {
+py::object exception_for(const Error& error, const std::string& uid) {
   const py::object type = py::module_::import("scistream._errors").attr(exception_of(error.cause));
   // Messages may quote what a peer sent.
   const auto text = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
       error.message.data(), static_cast<py::ssize_t>(error.message.size()), "replace"));
   if (!text) throw py::error_already_set();
   const py::object id = uid.empty() ? py::object(py::none()) : py::object(py::str(uid));
-  const py::object instance = type(text, py::arg("uid") = id);
-  PyErr_SetObject(type.ptr(), instance.ptr());
+  return type(text, py::arg("uid") = id);
+}
+
+void raise(const Error& error, const std::string& uid) {
+  const py::object exception = exception_for(error, uid);
+  PyErr_SetObject(py::type::of(exception).ptr(), exception.ptr());
   throw py::error_already_set();
 }
 

@@ -18,6 +18,9 @@ namespace scistream::bindings {
 /// session it is about, if there is one. Needs the GIL, as does everything below.
 [[noreturn]] void raise(const Error& error, const std::string& uid = {});
 
+/// The exception that `raise` raises.
+pybind11::object exception_for(const Error& error, const std::string& uid = {});
+
 /// The error that belongs to an exception which Python code has raised: its cause if it is one of
 /// `scistream._errors`, else `failure`, with the name of its type.
 Error error_of(const pybind11::error_already_set& error);

@@ -9,16 +9,6 @@ namespace py = pybind11;
 
 namespace scistream::bindings {
 
-namespace {
-
-py::tuple to_tuple(const std::vector<session::SessionView>& views) {
-  py::tuple list(views.size());
-  for (std::size_t i = 0; i < views.size(); ++i) list[i] = to_python(views[i]);
-  return list;
-}
-
-}  // namespace
-
 void end_session(Client& client, std::function<Status(client::Interrupt&)> end, bool drain,
                  const std::string& uid) {
   if (drain) return interruptible<void>(client, std::move(end), uid);
@@ -79,13 +69,13 @@ std::function<Result<SessionCalls::Views>(client::Interrupt&)> SessionCalls::sta
 }
 
 py::tuple SessionCalls::status(bool connections) const {
-  return to_tuple(interruptible<Views>(*client_, status_work(connections), uid_));
+  return to_python(interruptible<Views>(*client_, status_work(connections), uid_));
 }
 
 PendingCall SessionCalls::begin_status(bool connections) const {
   return begin<Views>(
       client_->calls(), status_work(connections),
-      [](const Views& views) -> py::object { return to_tuple(views); }, uid_);
+      [](const Views& views) -> py::object { return to_python(views); }, uid_);
 }
 
 std::unique_ptr<WatchHandle> SessionCalls::watch(double period) const {

@@ -72,6 +72,15 @@ class UserClientHandle {
     return {*client_, uid, endpoint_arguments("servers", servers)};
   }
 
+  [[nodiscard]] py::tuple sessions() const {
+    return to_python(interruptible<client::SessionList>(*client_, sessions_work()));
+  }
+  [[nodiscard]] PendingCall begin_sessions() const {
+    return begin<client::SessionList>(
+        client_->calls(), sessions_work(),
+        [](const client::SessionList& list) -> py::object { return to_python(list); });
+  }
+
   [[nodiscard]] py::object info(const std::string& server) const {
     return to_python(interruptible<control::ServerInfo>(*client_, info_work(server)));
   }
@@ -86,6 +95,12 @@ class UserClientHandle {
   }
 
  private:
+  [[nodiscard]] std::function<Result<client::SessionList>(client::Interrupt&)> sessions_work()
+      const {
+    return [shared = &*client_](client::Interrupt& interrupt) {
+      return (**shared).sessions(&interrupt);
+    };
+  }
   [[nodiscard]] std::function<Result<control::ServerInfo>(client::Interrupt&)> info_work(
       const std::string& server) const {
     return [shared = &*client_, at = endpoint_argument("server", server)](
@@ -138,6 +153,7 @@ void bind_user_client(py::module_& module) {
           [](const UserClientHandle& client, const std::string& uid, const Servers& servers,
              bool connections) { return client.session(uid, servers).status(connections); },
           py::arg("uid"), py::arg("servers"), py::arg("connections"))
+      .def("sessions", &UserClientHandle::sessions)
       .def("info", &UserClientHandle::info, py::arg("server"))
       .def(
           "watch",
@@ -159,6 +175,7 @@ void bind_user_client(py::module_& module) {
           [](const UserClientHandle& client, const std::string& uid, const Servers& servers,
              bool connections) { return client.session(uid, servers).begin_status(connections); },
           py::arg("uid"), py::arg("servers"), py::arg("connections"))
+      .def("begin_sessions", &UserClientHandle::begin_sessions)
       .def("begin_info", &UserClientHandle::begin_info, py::arg("server"))
       .def("close", &UserClientHandle::close);
 }

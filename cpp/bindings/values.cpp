@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "bindings/errors.hpp"
+
 namespace py = pybind11;
 
 namespace scistream::bindings {
@@ -43,6 +45,29 @@ py::object to_python(const session::SessionView& view) {
       "connections_total"_a = counters.connections_total, "errors"_a = counters.errors,
       "refused"_a = counters.refused, "idle"_a = seconds_of(counters.idle), "note"_a = view.note,
       "connections"_a = std::move(connections));
+}
+
+py::tuple to_python(const std::vector<session::SessionView>& views) {
+  py::tuple list(views.size());
+  for (std::size_t i = 0; i < views.size(); ++i) list[i] = to_python(views[i]);
+  return list;
+}
+
+py::tuple to_python(const client::SessionList& list) {
+  const py::object requested = type("RequestedSession");
+  py::tuple all(list.sessions.size());
+  for (std::size_t i = 0; i < list.sessions.size(); ++i) {
+    const client::RequestedSession& session = list.sessions[i];
+    py::tuple errors(session.errors.size());
+    for (std::size_t n = 0; n < session.errors.size(); ++n)
+      errors[n] = exception_for(session.errors[n], session.uid);
+    std::vector<std::string> servers;
+    for (const Endpoint& server : session.servers) servers.push_back(to_string(server));
+    all[i] = requested("uid"_a = session.uid, "created"_a = static_cast<double>(session.created),
+                       "servers"_a = texts(servers), "status"_a = to_python(session.views),
+                       "errors"_a = std::move(errors));
+  }
+  return all;
 }
 
 py::object to_python(const session::SessionEvent& event) {

@@ -13,7 +13,10 @@ namespace scistream::bindings {
 
 pybind11::object to_python(const dataserver::ConnectionStatus& connection);
 pybind11::object to_python(const session::SessionView& view);
+/// A tuple of them.
+pybind11::tuple to_python(const std::vector<session::SessionView>& views);
 pybind11::object to_python(const session::SessionEvent& event);
+pybind11::tuple to_python(const client::SessionList& list);
 pybind11::object to_python(const control::ServerInfo& info);
 pybind11::object to_python(const relay::Snapshot& snapshot);
 pybind11::object to_python(const std::vector<client::StateChange>& states);

@@ -2,8 +2,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <map>
-#include <set>
 
 #include "base/text.hpp"
 #include "cli/command_line.hpp"
@@ -46,40 +44,19 @@ Status list_sessions(cli::ClientSettings& settings) {
   auto options = cli::client_options(settings);
   if (!options) return options.error();
   client::UserClient client(*options);
-  std::map<Endpoint, std::vector<std::string>> asked;
-  const auto book = client.book().all();
-  for (const auto& entry : book) {
-    const auto places = client.servers_of(entry.uid);
-    if (!places) continue;
-    for (const Endpoint& place : *places) asked[place].push_back(entry.uid);
-  }
+  const auto list = client.sessions();
+  if (!list) return list.error();
   std::vector<session::SessionView> views;
-  std::set<std::string> silent;  // ids of facilities that did not answer
+  for (const auto& session : list->sessions) client::merge(views, session.views);
   json errors = json::array();
   Status failed;
-  for (const auto& [place, uids] : asked) {
-    const auto answer = client.list(place, uids);
-    if (answer) {
-      client::merge(views, *answer);
-      continue;
-    }
-    silent.insert(uids.begin(), uids.end());
-    errors.push_back({{"s2cs", to_string(place)}, {"message", answer.error().message}});
-    cli::print_error("s2uc", answer.error());
-    failed = answer.error();
+  for (const auto& [server, error] : list->silent) {
+    errors.push_back({{"s2cs", to_string(server)}, {"message", error.message}});
+    cli::print_error("s2uc", error);
+    failed = error;
   }
-  std::set<std::string> present;
-  for (const auto& view : views) present.insert(view.key.uid);
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  for (const auto& entry : book) {
-    // Both facilities answered and neither knows it: it ended by itself. A young one may still be
-    // on its way to them.
-    const auto age = now - std::chrono::seconds(entry.created);
-    const bool asked = client.servers_of(entry.uid).ok() && !silent.contains(entry.uid);
-    if (!asked || present.contains(entry.uid) || age < client::SessionRequest{}.timeout) continue;
-    client.book().forget(entry.uid);
-    cli::forget_session_keys(settings.state_directory, entry.uid);
-  }
+  for (const std::string& uid : list->forgotten)
+    cli::forget_session_keys(settings.state_directory, uid);
   if (settings.json) {
     json sessions = json::array();
     for (const auto& view : views) sessions.push_back(cli::to_json(view));

@@ -19,7 +19,10 @@ Result<BookEntry> parse(const std::string& text) {
     entry.prod = json.value("prod", "");
     entry.cons = json.value("cons", "");
     const auto created = json.value("created", nlohmann::json(0));
-    if (created.is_number_integer()) entry.created = created.get<std::int64_t>();
+    // Another program may have written it.
+    constexpr std::int64_t year_9999 = 253'402'300'800;
+    if (created.is_number_integer())
+      entry.created = std::clamp<std::int64_t>(created.get<std::int64_t>(), 0, year_9999);
   } catch (const nlohmann::json::exception&) {
     return Error{Cause::failure, "not a session file"};
   }

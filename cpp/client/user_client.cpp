@@ -1,47 +1,17 @@
 #include "client/user_client.hpp"
 
 #include <algorithm>
-#include <future>
 #include <utility>
 
 #include "base/file.hpp"
 #include "base/wait_for.hpp"
+#include "client/ask_all.hpp"
 #include "client/pins.hpp"
 #include "client/trust.hpp"
 
 namespace scistream::client {
 
 namespace {
-
-/// Asks every server at once and waits for all answers; an interrupt cancels what is still open.
-template <class T, class Ask>
-std::vector<Result<T>> ask_all(const std::vector<Endpoint>& servers, Interrupt* interrupt,
-                               Ask ask) {
-  std::mutex mutex;
-  bool interrupted = false;
-  std::vector<control::ControlClient::Handle> calls;
-  if (interrupt != nullptr) {
-    interrupt->set([&] {
-      const std::lock_guard lock(mutex);
-      interrupted = true;
-      for (const auto& call : calls) call->cancel();
-    });
-  }
-  std::vector<std::future<Result<T>>> waiting;
-  for (const Endpoint& server : servers) {
-    auto promise = std::make_shared<std::promise<Result<T>>>();
-    waiting.push_back(promise->get_future());
-    const std::lock_guard lock(mutex);
-    calls.push_back(
-        ask(server, [promise](Result<T> result) { promise->set_value(std::move(result)); }));
-    if (interrupted) calls.back()->cancel();
-  }
-  std::vector<Result<T>> answers;
-  answers.reserve(waiting.size());
-  for (auto& answer : waiting) answers.push_back(answer.get());
-  if (interrupt != nullptr) interrupt->clear();
-  return answers;
-}
 
 std::int64_t seconds_since_1970() {
   return std::chrono::duration_cast<std::chrono::seconds>(
@@ -126,23 +96,6 @@ void merge(std::vector<session::SessionView>& views,
     });
     if (!known) views.push_back(view);
   }
-}
-
-void Interrupt::trigger() {
-  const std::lock_guard lock(mutex_);
-  triggered_ = true;
-  if (end_) end_();
-}
-
-void Interrupt::set(std::function<void()> end) {
-  const std::lock_guard lock(mutex_);
-  end_ = std::move(end);
-  if (triggered_) end_();
-}
-
-void Interrupt::clear() {
-  const std::lock_guard lock(mutex_);
-  end_ = nullptr;
 }
 
 UserClient::UserClient(ClientOptions options)
@@ -353,12 +306,6 @@ Result<std::vector<session::SessionView>> UserClient::status(const std::string& 
   return all;
 }
 
-Result<std::vector<session::SessionView>> UserClient::list(const Endpoint& server,
-                                                           const std::vector<std::string>& uids) {
-  return wait_for<std::vector<session::SessionView>>(
-      [&](auto done) { at(server).list(uids, done); });
-}
-
 Result<control::ServerInfo> UserClient::info(const Endpoint& server, Interrupt* interrupt) {
   return ask_all<control::ServerInfo>(
              {server}, interrupt, [&](const Endpoint&, auto done) { return at(server).info(done); })
@@ -391,8 +338,12 @@ Status UserClient::watch(const std::string& uid, const std::vector<Endpoint>& se
 Result<std::vector<Endpoint>> UserClient::servers_of(const std::string& uid) const {
   const auto entry = book_.find(uid);
   if (!entry) return entry.error();
+  return servers_of(*entry);
+}
+
+Result<std::vector<Endpoint>> UserClient::servers_of(const BookEntry& entry) {
   std::vector<Endpoint> servers;
-  for (const std::string& text : {entry->prod, entry->cons}) {
+  for (const std::string& text : {entry.prod, entry.cons}) {
     if (text.empty()) continue;  // only the other half was requested from here
     const auto endpoint = parse_endpoint(text);
     if (!endpoint) return endpoint.error();

@@ -5,9 +5,11 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "client/half_session.hpp"
+#include "client/interrupt.hpp"
 #include "client/session_book.hpp"
 #include "client/session_run.hpp"
 #include "client/token_source.hpp"
@@ -32,19 +34,20 @@ struct ClientOptions {
 /// Adds sessions to those known; one control server under two names tells of each twice.
 void merge(std::vector<session::SessionView>& views, const std::vector<session::SessionView>& more);
 
-/// A waiting call that another thread may interrupt. Used once.
-class Interrupt {
- public:
-  /// Ends what is registered, now or as soon as it is registered. Any thread.
-  void trigger();
-  /// `end` must be callable until `clear`.
-  void set(std::function<void()> end);
-  void clear();
+/// A session that is remembered, and what is known of it now.
+struct RequestedSession {
+  std::string uid;
+  std::int64_t created = 0;  ///< Seconds since 1970.
+  std::vector<Endpoint> servers;
+  std::vector<session::SessionView> views;
+  std::vector<Error> errors;  ///< Why others of its servers say nothing.
+};
 
- private:
-  std::mutex mutex_;
-  bool triggered_ = false;
-  std::function<void()> end_;
+/// All of them.
+struct SessionList {
+  std::vector<RequestedSession> sessions;
+  std::vector<std::pair<Endpoint, Error>> silent;  ///< Servers that could not be asked, and why.
+  std::vector<std::string> forgotten;              ///< Ids of sessions that have ended.
 };
 
 /// The user client (S2UC): whole sessions between two facilities. Every function blocks until it is
@@ -91,9 +94,10 @@ class UserClient {
       session::Detail detail = session::Detail::session, std::vector<Error>* errors = nullptr,
       Interrupt* interrupt = nullptr);
 
-  /// Those of `uids` that one server knows.
-  Result<std::vector<session::SessionView>> list(const Endpoint& server,
-                                                 const std::vector<std::string>& uids);
+  /// The sessions that are remembered, the oldest first, asked for at all their control servers at
+  /// once. Those that nobody knows any more are left out, and forgotten once they are too old to be
+  /// on their way. `cancelled`: interrupted; what a server does not say is no error of the whole.
+  Result<SessionList> sessions(Interrupt* interrupt = nullptr);
 
   Result<control::ServerInfo> info(const Endpoint& server, Interrupt* interrupt = nullptr);
 
@@ -125,6 +129,7 @@ class UserClient {
   /// one that was there before stays as it was unless the session takes its place.
   template <class T, class SetUp>
   Result<T> remembered(const BookEntry& entry, SetUp set_up);
+  [[nodiscard]] static Result<std::vector<Endpoint>> servers_of(const BookEntry& entry);
   /// What the answers to a release amount to; forgets the session if it is gone.
   Status ended(const std::string& uid, const std::vector<Status>& answers);
 

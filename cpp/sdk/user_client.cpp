@@ -157,6 +157,15 @@ Status UserClient::watch(std::string_view uid,
   return (*watching)->tell(observe, stop);
 }
 
+Result<std::vector<RequestedSession>> UserClient::sessions(std::stop_token stop) {
+  return sdk::guarded([&]() -> Result<std::vector<RequestedSession>> {
+    sdk::Stopping stopping(std::move(stop));
+    const auto list = impl_->client()->sessions(stopping.interrupt());
+    if (!list) return list.error();
+    return sdk::to_public(*list);
+  });
+}
+
 Result<ServerInfo> UserClient::info(const Endpoint& server, std::stop_token stop) {
   return sdk::guarded([&]() -> Result<ServerInfo> {
     sdk::Stopping stopping(std::move(stop));

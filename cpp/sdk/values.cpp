@@ -73,6 +73,16 @@ SessionEvent to_public(const session::SessionEvent& event) {
   return {kind(), to_public(event.session), event.detail};
 }
 
+std::vector<RequestedSession> to_public(const client::SessionList& list) {
+  std::vector<RequestedSession> sessions;
+  for (const client::RequestedSession& session : list.sessions) {
+    const std::chrono::sys_seconds created{std::chrono::seconds(session.created)};
+    sessions.push_back(
+        {session.uid, created, session.servers, to_public(session.views), session.errors});
+  }
+  return sessions;
+}
+
 ServerInfo to_public(const control::ServerInfo& info) {
   return {info.version,       info.data_server_kinds,    info.data_server_version,
           info.transports,    info.capacity.ports_total, info.capacity.ports_free,

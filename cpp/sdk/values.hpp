@@ -16,6 +16,7 @@ Result<std::vector<Endpoint>> usable_endpoints(const std::vector<std::string>& t
 StateChange to_public(const client::StateChange& change);
 SessionStatus to_public(const session::SessionView& view);
 std::vector<SessionStatus> to_public(const std::vector<session::SessionView>& views);
+std::vector<RequestedSession> to_public(const client::SessionList& list);
 SessionEvent to_public(const session::SessionEvent& event);
 ServerInfo to_public(const control::ServerInfo& info);
 

@@ -47,6 +47,7 @@ from scistream._server import ControlServer
 from scistream._values import (
     Connection,
     RelayStats,
+    RequestedSession,
     ServerInfo,
     SessionEvent,
     SessionStats,
@@ -79,6 +80,7 @@ __all__ = [
     "Progress",
     "Relay",
     "RelayStats",
+    "RequestedSession",
     "Rights",
     "ScistreamError",
     "ServerInfo",

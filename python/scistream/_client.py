@@ -17,7 +17,14 @@ from scistream._errors import ScistreamError, Timeout
 from scistream._live import Live, NotCopied, Path
 from scistream._plain import path
 from scistream._progress import wait_drawing
-from scistream._values import ServerInfo, SessionStats, SessionStatus, StateChange, stats_of
+from scistream._values import (
+    RequestedSession,
+    ServerInfo,
+    SessionStats,
+    SessionStatus,
+    StateChange,
+    stats_of,
+)
 from scistream._watch import Watch, period_of
 
 
@@ -214,6 +221,20 @@ class UserClient(Live):
         """
         core = self._core.watch(uid, period_of(period), texts("servers", servers))
         return Watch(core, self, uid)
+
+    def sessions(self) -> tuple[RequestedSession, ...]:
+        """The sessions that this user has requested, here or by `s2uc`, and that still exist.
+
+        The oldest first, each with what its control servers say of it now. A notebook that has lost
+        its sessions ends them by
+
+            for session in client.sessions():
+                client.release(session.uid)
+
+        A control server that does not answer raises nothing here: its sessions are among them, with
+        the exception in `errors`.
+        """
+        return self._core.sessions()
 
     def info(self, server: str) -> ServerInfo:
         """What a control server, `host:port`, is and has free.

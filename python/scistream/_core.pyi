@@ -3,7 +3,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from scistream._live import Path
-from scistream._values import RelayStats, ServerInfo, SessionEvent, SessionStatus, StateChange
+from scistream._values import (
+    RelayStats,
+    RequestedSession,
+    ServerInfo,
+    SessionEvent,
+    SessionStatus,
+    StateChange,
+)
 
 T = TypeVar("T")
 
@@ -125,6 +132,7 @@ class UserClient:
     def status(
         self, uid: str, servers: Sequence[str], connections: bool
     ) -> tuple[SessionStatus, ...]: ...
+    def sessions(self) -> tuple[RequestedSession, ...]: ...
     def info(self, server: str) -> ServerInfo: ...
     def watch(self, uid: str, period: float, servers: Sequence[str]) -> Watch: ...
     def begin_release(self, uid: str, servers: Sequence[str], drain: bool) -> Pending[None]: ...
@@ -132,6 +140,7 @@ class UserClient:
     def begin_status(
         self, uid: str, servers: Sequence[str], connections: bool
     ) -> Pending[tuple[SessionStatus, ...]]: ...
+    def begin_sessions(self) -> Pending[tuple[RequestedSession, ...]]: ...
     def begin_info(self, server: str) -> Pending[ServerInfo]: ...
     def close(self) -> None: ...
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn, cast
 
 from scistream._endpoint import Endpoint
-from scistream._errors import InvalidRequest
+from scistream._errors import InvalidRequest, ScistreamError
 
 
 class Labels(dict[str, str]):
@@ -154,6 +154,24 @@ def stats_of(sides: Sequence[SessionStatus]) -> SessionStats:
         refused=sum(side.refused for side in sides),
         idle=min(side.idle for side in sides),
     )
+
+
+@dataclass(frozen=True)
+class RequestedSession:
+    """A session that this user has requested, and what is known of it now."""
+
+    uid: str
+    created: float
+    """When it was requested: seconds since 1970, as `time.time()`."""
+    servers: tuple[Endpoint, ...]
+    """Its control servers."""
+    status: tuple[SessionStatus, ...]
+    """The session at those that have answered, as `Session.status`."""
+    errors: tuple[ScistreamError, ...] = field(compare=False)
+    """Why others say nothing of it, such as Unavailable: it may be there."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "servers", tuple(map(_endpoint, self.servers)))
 
 
 @dataclass(frozen=True)

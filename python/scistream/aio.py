@@ -31,7 +31,14 @@ from scistream._drawing import Surface, surface
 from scistream._errors import Cancelled, InvalidState, ScistreamError, Timeout
 from scistream._live import NotCopied, seconds
 from scistream._progress import SetUp
-from scistream._values import ServerInfo, SessionStats, SessionStatus, StateChange, stats_of
+from scistream._values import (
+    RequestedSession,
+    ServerInfo,
+    SessionStats,
+    SessionStatus,
+    StateChange,
+    stats_of,
+)
 from scistream._watch import Watch, readable
 
 __all__ = ["AppController", "Request", "Session", "UserClient"]
@@ -174,6 +181,10 @@ class UserClient(_Closing):
         """The session at each control server; as `scistream.UserClient.status`."""
         core = self.sync._core
         return await _end_of(core.begin_status(uid, texts("servers", servers), connections))
+
+    async def sessions(self) -> tuple[RequestedSession, ...]:
+        """Those that this user has requested; as `scistream.UserClient.sessions`."""
+        return await _end_of(self.sync._core.begin_sessions())
 
     async def info(self, server: str) -> ServerInfo:
         """What a control server, `host:port`, is and has free."""

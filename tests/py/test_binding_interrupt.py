@@ -34,6 +34,15 @@ def silent_server(both):
         with scistream.UserClient(roots=both.roots) as client:
             client.info("127.0.0.1:%d" % silent.getsockname()[1])
 
+def silent_sessions(both):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = "127.0.0.1:%d" % silent.getsockname()[1]
+        book = Path(sys.argv[2]) / "silent" / "sessions"
+        book.mkdir(parents=True)
+        (book / "one.json").write_text('{"uid": "one", "prod": "%s"}' % place)
+        with scistream.UserClient(roots=both.roots, state_dir=book.parent) as client:
+            client.sessions()
+
 def drain(both):
     with listening() as (server, app):
         session = both.client.request(both.prod.endpoint, both.cons.endpoint, prod_app=[app])
@@ -71,6 +80,7 @@ with facilities(Path(sys.argv[2])) as both:
         "wait_ready",
         "patient_hello",
         "silent_server",
+        "silent_sessions",
         "drain",
         "drained_session",
         "relay",

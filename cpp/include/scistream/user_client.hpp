@@ -62,6 +62,15 @@ struct SessionEvent {
   std::string detail;    ///< Why, where there is something to say.
 };
 
+/// A session that this user has requested, and what is known of it now.
+struct RequestedSession {
+  std::string uid;
+  std::chrono::sys_seconds created;
+  std::vector<Endpoint> servers;      ///< Its control servers.
+  std::vector<SessionStatus> status;  ///< The session at those that have answered.
+  std::vector<Error> errors;          ///< Why others say nothing of it: it may be there.
+};
+
 /// What a control server says about itself.
 struct ServerInfo {
   std::string version;
@@ -130,6 +139,9 @@ class SCISTREAM_EXPORT UserClient {
   Status watch(std::string_view uid, const std::function<void(const SessionEvent&)>& observe,
                std::chrono::milliseconds period = std::chrono::seconds(1),
                const std::vector<Endpoint>& servers = {}, std::stop_token stop = {});
+  /// The sessions that this user has requested, from here or by `s2uc`, and that still exist, the
+  /// oldest first. Those of control servers that do not answer are among them. `cancelled`.
+  [[nodiscard]] Result<std::vector<RequestedSession>> sessions(std::stop_token stop = {});
   /// What a control server is and has free.
   [[nodiscard]] Result<ServerInfo> info(const Endpoint& server, std::stop_token stop = {});
 

@@ -117,6 +117,32 @@ TEST_F(SdkUserClient, AWatchOfNothingIsAnError) {
   EXPECT_EQ(why(client->watch("nobody", [](const SessionEvent&) {})).cause, Cause::not_found);
 }
 
+TEST_F(SdkUserClient, ListsWhatWasRequested) {
+  EXPECT_TRUE(must(client->sessions()).empty());
+  const auto before = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  const auto session = must(client->request(wanted()));
+  const auto listed = must(client->sessions());
+  ASSERT_EQ(listed.size(), 1U);
+  EXPECT_EQ(listed[0].uid, session.uid());
+  EXPECT_GE(listed[0].created, before);
+  EXPECT_EQ(listed[0].servers, (std::vector{prod->endpoint(), cons->endpoint()}));
+  EXPECT_EQ(listed[0].status.size(), 2U);
+  EXPECT_TRUE(listed[0].errors.empty());
+}
+
+TEST_F(SdkUserClient, ListsSessionsOfAServerThatIsAway) {
+  const auto session = must(client->request(wanted()));
+  prod.reset();
+  const auto listed = must(client->sessions());
+  ASSERT_EQ(listed.size(), 1U);
+  EXPECT_EQ(listed[0].status.size(), 1U);
+  ASSERT_EQ(listed[0].errors.size(), 1U);
+  EXPECT_EQ(listed[0].errors[0].cause, Cause::unavailable);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(why(client->sessions(stop.get_token())).cause, Cause::cancelled);
+}
+
 TEST_F(SdkUserClient, KnowsWhatAServerIs) {
   const auto info = must(client->info(prod->endpoint()));
   EXPECT_EQ(info.version, version());
