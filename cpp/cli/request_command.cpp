@@ -26,7 +26,7 @@ double milliseconds_of(std::chrono::microseconds time) {
   return static_cast<double>(time.count()) / 1e3;
 }
 
-json document_of(const client::SessionResult& result, const SessionKeys& keys,
+json document_of(const client::SessionResult& result, const client::SessionKeys& keys,
                  const std::string& session_file) {
   json states = json::array();
   for (const auto& change : result.states) {
@@ -135,10 +135,10 @@ Status request_session(RequestSettings& settings) {
   block_signals({SIGINT, SIGTERM, SIGHUP});
 
   auto& request = settings.request;
-  SessionKeys keys;
+  client::SessionKeys keys;
   if (client::keys_may_travel(local.tls, *prod, *cons)) {
     if (auto status = make_private_directory(local.state_directory); !status) return status;
-    auto made = make_session_keys(local.state_directory, request.uid);
+    auto made = client::make_session_keys(local.state_directory, request.uid);
     if (!made) return made.error();
     keys = std::move(*made);
     request.prod_app_key = keys.prod;
@@ -147,7 +147,7 @@ Status request_session(RequestSettings& settings) {
   // Keys that were there before belong to a session requested earlier, which needs them.
   bool wrote_session_file = false;
   const auto undo = [&] {
-    if (keys.made) forget_session_keys(local.state_directory, request.uid);
+    if (keys.made) client::forget_session_keys(local.state_directory, request.uid);
     std::error_code ignored;
     if (wrote_session_file) std::filesystem::remove(settings.session_file, ignored);
   };
@@ -202,7 +202,6 @@ Status request_session(RequestSettings& settings) {
   Status watched = watch_session(local, client, uid, local.json ? stderr : stdout);
   if (settings.release_on_exit) {
     const Status released = client.release(uid, {*prod, *cons});
-    forget_session_keys(local.state_directory, uid);
     if (!released && released.error().cause != Cause::not_found) watched = released;
   }
   if (watched || !local.json) return watched;
@@ -257,7 +256,6 @@ Status release_session(ClientSettings& settings, const std::string& uid, bool dr
     if (!settings.json) std::printf("Error during release: %s\n", status.error().message.c_str());
     return status;
   }
-  forget_session_keys(settings.state_directory, uid);
   if (settings.json) {
     std::printf("%s\n", json{{"uid", uid}, {"released", true}}
                             .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)

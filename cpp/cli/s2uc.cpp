@@ -8,7 +8,6 @@
 #include "cli/doctor_command.hpp"
 #include "cli/login_command.hpp"
 #include "cli/request_command.hpp"
-#include "cli/session_files.hpp"
 #include "cli/session_views.hpp"
 #include "cli/signals.hpp"
 #include "cli/step_commands.hpp"
@@ -55,8 +54,6 @@ Status list_sessions(cli::ClientSettings& settings) {
     cli::print_error("s2uc", error);
     failed = error;
   }
-  for (const std::string& uid : list->forgotten)
-    cli::forget_session_keys(settings.state_directory, uid);
   if (settings.json) {
     json sessions = json::array();
     for (const auto& view : views) sessions.push_back(cli::to_json(view));

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command_line.hpp"
-#include "cli/session_files.hpp"
 #include "cli/signals.hpp"
+#include "client/session_keys.hpp"
 #include "client/token_store.hpp"
 #include "client/trust.hpp"
 
@@ -137,11 +137,11 @@ Result<Secret> StepCommands::data_key(Role role) {
     if (!allowed) return allowed.error();
   }
   choose_state_directory(client_);
-  const auto path =
-      data_key_file_.empty() ? data_key_path(client_.state_directory, uid_) : data_key_file_;
+  const auto path = data_key_file_.empty() ? client::data_key_path(client_.state_directory, uid_)
+                                           : data_key_file_;
   if (role == Role::producer) {
     bool made = false;
-    auto key = make_data_key(path, made);
+    auto key = client::make_data_key(path, made);
     if (key && made) {
       made_key_file_ = path;
     } else if (key) {

@@ -12,9 +12,10 @@
 
 namespace scistream::client {
 
-/// Asks every server at once and waits for all answers; an interrupt cancels what is still open.
-template <class T, class Ask>
-std::vector<Result<T>> ask_all(const std::vector<Endpoint>& servers, Interrupt* interrupt,
+/// Asks every server, or all that is to be asked of them, at once, by `ask(question, done)`, and
+/// waits for all answers, in this order; an interrupt cancels what is still open.
+template <class T, class Question, class Ask>
+std::vector<Result<T>> ask_all(const std::vector<Question>& questions, Interrupt* interrupt,
                                Ask ask) {
   std::mutex mutex;
   bool interrupted = false;
@@ -27,12 +28,12 @@ std::vector<Result<T>> ask_all(const std::vector<Endpoint>& servers, Interrupt* 
     });
   }
   std::vector<std::future<Result<T>>> waiting;
-  for (const Endpoint& server : servers) {
+  for (const Question& question : questions) {
     auto promise = std::make_shared<std::promise<Result<T>>>();
     waiting.push_back(promise->get_future());
     const std::lock_guard lock(mutex);
     calls.push_back(
-        ask(server, [promise](Result<T> result) { promise->set_value(std::move(result)); }));
+        ask(question, [promise](Result<T> result) { promise->set_value(std::move(result)); }));
     if (interrupted) calls.back()->cancel();
   }
   std::vector<Result<T>> answers;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "client/named.hpp"
+
 namespace scistream::client {
 
 namespace {
@@ -25,9 +27,7 @@ FacilitySide::FacilitySide(Scheduler& scheduler, control::ControlClient& client,
       wanted_(std::move(wanted)) {}
 
 Error FacilitySide::named(Error error) const {
-  if (error.message.find(where_) == std::string::npos)
-    error.message = where_ + ": " + error.message;
-  return error;
+  return client::named(client_.access().endpoint, std::move(error));
 }
 
 void FacilitySide::request(milliseconds timeout, Done done, Fail fail) {

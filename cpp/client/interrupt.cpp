@@ -21,4 +21,9 @@ void Interrupt::clear() {
   end_ = nullptr;
 }
 
+bool Interrupt::is_triggered() {
+  const std::lock_guard lock(mutex_);
+  return triggered_;
+}
+
 }  // namespace scistream::client

@@ -13,6 +13,7 @@ class Interrupt {
   /// `end` must be callable until `clear`.
   void set(std::function<void()> end);
   void clear();
+  [[nodiscard]] bool is_triggered();
 
  private:
   std::mutex mutex_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "base/file.hpp"
 #include "scistream/session_key.hpp"
@@ -20,7 +21,7 @@ Result<BookEntry> parse(const std::string& text) {
     entry.cons = json.value("cons", "");
     const auto created = json.value("created", nlohmann::json(0));
     // Another program may have written it.
-    constexpr std::int64_t year_9999 = 253'402'300'800;
+    constexpr std::int64_t year_9999 = 253'370'764'800;  // its first day: what calendars can show
     if (created.is_number_integer())
       entry.created = std::clamp<std::int64_t>(created.get<std::int64_t>(), 0, year_9999);
   } catch (const nlohmann::json::exception&) {
@@ -73,16 +74,27 @@ Result<BookEntry> SessionBook::find(const std::string& uid) const {
 }
 
 std::vector<BookEntry> SessionBook::all() const {
-  std::vector<BookEntry> entries;
+  struct Found {
+    BookEntry entry;
+    std::filesystem::file_time_type written;
+  };
+  std::vector<Found> all;
   std::error_code error;
   for (const auto& file : std::filesystem::directory_iterator(directory_, error)) {
     if (file.path().extension() != ".json") continue;
     const auto text = read_file(file.path());
     auto entry = text ? parse(*text) : Result<BookEntry>(text.error());
-    if (entry) entries.push_back(std::move(*entry));
+    // A copy under another name is no session's.
+    if (!entry || !check_uid(entry->uid) || file.path().stem() != entry->uid) continue;
+    std::error_code gone;
+    all.push_back({std::move(*entry), file.last_write_time(gone)});
   }
-  std::sort(entries.begin(), entries.end(),
-            [](const BookEntry& a, const BookEntry& b) { return a.created < b.created; });
+  // Two of one second as they were written.
+  std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) {
+    return std::tie(a.entry.created, a.written) < std::tie(b.entry.created, b.written);
+  });
+  std::vector<BookEntry> entries;
+  for (Found& found : all) entries.push_back(std::move(found.entry));
   return entries;
 }
 

@@ -28,7 +28,7 @@ class SessionBook {
   [[nodiscard]] Status remember(const BookEntry& entry) const;
   /// `not_found` if this client did not request it.
   [[nodiscard]] Result<BookEntry> find(const std::string& uid) const;
-  /// Oldest first; files that cannot be read are left out.
+  /// Oldest first; files that cannot be read, or do not have their session's name, are left out.
   [[nodiscard]] std::vector<BookEntry> all() const;
   void forget(const std::string& uid) const;
 

@@ -6,7 +6,9 @@
 #include "base/file.hpp"
 #include "base/wait_for.hpp"
 #include "client/ask_all.hpp"
+#include "client/named.hpp"
 #include "client/pins.hpp"
+#include "client/session_keys.hpp"
 #include "client/trust.hpp"
 
 namespace scistream::client {
@@ -226,7 +228,8 @@ Result<T> UserClient::remembered(const BookEntry& entry, SetUp set_up) {
 
 Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& servers) {
   if (auto status = check_uid(uid); !status) return status;
-  return ended(uid, ask_all<void>(servers, nullptr, [&](const Endpoint& server, auto done) {
+  return ended(uid, servers,
+               ask_all<void>(servers, nullptr, [&](const Endpoint& server, auto done) {
                  return at(server).release(uid, "", done);
                }));
 }
@@ -234,7 +237,8 @@ Status UserClient::release(const std::string& uid, const std::vector<Endpoint>& 
 Status UserClient::drain(const std::string& uid, const std::vector<Endpoint>& servers,
                          Interrupt* interrupt) {
   if (auto status = check_uid(uid); !status) return status;
-  return ended(uid, ask_all<void>(servers, interrupt, [&](const Endpoint& server, auto done) {
+  return ended(uid, servers,
+               ask_all<void>(servers, interrupt, [&](const Endpoint& server, auto done) {
                  return at(server).drain(uid, done);
                }));
 }
@@ -258,15 +262,14 @@ Result<bool> UserClient::set_rate(const std::string& uid, long long mbps,
     (void)wait_for<session::RateInForce>(
         [&](auto done) { at(servers[i]).set_rate(uid, answers[i]->previous, done); });
   }
-  Error why = failed->error();
-  const std::string where = to_string(servers[static_cast<std::size_t>(failed - answers.begin())]);
-  if (why.message.find(where) == std::string::npos) why.message = where + ": " + why.message;
+  Error why = named(servers[static_cast<std::size_t>(failed - answers.begin())], failed->error());
   if (why.cause == Cause::timeout || why.cause == Cause::unavailable)
     why.message += "; it may have taken the rate, or take it yet: say it again once it answers";
   return why;
 }
 
-Status UserClient::ended(const std::string& uid, const std::vector<Status>& answers) {
+Status UserClient::ended(const std::string& uid, const std::vector<Endpoint>& servers,
+                         const std::vector<Status>& answers) {
   Status worst;
   std::size_t unknown = 0;
   for (const Status& answer : answers) {
@@ -277,9 +280,23 @@ Status UserClient::ended(const std::string& uid, const std::vector<Status>& answ
   }
   // One facility that has forgotten it does not make the release of the other a failure.
   if (!worst && worst.error().cause == Cause::not_found && unknown < answers.size()) worst = {};
-  if ((worst || worst.error().cause == Cause::not_found) && !options_.state_directory.empty())
-    book_.forget(uid);
+  const bool nobody_knows = !worst && worst.error().cause == Cause::not_found;
+  if (worst || (nobody_knows && are_all(uid, servers))) forget(uid);
   return worst;
+}
+
+bool UserClient::are_all(const std::string& uid, const std::vector<Endpoint>& servers) const {
+  const auto remembered = servers_of(uid);
+  return remembered &&
+         std::all_of(remembered->begin(), remembered->end(), [&](const Endpoint& server) {
+           return std::find(servers.begin(), servers.end(), server) != servers.end();
+         });
+}
+
+void UserClient::forget(const std::string& uid) const {
+  if (options_.state_directory.empty()) return;
+  book_.forget(uid);
+  forget_session_keys(options_.state_directory, uid);
 }
 
 Result<std::vector<session::SessionView>> UserClient::status(const std::string& uid,
@@ -308,7 +325,8 @@ Result<std::vector<session::SessionView>> UserClient::status(const std::string& 
 
 Result<control::ServerInfo> UserClient::info(const Endpoint& server, Interrupt* interrupt) {
   return ask_all<control::ServerInfo>(
-             {server}, interrupt, [&](const Endpoint&, auto done) { return at(server).info(done); })
+             std::vector{server}, interrupt,
+             [&](const Endpoint&, auto done) { return at(server).info(done); })
       .front();
 }
 

@@ -40,14 +40,13 @@ struct RequestedSession {
   std::int64_t created = 0;  ///< Seconds since 1970.
   std::vector<Endpoint> servers;
   std::vector<session::SessionView> views;
-  std::vector<Error> errors;  ///< Why others of its servers say nothing.
+  std::vector<Error> errors;  ///< Why others of its servers, which are named, say nothing.
 };
 
 /// All of them.
 struct SessionList {
   std::vector<RequestedSession> sessions;
   std::vector<std::pair<Endpoint, Error>> silent;  ///< Servers that could not be asked, and why.
-  std::vector<std::string> forgotten;              ///< Ids of sessions that have ended.
 };
 
 /// The user client (S2UC): whole sessions between two facilities. Every function blocks until it is
@@ -95,8 +94,9 @@ class UserClient {
       Interrupt* interrupt = nullptr);
 
   /// The sessions that are remembered, the oldest first, asked for at all their control servers at
-  /// once. Those that nobody knows any more are left out, and forgotten once they are too old to be
-  /// on their way. `cancelled`: interrupted; what a server does not say is no error of the whole.
+  /// once. Those that none of these shows any more are left out, and forgotten, keys as well, once
+  /// they are too old to be on their way. `cancelled`: interrupted; what a server does not say is
+  /// no error of the whole.
   Result<SessionList> sessions(Interrupt* interrupt = nullptr);
 
   Result<control::ServerInfo> info(const Endpoint& server, Interrupt* interrupt = nullptr);
@@ -130,8 +130,13 @@ class UserClient {
   template <class T, class SetUp>
   Result<T> remembered(const BookEntry& entry, SetUp set_up);
   [[nodiscard]] static Result<std::vector<Endpoint>> servers_of(const BookEntry& entry);
-  /// What the answers to a release amount to; forgets the session if it is gone.
-  Status ended(const std::string& uid, const std::vector<Status>& answers);
+  /// What the answers of these servers to a release amount to; forgets the session if it is gone.
+  Status ended(const std::string& uid, const std::vector<Endpoint>& servers,
+               const std::vector<Status>& answers);
+  /// Whether these are all where it is remembered to be.
+  [[nodiscard]] bool are_all(const std::string& uid, const std::vector<Endpoint>& servers) const;
+  /// With its keys.
+  void forget(const std::string& uid) const;
 
   ClientOptions options_;
   SessionBook book_;

@@ -57,9 +57,9 @@ void OpenContext::cancel() {
 Error OpenContext::error_of(const grpc::Status& status) const {
   Error error = from_grpc(status);
   if (error.cause != Cause::cancelled || cancelled_ || open_->is_closed()) return error;
-  // Handlers say who they are before they say anything else.
+  // What a handler of ours answers to a call comes with it, that the call was cancelled as well.
   if (context_->GetServerInitialMetadata().contains(version_header)) return error;
-  return {Cause::unavailable, "the server went away before it answered (" + error.message + ")"};
+  return {Cause::unavailable, "the server went away (" + error.message + ")"};
 }
 
 }  // namespace scistream::control

@@ -223,16 +223,20 @@ class UserClient(Live):
         return Watch(core, self, uid)
 
     def sessions(self) -> tuple[RequestedSession, ...]:
-        """The sessions that this user has requested, here or by `s2uc`, and that still exist.
+        """All sessions requested with this state folder that still exist, the oldest first.
 
-        The oldest first, each with what its control servers say of it now. A notebook that has lost
-        its sessions ends them by
+        Those that other programs of the user have requested, or the commands, are among them, and
+        those that somebody still uses: give yours a label, or a `uid` of a form of its own. Each
+        has what its control servers say of it now. One that does not answer within some seconds, or
+        has no list (SciStream 1.x), raises nothing here: the exception is in `errors` of each of
+        its sessions.
 
-            for session in client.sessions():
-                client.release(session.uid)
+        A session that its control servers do not show to this user any more is forgotten three
+        minutes after its request.
 
-        A control server that does not answer raises nothing here: its sessions are among them, with
-        the exception in `errors`.
+        Raises:
+            Cancelled: The client was closed meanwhile.
+
         """
         return self._core.sessions()
 

@@ -168,7 +168,7 @@ class RequestedSession:
     status: tuple[SessionStatus, ...]
     """The session at those that have answered, as `Session.status`."""
     errors: tuple[ScistreamError, ...] = field(compare=False)
-    """Why others say nothing of it, such as Unavailable: it may be there."""
+    """Why others, which are named, say nothing of it, such as Unavailable: it may be there."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "servers", tuple(map(_endpoint, self.servers)))

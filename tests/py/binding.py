@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import scistream
 
@@ -38,12 +40,10 @@ class Facilities:
 
 
 @contextmanager
-def facilities(state: Path, ports: str = PORTS) -> Iterator[Facilities]:
+def facilities(state: Path, ports: str = PORTS, **options: Any) -> Iterator[Facilities]:
     """Two facilities on 127.0.1.1 and 127.0.2.1, TLS on, any control port."""
-    with (
-        scistream.ControlServer(listener_ip="127.0.1.1", port=0, port_range=ports) as prod,
-        scistream.ControlServer(listener_ip="127.0.2.1", port=0, port_range=ports) as cons,
-    ):
+    server = partial(scistream.ControlServer, port=0, port_range=ports, **options)
+    with server(listener_ip="127.0.1.1") as prod, server(listener_ip="127.0.2.1") as cons:
         roots = prod.certificate + cons.certificate
         with scistream.UserClient(roots=roots, state_dir=state) as client:
             yield Facilities(prod, cons, client, roots)

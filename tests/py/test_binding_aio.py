@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import inspect
+import json
 import socket
 import sys
 import threading
@@ -333,6 +334,20 @@ def test_a_watch_may_be_cancelled(both: Facilities, tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert both.nothing_reserved()
+
+
+def test_a_cancelled_listing_ends_its_rpc(both: Facilities, tmp_path: Path) -> None:
+    async def run(nobody: str) -> None:
+        (tmp_path / "sessions").mkdir()
+        entry = json.dumps({"uid": "one", "prod": nobody})
+        (tmp_path / "sessions" / "one.json").write_text(entry)
+        async with client_of(both, tmp_path) as client:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.sessions(), 0.1)
+            assert (await client.info(both.prod.endpoint)).sessions == 0, "the client lives"
+
+    with listening() as (_, silent):
+        asyncio.run(run(silent))
 
 
 def test_what_is_not_awaited_is_not_asked_for(both: Facilities, tmp_path: Path) -> None:

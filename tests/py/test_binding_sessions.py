@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import socket
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import scistream
-from binding import Facilities, facilities
+from binding import Facilities, eventually, facilities
 from scistream import aio
 
 APPLICATION = ["127.0.0.1:9"]
@@ -55,8 +57,7 @@ def test_what_was_requested_can_be_found_and_ended_later(tmp_path: Path) -> None
 def test_a_session_that_waits_for_hello_is_among_them(tmp_path: Path) -> None:
     with facilities(tmp_path) as both, another_client(both, tmp_path) as client:
         with client.request(*ends(both), wait=False) as waiting:
-            while not client.sessions():
-                time.sleep(0.01)
+            assert eventually(lambda: bool(client.sessions()))
             (session,) = client.sessions()
             assert session.uid == waiting.uid
         assert client.sessions() == ()
@@ -85,11 +86,14 @@ def test_what_has_ended_long_ago_is_forgotten(tmp_path: Path) -> None:
         for uid, created in [("old", 1e9), ("young", time.time()), ("odd", -(10**18))]:
             entry = {"uid": uid, "prod": prod, "cons": cons, "created": int(created)}
             (book / f"{uid}.json").write_text(json.dumps(entry))
+        copy = {"uid": "young", "prod": prod, "cons": cons, "created": 1}
+        (book / "copy.json").write_text(json.dumps(copy))
+        (book / "..json").write_text(json.dumps(copy | {"uid": ".."}))
         (book / "broken.json").write_text("{")
         (book / "nowhere.json").write_text('{"uid": "nowhere", "prod": "no endpoint"}')
         assert client.sessions() == ()
         left = {path.stem for path in book.iterdir()}
-        assert left == {"young", "broken", "nowhere"}, "the young one may be on its way"
+        assert left == {"young", "copy", ".", "broken", "nowhere"}, "who is young may be on its way"
 
 
 def test_an_event_loop_lists_them(tmp_path: Path) -> None:
@@ -111,3 +115,99 @@ def test_a_user_without_sessions_has_none(tmp_path: Path) -> None:
         assert client.sessions() == ()
     with pytest.raises(scistream.InvalidState):
         client.sessions()
+
+
+def test_a_copy_of_a_file_changes_nothing(tmp_path: Path) -> None:
+    with facilities(tmp_path) as both, another_client(both, tmp_path) as client:
+        client.request(*ends(both), uid="one", prod_app=APPLICATION)
+        book = tmp_path / "user" / "sessions"
+        entry = json.loads((book / "one.json").read_text())
+        for name in ("a-copy", "one (copy)"):
+            (book / f"{name}.json").write_text(json.dumps(entry | {"created": 1}))
+        assert [session.uid for session in client.sessions()] == ["one"]
+        client.release("one")
+        assert both.nothing_reserved()
+
+
+def test_they_come_in_the_order_of_their_requests(tmp_path: Path) -> None:
+    with facilities(tmp_path) as both, another_client(both, tmp_path) as client:
+        for uid in ("c", "a", "d", "b"):
+            client.request(*ends(both), uid=uid, prod_app=APPLICATION)
+        assert [session.uid for session in client.sessions()] == ["c", "a", "d", "b"]
+
+
+def test_one_that_was_requested_meanwhile_is_not_forgotten(tmp_path: Path) -> None:
+    """The listing waits for a server that says nothing, and finds an old entry of the same id."""
+    with (
+        facilities(tmp_path) as both,
+        another_client(both, tmp_path) as client,
+        socket.create_server(("127.0.0.1", 0)) as silent,
+    ):
+        prod, cons = ends(both)
+        book = tmp_path / "user" / "sessions"
+        book.mkdir(parents=True)
+        stale = {"uid": "nightly", "prod": prod, "cons": cons, "created": 1}
+        (book / "nightly.json").write_text(json.dumps(stale))
+        nobody = "{}:{}".format(*silent.getsockname())
+        (book / "waits.json").write_text(json.dumps({"uid": "waits", "prod": nobody}))
+        listed: list[tuple[scistream.RequestedSession, ...]] = []
+        listing = threading.Thread(target=lambda: listed.append(client.sessions()))
+        listing.start()
+        asked, _ = silent.accept()
+        eventually(lambda: both.client.info(prod).sessions == 0)
+        client.request(prod, cons, uid="nightly", prod_app=APPLICATION)
+        asked.close()
+        silent.close()
+        listing.join(30)
+        assert [session.uid for session in listed[0]] in (["waits"], ["nightly", "waits"])
+        client.release("nightly")
+        assert both.nothing_reserved()
+
+
+class Badge(scistream.Authenticator):
+    """Knows one person."""
+
+    def identify(self, token: str) -> scistream.Identity:
+        if token != "badge":
+            raise scistream.AuthError("who is that?")
+        return scistream.Identity("alice")
+
+
+def test_a_refusal_names_the_server_that_refuses(tmp_path: Path) -> None:
+    state = tmp_path / "user"
+    with (
+        facilities(tmp_path, authenticator=Badge()) as both,
+        scistream.UserClient(roots=both.roots, state_dir=state, token="badge") as alice,
+        scistream.UserClient(roots=both.roots, state_dir=state, token="none") as nobody,
+    ):
+        alice.request(*ends(both), uid="hers", prod_app=APPLICATION)
+        (session,) = nobody.sessions()
+        assert session.status == ()
+        assert [type(error) for error in session.errors] == [scistream.AuthError] * 2
+        for server, error in zip(ends(both), session.errors):
+            assert str(error).startswith(f"{server}: ")
+        alice.release("hers")
+
+
+def test_closing_the_client_ends_a_listing(tmp_path: Path) -> None:
+    with (
+        scistream.UserClient(state_dir=tmp_path) as client,
+        socket.create_server(("127.0.0.1", 0)) as silent,
+    ):
+        (tmp_path / "sessions").mkdir()
+        nobody = "{}:{}".format(*silent.getsockname())
+        (tmp_path / "sessions" / "one.json").write_text(json.dumps({"uid": "one", "prod": nobody}))
+        ended: list[BaseException] = []
+
+        def listing() -> None:
+            try:
+                client.sessions()
+            except scistream.ScistreamError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=listing)
+        thread.start()
+        silent.accept()[0].close()
+        client.close()
+        thread.join(30)
+        assert [type(error) for error in ended] == [scistream.Cancelled]

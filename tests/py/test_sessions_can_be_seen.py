@@ -127,6 +127,34 @@ def test_list_says_who_does_not_answer(pair: Pair, tmp_path: Path, echo_app: App
     assert done.rc == 0
 
 
+def test_list_forgets_what_has_ended_and_its_keys(
+    pair: Pair, tmp_path: Path, echo_app: Application
+) -> None:
+    user, other = (Client(tmp_path, pair.prod, pair.cons) for _ in range(2))
+    app = ["--prod-app", echo_app.endpoint]
+    with user.session(*app) as lives:
+        ended = user.request(*app)["uid"]
+        assert other.s2uc("release", ended, *user.places).rc == 0
+        keys = user.state / "keys"
+        assert user.s2uc("list").rc == 0
+        assert list(keys.glob(f"{ended}.*")), "it may be on its way"
+        entry = user.state / "sessions" / f"{ended}.json"
+        entry.write_text(json.dumps(json.loads(entry.read_text()) | {"created": 1}))
+        assert user.s2uc("list", "--json").json["sessions"][0]["uid"] == lives["uid"]
+        assert not entry.exists()
+        assert {path.name.split(".")[0] for path in keys.iterdir()} == {lives["uid"]}
+
+
+def test_a_release_elsewhere_forgets_nothing(pair: Pair, tmp_path: Path) -> None:
+    """The session is not known where nobody requested it."""
+    user = Client(tmp_path, pair.prod, pair.cons)
+    with user.session("--prod-app", "127.0.0.1:9") as document, Facility(tmp_path) as third:
+        user.trust(pair.prod.certificate, pair.cons.certificate, third.certificate)
+        assert user.s2uc("release", document["uid"], "--s2cs", third.endpoint).rc == 7
+        assert list((user.state / "keys").glob(f"{document['uid']}.*"))
+        assert user.s2uc("status", document["uid"]).rc == 0
+
+
 def test_one_control_server_under_two_names_is_shown_once(tmp_path: Path) -> None:
     with (
         Facility(tmp_path, host="127.0.0.1", ports=16) as both,

@@ -68,7 +68,7 @@ struct RequestedSession {
   std::chrono::sys_seconds created;
   std::vector<Endpoint> servers;      ///< Its control servers.
   std::vector<SessionStatus> status;  ///< The session at those that have answered.
-  std::vector<Error> errors;          ///< Why others say nothing of it: it may be there.
+  std::vector<Error> errors;          ///< Why others, which are named, do not say: it may be there.
 };
 
 /// What a control server says about itself.
@@ -139,8 +139,10 @@ class SCISTREAM_EXPORT UserClient {
   Status watch(std::string_view uid, const std::function<void(const SessionEvent&)>& observe,
                std::chrono::milliseconds period = std::chrono::seconds(1),
                const std::vector<Endpoint>& servers = {}, std::stop_token stop = {});
-  /// The sessions that this user has requested, from here or by `s2uc`, and that still exist, the
-  /// oldest first. Those of control servers that do not answer are among them. `cancelled`.
+  /// All sessions requested with this state folder that still exist, the oldest first; those that
+  /// other programs of the user have requested, and `s2uc`, are among them, and those of control
+  /// servers that do not answer, or have no list (SciStream 1.x). What these do not show to this
+  /// user any more is forgotten three minutes after its request. `cancelled`.
   [[nodiscard]] Result<std::vector<RequestedSession>> sessions(std::stop_token stop = {});
   /// What a control server is and has free.
   [[nodiscard]] Result<ServerInfo> info(const Endpoint& server, std::stop_token stop = {});

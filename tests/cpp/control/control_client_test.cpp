@@ -111,10 +111,13 @@ TEST_F(ControlClientTest, ItsEndAnswersWhatIsOpen) {
   watch->cancel();  // too late, and harmless
 }
 
-/// A server on its way out, as gRPC shows one: it has ended the calls that no handler had seen.
+/// A server on its way out, as gRPC shows one: it has ended the calls that were open.
 class ServerGoingAway final : public Control::CallbackService {
  public:
-  explicit ServerGoingAway(bool handlers_answer) : handlers_answer_(handlers_answer) {
+  enum class Product { ours, leaving, other };
+
+  /// What answers `info`: a handler of ours, that only at the second call, or none of ours.
+  explicit ServerGoingAway(Product product) : product_(product) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.3.1:0", grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(this);
@@ -128,14 +131,24 @@ class ServerGoingAway final : public Control::CallbackService {
   [[nodiscard]] Endpoint endpoint() const {
     return {"127.0.3.1", static_cast<std::uint16_t>(port_)};
   }
+  [[nodiscard]] int requests() const { return requests_; }
 
  private:
   grpc::ServerUnaryReactor* info(grpc::CallbackServerContext* context, const InfoRequest*,
                                  scistream::ServerInfo*) override {
     const bool first = calls_++ == 0;
-    if (handlers_answer_ || !first) context->AddInitialMetadata(version_header, "1");
+    if (product_ == Product::ours || (product_ == Product::leaving && !first))
+      context->AddInitialMetadata(version_header, "1");
     auto* reactor = context->DefaultReactor();
     reactor->Finish(first ? grpc::Status::CANCELLED : grpc::Status::OK);
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* req(grpc::CallbackServerContext* context, const Request*,
+                                Response*) override {
+    ++requests_;
+    auto* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::CANCELLED);
     return reactor;
   }
 
@@ -149,30 +162,45 @@ class ServerGoingAway final : public Control::CallbackService {
     return new Ended;
   }
 
-  const bool handlers_answer_;
+  const Product product_;
+  std::atomic<int> requests_ = 0;
   std::atomic<int> calls_ = 0;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
 
-// Protocol: unseen-call-repeated
-TEST_F(ControlClientTest, ACallThatNoHandlerSawIsMadeAgain) {
-  const ServerGoingAway server(false);
+// Protocol: server-on-its-way-out
+TEST_F(ControlClientTest, ACallThatIsLeftUnansweredIsMadeAgain) {
+  const ServerGoingAway server(ServerGoingAway::Product::leaving);
   talk_to(server.endpoint());
   const auto got = info();
   EXPECT_TRUE(got.ok()) << got.error().message;
 }
 
-TEST_F(ControlClientTest, ACallThatAHandlerEndedIsCancelled) {
-  const ServerGoingAway server(true);
+TEST_F(ControlClientTest, ACallThatAHandlerAnswersCancelledIsCancelled) {
+  const ServerGoingAway server(ServerGoingAway::Product::ours);
   talk_to(server.endpoint());
   const auto got = info();
   ASSERT_FALSE(got.ok());
   EXPECT_EQ(got.error().cause, Cause::cancelled);
 }
 
+TEST_F(ControlClientTest, ARequestThatAServerOfAnotherVersionLeavesUnansweredIsNotRepeated) {
+  const ServerGoingAway server(ServerGoingAway::Product::other);
+  talk_to(server.endpoint());
+  const auto got = wait_for<session::RequestAnswer>([this](auto done) {
+    session::Request wanted;
+    wanted.key = {"once", Role::producer};
+    client->request(wanted, milliseconds(60'000), done);
+  });
+  ASSERT_FALSE(got.ok());
+  EXPECT_EQ(got.error().cause, Cause::unavailable) << got.error().message;
+  EXPECT_EQ(server.requests(), 1);
+}
+
+// Protocol: server-on-its-way-out
 TEST_F(ControlClientTest, AWatchThatTheServerCutsIsLostNotCancelled) {
-  const ServerGoingAway server(false);
+  const ServerGoingAway server(ServerGoingAway::Product::leaving);
   talk_to(server.endpoint());
   std::promise<Status> watched;
   const auto watch = client->watch(

@@ -46,18 +46,25 @@ class Rate : public RelayFixture, public ::testing::WithParamInterface<const cha
 TEST_P(Rate, IsNotExceededInEitherDirection) {
   const Target target;
   const auto relay = relays(target);
-  relay->set_rate(80);  // then nothing moves,
-  Stream stream = stream_through(*relay, target);
-  relay->set_rate(80 * bits_per_megabit);  // and live connections notice.
   const std::string bytes = pattern(4'000'000, 1);
-  clock::duration down{};
-  std::thread other_way([&] { down = timed(stream.target.get(), stream.client.get(), bytes); });
-  const auto up = timed(stream.client.get(), stream.target.get(), bytes);
-  other_way.join();
   const auto least = time_of(bytes.size(), 80) - slack;
-  EXPECT_GE(up, least);
-  EXPECT_GE(down, least);
-  EXPECT_LE(up + down, 3 * least) << "the directions do not wait for each other";
+  // The directions do not wait for each other: then they would take twice as long, always. One slow
+  // round says something of the machine only.
+  const auto in_time = [&] {
+    relay->set_rate(80);  // then nothing moves,
+    Stream stream = stream_through(*relay, target);
+    relay->set_rate(80 * bits_per_megabit);  // and live connections notice.
+    clock::duration down{};
+    std::thread other_way([&] { down = timed(stream.target.get(), stream.client.get(), bytes); });
+    const auto up = timed(stream.client.get(), stream.target.get(), bytes);
+    other_way.join();
+    EXPECT_GE(up, least);
+    EXPECT_GE(down, least);
+    return up + down <= 3 * least;
+  };
+  int rounds = 1;
+  while (!in_time() && rounds < 10) ++rounds;
+  EXPECT_LT(rounds, 10);
 }
 
 // Protocol: rate-all-connections
@@ -77,26 +84,27 @@ TEST_P(Rate, HoldsForAllConnectionsTogetherAndTheyShareIt) {
       }
     });
   }
-  std::vector<std::size_t> received(streams.size());
   std::vector<std::thread> receivers;
-  for (std::size_t i = 0; i < streams.size(); ++i) {
-    receivers.emplace_back([&, i] {
-      while (clock::now() < start + 1s)
-        received[i] += receive(streams[i].target.get(), 10'000).bytes.size();
+  for (Stream& stream : streams) {
+    receivers.emplace_back([&over, socket = stream.target.get()] {
+      while (!over) (void)receive(socket, 10'000);
     });
   }
-  for (std::thread& thread : receivers) thread.join();
+  EXPECT_TRUE(eventually([&] { return relay->snapshot().bytes_to_target > 10'000'000; }));
+  const auto moved = relay->connections();
   const std::chrono::duration<double> took = clock::now() - start;
   over = true;
   EXPECT_TRUE(comes(cut(*relay)));
   for (std::thread& thread : senders) thread.join();
+  for (std::thread& thread : receivers) thread.join();
 
-  std::size_t sum = 0;
-  for (const std::size_t bytes : received) sum += bytes;
+  ASSERT_EQ(moved.size(), streams.size());
+  std::uint64_t sum = 0;
+  for (const ConnectionSnapshot& each : moved) sum += each.bytes_to_target;
   EXPECT_LE(time_of(sum, 80), took + slack);
-  for (const std::size_t bytes : received) {
-    EXPECT_GT(bytes, sum / 8) << "a fair share is a quarter";
-    EXPECT_LT(bytes, sum / 2);
+  for (const ConnectionSnapshot& each : moved) {
+    EXPECT_GT(each.bytes_to_target, sum / 8) << "a fair share is a quarter";
+    EXPECT_LT(each.bytes_to_target, sum / 2);
   }
 }
 
@@ -156,6 +164,7 @@ TEST_F(RateOfSessions, WhoLeasedNoneSharesWhatALeaseLeaves) {
   const std::string bytes = pattern(3'000'000, 1);
   clock::duration lease_took{};
   std::thread lease([&] { lease_took = timed(first.client.get(), first.target.get(), bytes); });
+  EXPECT_TRUE(eventually([&] { return leased->snapshot().bytes_to_target > 0; }));
   const auto other_took = timed(second.client.get(), second.target.get(), bytes);
   lease.join();
   EXPECT_GE(lease_took, time_of(bytes.size(), 60) - slack);
