@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from scistream import _frames
-from scistream._errors import Cancelled, InvalidState, Unavailable
+from scistream._errors import Cancelled, InvalidRequest, InvalidState, Unavailable
 from scistream._flow import EndOfStream, Inbox, Outbox
 from scistream._frames import Frame
 from scistream._live import NotCopied
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 GIB = 1 << 30
+
+
+def check_room(max_bytes: int) -> None:
+    """Of the largest frame; TypeError, InvalidRequest."""
+    WHOLE_NUMBER.check("max_bytes", max_bytes)
+    if max_bytes < 0:
+        raise InvalidRequest(f"max_bytes: {max_bytes} is less than 0")
+
+
 NOBODY_HEARS = (Unavailable, InvalidState, Cancelled)  # or a frame was cut, or is under way
 Out = TypeVar("Out")  # a buffer, which an array is to type checkers from Python 3.12 on only
 
@@ -46,7 +55,7 @@ class Connection(NotCopied):
     def __init__(
         self, sock: socket.socket, *, timeout: float | None = None, max_bytes: int = GIB
     ) -> None:
-        WHOLE_NUMBER.check("max_bytes", max_bytes)
+        check_room(max_bytes)
         self.max_bytes = max_bytes
         self._line = Line(sock, timeout)
         self._inbox, self._outbox = Inbox(sock), Outbox(sock)
@@ -100,8 +109,11 @@ class Connection(NotCopied):
             ScistreamError: As `send`.
 
         """
+        self._say(_frames.END_FRAME)
+
+    def _say(self, end: bytes) -> None:
         if not self._outbox.ended:
-            self._put([memoryview(_frames.END_FRAME)], last=True)
+            self._put([memoryview(end)], last=True)
 
     def _put(self, frame: list[memoryview], last: bool = False) -> None:
         with self._sending as turn:
@@ -125,8 +137,11 @@ class Connection(NotCopied):
 
     async def aend(self) -> None:
         """As `end`."""
+        await self._asay(_frames.END_FRAME)
+
+    async def _asay(self, end: bytes) -> None:
         if not self._outbox.ended:
-            await self._aput([memoryview(_frames.END_FRAME)], last=True)
+            await self._aput([memoryview(end)], last=True)
 
     async def _aput(self, frame: list[memoryview], last: bool = False) -> None:
         with self._sending as turn:
@@ -233,8 +248,9 @@ class Connection(NotCopied):
         """
         try:
             with suppress(*NOBODY_HEARS):
-                self.end()
-                self._discard()
+                if not self._is_alone():
+                    self._say(_frames.CLOSE_FRAME)
+                    self._discard()
         finally:
             self.abort()
 
@@ -242,14 +258,21 @@ class Connection(NotCopied):
         """As `close`."""
         try:
             with suppress(*NOBODY_HEARS):
-                await self.aend()
-                self._discard()
+                if not self._is_alone():
+                    await self._asay(_frames.CLOSE_FRAME)
+                    self._discard()
         finally:
             self.abort()
 
     def _discard(self) -> None:
         with self._receiving:
             self._inbox.discard()
+
+    def _is_alone(self) -> bool:
+        """Whether the other side has closed, whom to tell of the end would be a reset."""
+        with suppress(InvalidState):  # another thread receives
+            self._discard()
+        return self._inbox.closed
 
     def abort(self) -> None:
         """Closes without an end: the other side's Unavailable says that something is missing."""

@@ -84,6 +84,7 @@ class Inbox:
     """The receiving half. What has come of a frame stays here when a wait for the rest ends."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self.closed = False  # the other side, which hears nothing any more
         self._socket = sock
         self._ahead = memoryview(bytearray(AHEAD))
         self._start = self._end = 0  # of what it holds
@@ -118,16 +119,21 @@ class Inbox:
 
     def discard(self) -> None:
         """Throws away what is there, for to close with bytes unread is a reset."""
+        last = bytes(self._ahead[self._start : self._end])
         with suppress(OSError):
             for _ in range(256):
-                if not self._socket.recv(1 << 16):
+                some = self._socket.recv(1 << 16)
+                if not some:
                     break
+                last = (last + some)[-len(_frames.CLOSE_FRAME) :]
+        self.closed = self.closed or last.endswith(_frames.CLOSE_FRAME)
 
     def _advance(self, out: Any, max_bytes: int) -> _frames.Frame | None:
         head = self._head or self._begin()
         if head is None:
             return None
-        if head.kind == _frames.END:
+        if head.kind in (_frames.END, _frames.CLOSE):
+            self.closed = head.kind == _frames.CLOSE
             raise EndOfStream("the stream has ended")
         if self._view is None:
             self._view = self._place(head, out, max_bytes)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"\x93SCA"
 VERSION = 1
-END, BYTES, ARRAY = range(3)
+END, BYTES, ARRAY, CLOSE = range(4)
 PREAMBLE = struct.Struct("<4sBBHQ")  # magic, version, kind, bytes of header, bytes of payload
 
 MOST_HEADER = 0xFFFF
@@ -34,6 +34,7 @@ MOST_SIZE = (1 << 63) - 1
 LAZY = 1 << 20  # from here on memory is taken as bytes come, not when they are announced
 
 END_FRAME = PREAMBLE.pack(MAGIC, VERSION, END, 0, 0)
+CLOSE_FRAME = PREAMBLE.pack(MAGIC, VERSION, CLOSE, 0, 0)
 
 # Long doubles are left out: machines disagree on what one is.
 _ITEM = re.compile(
@@ -166,6 +167,8 @@ _described = lru_cache(maxsize=256)(_describe)
 
 
 def _json(meta: Mapping[str, Any]) -> str:
+    if not isinstance(meta, Mapping):
+        raise mistyped("meta", "a dict", meta)
     try:
         if not all(isinstance(name, str) for name in meta):
             raise TypeError("names must be strings")
@@ -196,9 +199,9 @@ def begin(data: memoryview) -> tuple[int, int, int]:
         raise BadFrame(f"no frame of scistream.arrays: {bytes(data[: PREAMBLE.size])!r}")
     if version != VERSION:
         raise BadFrame(f"a frame of version {version}; this side knows version {VERSION}")
-    if kind not in (END, BYTES, ARRAY):
+    if kind not in (END, BYTES, ARRAY, CLOSE):
         raise BadFrame(f"a frame of kind {kind}")
-    if kind == END and (header or payload):
+    if kind in (END, CLOSE) and (header or payload):
         raise BadFrame("an end that is not empty")
     return kind, header, payload
 

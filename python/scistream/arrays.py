@@ -24,18 +24,21 @@ number the frames: they arrive in order within each one only.
 The format
 ----------
 
-All numbers are little-endian. Each direction is a sequence of frames, the last of kind 0:
+All numbers are little-endian. Each direction is a sequence of frames, the last of kind 0 or 3:
 
     offset  bytes  what
     0       4      magic, 93 53 43 41 in hexadecimal
     4       1      version, 1
-    5       1      kind: 0 end, 1 bytes, 2 array
+    5       1      kind: 0 end, 1 bytes, 2 array, 3 end of both directions
     6       2      H, bytes of header, unsigned
     8       8      P, bytes of payload, unsigned
     16      H      header, a JSON object in UTF-8; spaces may pad it
     16+H    P      payload; of an array its items in C order (the last index varies fastest)
 
 The end is these 16 bytes, and H and P are 0: `93 53 43 41 01 00 00 00 00 00 00 00 00 00 00 00`.
+So it is with kind 3, by which a side says that it closes: the other one, whom nobody would hear,
+sends nothing more then, not even its end.
+
 The header of an array has `dtype` and `shape`: `{"dtype":"<f4","shape":[512,1024]}`; that of bytes
 may be missing (H is 0). Any may have `meta`, an object with whatever the sender likes. Other names
 are ignored. A Fortran array goes with its shape turned round.
@@ -53,13 +56,12 @@ import os
 import select
 import socket
 
-from scistream._connection import GIB, Connection
+from scistream._connection import GIB, Connection, check_room
 from scistream._endpoint import Endpoint
 from scistream._errors import InvalidRequest
 from scistream._flow import EndOfStream
 from scistream._frames import BadFrame, Frame
 from scistream._live import Closing
-from scistream._plain import WHOLE_NUMBER
 from scistream._tcp import Line, Turn, address_of, checked, failed, text_of
 
 __all__ = ["BadFrame", "Connection", "EndOfStream", "Frame", "Listener", "connect", "listen"]
@@ -139,7 +141,7 @@ def connect(endpoint: str, *, timeout: float | None = None, max_bytes: int = GIB
 
     """
     address, patience = address_of(endpoint), checked(timeout)
-    WHOLE_NUMBER.check("max_bytes", max_bytes)
+    check_room(max_bytes)
     try:
         sock = socket.create_connection(address, None if patience is None else min(patience, YEAR))
     except OSError as error:
@@ -163,7 +165,7 @@ def listen(endpoint: str, *, timeout: float | None = None, max_bytes: int = GIB)
     """
     host, port = address_of(endpoint)
     checked(timeout)
-    WHOLE_NUMBER.check("max_bytes", max_bytes)
+    check_room(max_bytes)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     what = f"cannot listen on {endpoint!r}"
     try:

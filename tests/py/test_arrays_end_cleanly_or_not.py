@@ -15,7 +15,7 @@ import pytest
 import scistream
 from binding import listening
 from conftest import Pair
-from facility import LIMIT, Command, clean_environment
+from facility import LIMIT, Command, clean_environment, eventually
 from frames import frame, joined, receiver, same
 from real_applications import PYTHON
 from scistream import arrays
@@ -108,6 +108,29 @@ def test_a_session_that_is_released_cuts_the_stream(pair: Pair) -> None:
             consumer.recv()
         with pytest.raises(scistream.Unavailable), producer:
             producer.recv()
+
+
+@pytest.mark.parametrize("reads", ["all", "what it wants", "nothing"])
+def test_two_that_close_in_order_are_no_error_on_the_way(reads: str) -> None:
+    """Nor is a receiver that has enough, once its sender has closed."""
+    with (
+        arrays.listen("127.0.0.1:0", timeout=LIMIT) as listener,
+        scistream.Relay([("127.0.0.1:0", listener.endpoint)]) as relay,
+    ):
+        for ended in range(1, 11):
+            with arrays.connect(relay.listeners[0], timeout=LIMIT) as consumer:
+                with listener.accept() as producer:
+                    producer.send(IMAGE)
+                    producer.send(b"bytes")
+                if reads == "all":
+                    assert len(list(consumer)) == 2
+                if reads == "what it wants":
+                    assert same(consumer.recv(), IMAGE)
+                closed = select.poll()
+                closed.register(consumer, select.POLLRDHUP)
+                assert closed.poll(1000 * LIMIT), "the sender"
+            eventually(lambda: relay.stats().connections_active == 0, "both have closed")
+            assert relay.stats().errors == 0, ended
 
 
 def test_one_side_may_end_and_still_receive() -> None:

@@ -78,13 +78,15 @@ class Interrupted:
 def test_ctrl_c_in_the_middle_of_a_frame_leaves_nothing_to_be_misread() -> None:
     with joined() as (one, other):
         other.send(IMAGE)
-        one._outbox._socket = one._inbox._socket = Interrupted(one._line.socket)  # type: ignore
+        sock = one._line.socket
+        one._outbox._socket = one._inbox._socket = Interrupted(sock)  # type: ignore[assignment]
         calls = ((one.recv, "bytes may be lost"), (lambda: one.send(IMAGE), "a frame was cut"))
         for call, why in calls:
             with pytest.raises(KeyboardInterrupt):
                 call()
             with pytest.raises(scistream.InvalidState, match=why):
                 call()
+        one._outbox._socket = one._inbox._socket = sock
 
 
 def test_closing_ends_what_waits_in_other_threads() -> None:

@@ -36,9 +36,11 @@ def name(dtype: Any) -> str:
 BAD: dict[str, bytes] = {
     "another protocol": b"GET /detector HTTP/1.1\r\n\r\n",
     "another version": frame(1).replace(b"SCA\x01", b"SCA\x02"),
-    "an unknown kind": frame(3),
+    "an unknown kind": frame(4),
     "an end with a header": frame(0, {}),
     "an end with a payload": frame(0, b"", b"x"),
+    "a close with a header": frame(3, {}),
+    "a close with a payload": frame(3, b"", b"x"),
     "no JSON": frame(1, b"{'meta': {}}"),
     "no UTF-8": frame(1, b'{"a": "\xff"}'),
     "UTF-16": frame(1, '{"a": 1}'.encode("utf-16")),
