@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdio>
 
 namespace py = pybind11;
 
@@ -94,7 +95,9 @@ std::vector<Endpoint> endpoint_arguments(std::string_view what,
 
 std::chrono::milliseconds seconds_argument(std::string_view what, double seconds) {
   if (!(seconds >= 0 && seconds <= longest_seconds)) {
-    invalid(what, "it takes seconds, from 0 to 10 years, not " + std::to_string(seconds));
+    std::array<char, 32> text{};
+    (void)std::snprintf(text.data(), text.size(), "%g", seconds);
+    invalid(what, std::string("it takes seconds, from 0 to 10 years, not ") + text.data());
   }
   return std::chrono::milliseconds(std::llround(std::ceil(seconds * 1e3)));
 }

@@ -85,9 +85,7 @@ Calls::Work SessionHandle::abandoned() const {
   return [end = ending(false), none = std::make_shared<client::Interrupt>()] { (void)end(*none); };
 }
 
-void SessionHandle::release(bool drain) const {
-  if (!client_.left()) end_session(*client_, ending(drain), drain, uid_);
-}
+void SessionHandle::release(bool drain) const { end_session(*client_, ending(drain), drain, uid_); }
 
 PendingCall SessionHandle::begin_release(bool drain) const {
   return begin(client_->calls(), ending(drain), uid_);

@@ -56,6 +56,10 @@ Result<client::AppHello> hello_of(const Settings& settings) {
   const auto role = parse_role(settings.role);
   if (!role) return role.error();
   hello.role = *role;
+  if (hello.role == Role::consumer && !settings.listen.empty()) {
+    return Error{Cause::invalid_argument,
+                 "--listen is for --role PROD: a consumer connects to the session's listeners"};
+  }
   auto listeners = parse_endpoints(settings.listen);
   if (!listeners) return Error{Cause::invalid_argument, "--listen: " + listeners.error().message};
   hello.listeners = std::move(*listeners);

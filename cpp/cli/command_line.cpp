@@ -225,10 +225,12 @@ Result<std::chrono::milliseconds> parse_duration(const std::string& text) {
                        : unit == "d"                  ? 86400e3
                                                       : 0;
   constexpr double century = 36500 * 86400e3;
-  if (error != std::errc{} || scale == 0 || !(number >= 0) || number * scale > century) {
+  if (error != std::errc{} || scale == 0 || !(number >= 0)) {
     return Error{Cause::invalid_argument,
                  "'" + text + "' is not a duration such as 500ms, 30, 30s, 5m, 2h or 1d"};
   }
+  if (number * scale > century)
+    return Error{Cause::invalid_argument, "'" + text + "' is more than a century"};
   return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(number * scale)));
 }
 

@@ -137,6 +137,11 @@ Result<Plan> plan_of(const LoginSettings& settings, ClientSettings& client) {
     auto hint = announced_by(plan.servers.front(), client);
     if (!hint) return hint.error();
     announced = std::move(*hint);
+    if (announced.issuer.empty() && settings.provider.empty()) {
+      return Error{Cause::failed_precondition,
+                   to_string(plan.servers.front()) +
+                       " asks for no login: use it as you are; --scope SCOPE logs in all the same"};
+    }
   }
   const bool is_announced = settings.provider.empty() && !announced.issuer.empty();
   plan.issuer = is_announced

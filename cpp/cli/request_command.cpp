@@ -12,6 +12,7 @@
 #include "cli/session_views.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
+#include "client/session_book.hpp"
 #include "client/trust.hpp"
 
 namespace scistream::cli {
@@ -118,8 +119,10 @@ void add_request_options(CLI::App& app, RequestSettings& settings) {
                  "Write id, servers and key files here at once, as JSON, mode 0600");
   app.add_option("--req-file", settings.req_file,
                  "Do what this JSON file says: {\"cmd\":\"REQ\",…} or {\"cmd\":\"REL\",…}");
-  app.add_flag("--watch", settings.watch, "Then show it live until it ends or Ctrl-C");
-  app.add_flag("--release-on-exit", settings.release_on_exit, "Release it when --watch ends");
+  CLI::Option* const watch =
+      app.add_flag("--watch", settings.watch, "Then show it live until it ends or Ctrl-C");
+  app.add_flag("--release-on-exit", settings.release_on_exit, "Release it when --watch ends")
+      ->needs(watch);
 }
 
 Status request_session(RequestSettings& settings) {
@@ -138,6 +141,8 @@ Status request_session(RequestSettings& settings) {
   client::SessionKeys keys;
   if (client::keys_may_travel(local.tls, *prod, *cons)) {
     if (auto status = make_private_directory(local.state_directory); !status) return status;
+    // Keys of an earlier session of this id are used again: nobody forgets them now.
+    client::SessionBook(local.state_directory).touch(request.uid);
     auto made = client::make_session_keys(local.state_directory, request.uid);
     if (!made) return made.error();
     keys = std::move(*made);
@@ -145,20 +150,19 @@ Status request_session(RequestSettings& settings) {
     request.cons_app_key = keys.cons;
   }
   // Keys that were there before belong to a session requested earlier, which needs them.
-  bool wrote_session_file = false;
+  std::optional<SessionFile> file;
   const auto undo = [&] {
     if (keys.made) client::forget_session_keys(local.state_directory, request.uid);
-    std::error_code ignored;
-    if (wrote_session_file) std::filesystem::remove(settings.session_file, ignored);
+    if (file) file->undo();
   };
   if (!settings.session_file.empty()) {
-    if (auto status =
-            write_session_file(settings.session_file, request.uid, local.prod, local.cons, keys);
-        !status) {
+    auto written =
+        SessionFile::write(settings.session_file, request.uid, local.prod, local.cons, keys);
+    if (!written) {
       undo();
-      return status;
+      return written.error();
     }
-    wrote_session_file = true;
+    file = std::move(*written);
   }
   std::fprintf(
       stderr, "session %s%s%s\n", request.uid.c_str(),
@@ -197,7 +201,12 @@ Status request_session(RequestSettings& settings) {
   } else {
     print_result(*result, settings.request.protocol == "udp");
   }
-  std::fflush(stdout);
+  // Without its addresses a session is of no use; but another request may have got them.
+  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && keys.made) {
+    (void)client.release(uid, {*prod, *cons});
+    undo();
+    return Error{Cause::failure, "cannot write to stdout; the session is released"};
+  }
   if (!settings.watch) return {};
   Status watched = watch_session(local, client, uid, local.json ? stderr : stdout);
   if (settings.release_on_exit) {
@@ -218,7 +227,7 @@ Status run_req_file(RequestSettings& settings) {
   settings.req_file.clear();
   if (file->prod) settings.client->prod = *file->prod;
   if (file->cons) settings.client->cons = *file->cons;
-  if (file->release) return release_session(*settings.client, *file->uid, false);
+  if (file->release) return release_session(*settings.client, *file->uid, {});
   if (file->uid) settings.request.uid = *file->uid;
   if (file->num_conn) settings.request.num_conn = *file->num_conn;
   if (file->rate_mbps) settings.rate = *file->rate_mbps;
@@ -227,7 +236,7 @@ Status run_req_file(RequestSettings& settings) {
   return request_session(settings);
 }
 
-Status release_session(ClientSettings& settings, const std::string& uid, bool drain) {
+Status release_session(ClientSettings& settings, const std::string& uid, const Ending& how) {
   if (auto status = check_uid(uid); !status) return status;
   auto options = client_options(settings, Warnings::verbose_only);
   if (!options) return options.error();
@@ -238,7 +247,7 @@ Status release_session(ClientSettings& settings, const std::string& uid, bool dr
   const std::vector<Endpoint> beside{{"localhost", 5000}};
   const std::vector<Endpoint>& servers = places ? *places : beside;
   const auto end = [&] {
-    if (!drain) return client.release(uid, servers);
+    if (!how.drain) return client.release(uid, servers);
     block_signals({SIGINT, SIGTERM, SIGHUP});
     client::Interrupt interrupt;
     const SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP},
@@ -253,6 +262,18 @@ Status release_session(ClientSettings& settings, const std::string& uid, bool dr
   };
   if (auto status = end(); !status) {
     if (!places && status.error().cause == Cause::unavailable) return places.error();
+    const Cause cause = status.error().cause;
+    if (how.forget && (cause == Cause::unavailable || cause == Cause::timeout)) {
+      client.forget(uid);
+      print_error("s2uc", status.error());
+      if (settings.json) {
+        std::printf("%s\n",
+                    json{{"uid", uid}, {"released", false}, {"forgotten", true}}.dump(2).c_str());
+      } else {
+        std::printf("Forgotten here\n");
+      }
+      return {};
+    }
     if (!settings.json) std::printf("Error during release: %s\n", status.error().message.c_str());
     return status;
   }

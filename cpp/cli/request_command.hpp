@@ -28,8 +28,14 @@ void add_request_options(CLI::App& app, RequestSettings& settings);
 Status request_session(RequestSettings& settings);
 Status run_req_file(RequestSettings& settings);
 
+/// How to end a session.
+struct Ending {
+  bool drain = false;   ///< When its last connection has ended.
+  bool forget = false;  ///< It is no failure that a control server cannot be reached.
+};
+
 /// Ends a session where it lives, and its key files here. Prints `Release completed`.
-Status release_session(ClientSettings& settings, const std::string& uid, bool drain);
+Status release_session(ClientSettings& settings, const std::string& uid, const Ending& how);
 
 /// Shows a session live until it ends or the user interrupts: a table on stdout, or with `--json`
 /// one document a line on `events`.

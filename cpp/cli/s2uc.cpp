@@ -1,7 +1,9 @@
 // s2uc, the user client: sessions between two facilities.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/text.hpp"
 #include "cli/command_line.hpp"
@@ -39,6 +41,21 @@ Examples:
 --server_cert takes one PEM file for both facilities' certificates. Exit codes: docs/exit-codes.md.
 )";
 
+json documents_of(const client::Silent& silent) {
+  json documents = json::array();
+  for (const auto& [server, error] : silent)
+    documents.push_back({{"s2cs", to_string(server)}, {"message", error.message}});
+  return documents;
+}
+
+std::vector<std::string> requested_at(const Endpoint& server, const client::SessionList& list) {
+  std::vector<std::string> uids;
+  for (const auto& session : list.sessions)
+    if (std::find(session.servers.begin(), session.servers.end(), server) != session.servers.end())
+      uids.push_back(session.uid);
+  return uids;
+}
+
 Status list_sessions(cli::ClientSettings& settings) {
   auto options = cli::client_options(settings);
   if (!options) return options.error();
@@ -47,14 +64,17 @@ Status list_sessions(cli::ClientSettings& settings) {
   if (!list) return list.error();
   std::vector<session::SessionView> views;
   for (const auto& session : list->sessions) client::merge(views, session.views);
-  json errors = json::array();
   Status failed;
   for (const auto& [server, error] : list->silent) {
-    errors.push_back({{"s2cs", to_string(server)}, {"message", error.message}});
-    cli::print_error("s2uc", error);
+    std::string message = error.message + "; sessions requested there:";
+    for (const std::string& uid : requested_at(server, *list)) message += " " + uid;
+    cli::print_error("s2uc", {error.cause, message});
     failed = error;
   }
   if (settings.json) {
+    json errors = documents_of(list->silent);
+    for (std::size_t i = 0; i < errors.size(); ++i)
+      errors[i]["uids"] = requested_at(list->silent[i].first, *list);
     json sessions = json::array();
     for (const auto& view : views) sessions.push_back(cli::to_json(view));
     std::printf("%s\n", json{{"sessions", sessions}, {"errors", errors}}
@@ -76,9 +96,9 @@ Status show_status(cli::ClientSettings& settings, const std::string& uid, bool c
   client::UserClient client(*options);
   const auto places = cli::places_of(settings, client, uid);
   if (!places) return places.error();
-  std::vector<Error> errors;
+  client::Silent silent;
   const auto detail = connections ? session::Detail::connections : session::Detail::session;
-  const auto views = client.status(uid, *places, detail, &errors);
+  const auto views = client.status(uid, *places, detail, &silent);
   if (!views) return views.error();
   if (settings.json) {
     json sessions = json::array();
@@ -88,17 +108,15 @@ Status show_status(cli::ClientSettings& settings, const std::string& uid, bool c
       json& shown = sessions.back()["connections"] = json::array();
       for (const auto& connection : view.connections) shown.push_back(cli::to_json(connection));
     }
-    json messages = json::array();
-    for (const Error& error : errors) messages.push_back(error.message);
-    std::printf("%s\n", json{{"uid", uid}, {"sessions", sessions}, {"errors", messages}}
+    std::printf("%s\n", json{{"uid", uid}, {"sessions", sessions}, {"errors", documents_of(silent)}}
                             .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
                             .c_str());
   } else {
     std::fputs(cli::session_table(*views, STDOUT_FILENO).c_str(), stdout);
     if (connections) std::fputs(cli::connection_table(*views, STDOUT_FILENO).c_str(), stdout);
   }
-  for (const Error& error : errors) cli::print_error("s2uc", error);
-  return errors.empty() ? Status() : cli::already_reported(errors.front());
+  for (const auto& [server, error] : silent) cli::print_error("s2uc", error);
+  return silent.empty() ? Status() : cli::already_reported(silent.front().second);
 }
 
 Status set_rate(cli::ClientSettings& settings, const std::string& uid, long long mbps) {
@@ -211,6 +229,9 @@ int main(int argc, char** argv) {
   bool drain = false;
   releasing->add_flag("--drain", drain,
                       "Close the listeners only, and wait until the last connection has ended");
+  bool forget = false;
+  releasing->add_flag("--forget", forget,
+                      "If a control server cannot be reached, know nothing of it any more");
   CLI::App* rating =
       with_uid(app.add_subcommand("rate", "Give a session another rate; live connections notice"));
   long long mbps = 0;
@@ -252,20 +273,41 @@ int main(int argc, char** argv) {
   commands.insert(commands.end(), cli::LoginCommands::names().begin(),
                   cli::LoginCommands::names().end());
   bool lines = false;
+  // What only asks has nothing to take back when it is interrupted.
+  const auto at_once = [&](const auto& work) {
+    cli::block_signals({SIGINT, SIGTERM, SIGHUP});
+    const cli::SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP}, [&](int) {
+      const Error withdrawn{Cause::cancelled, "interrupted"};
+      if (client.json) std::printf("%s\n", cli::error_document(withdrawn, uid).c_str());
+      std::fflush(stdout);
+      cli::print_error("s2uc", withdrawn);
+      std::_Exit(exit_code(withdrawn.cause));
+    });
+    return work();
+  };
   return cli::run(app, cli::normalized(argc, argv, commands),
                   [&] {
                     lines = watching->parsed();
                     if (steps.parsed()) return steps.run();
                     if (logins.parsed()) return logins.run();
                     if (requesting->parsed()) return cli::request_session(request);
-                    if (releasing->parsed()) return cli::release_session(client, uid, drain);
-                    if (rating->parsed()) return set_rate(client, uid, mbps);
-                    if (showing->parsed()) return show_status(client, uid, connections);
+                    if (releasing->parsed()) {
+                      const auto end = [&] {
+                        return cli::release_session(client, uid, {drain, forget});
+                      };
+                      return drain ? end() : at_once(end);
+                    }
+                    if (rating->parsed())
+                      return at_once([&] { return set_rate(client, uid, mbps); });
+                    if (showing->parsed())
+                      return at_once([&] { return show_status(client, uid, connections); });
                     if (watching->parsed()) return watch(client, uid);
-                    if (listing->parsed()) return list_sessions(client);
-                    if (asking->parsed()) return show_info(client);
-                    if (examining->parsed()) return cli::examine_server(to_examine, client);
-                    if (trusting->parsed()) return cli::trust_server(trust, client);
+                    if (listing->parsed()) return at_once([&] { return list_sessions(client); });
+                    if (asking->parsed()) return at_once([&] { return show_info(client); });
+                    if (examining->parsed())
+                      return at_once([&] { return cli::examine_server(to_examine, client); });
+                    if (trusting->parsed())
+                      return at_once([&] { return cli::trust_server(trust, client); });
                     if (!request.req_file.empty()) return cli::run_req_file(request);
                     return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
                   },

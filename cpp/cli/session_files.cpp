@@ -6,16 +6,47 @@
 
 namespace scistream::cli {
 
-Status write_session_file(const std::filesystem::path& path, const std::string& uid,
-                          const std::string& prod, const std::string& cons,
-                          const client::SessionKeys& keys) {
+namespace {
+
+bool is_session_file(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  return json.is_object() && json.contains("uid") && json.contains("prod") && json.contains("cons");
+}
+
+}  // namespace
+
+Result<SessionFile> SessionFile::write(const std::filesystem::path& path, const std::string& uid,
+                                       const std::string& prod, const std::string& cons,
+                                       const client::SessionKeys& keys) {
+  std::optional<std::string> before;
+  if (auto present = read_file(path)) {
+    if (!present->empty() && !is_session_file(*present)) {
+      return Error{
+          Cause::invalid_argument,
+          "'" + path.string() + "' is there and no session file: give --session-file another name"};
+    }
+    before = std::move(*present);
+  } else if (present.error().cause != Cause::not_found) {
+    return present.error();
+  }
   nlohmann::json document{{"uid", uid}, {"prod", prod}, {"cons", cons}};
   if (!keys.prod.empty()) {
     document["prod_key_file"] = std::filesystem::absolute(keys.prod_file).string();
     document["cons_key_file"] = std::filesystem::absolute(keys.cons_file).string();
   }
-  return write_private_file(
-      path, document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  const std::string text =
+      document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (auto status = write_private_file(path, text); !status) return status.error();
+  return SessionFile(path, std::move(before));
+}
+
+void SessionFile::undo() const {
+  std::error_code ignored;
+  if (before_) {
+    (void)write_private_file(path_, *before_);
+  } else {
+    std::filesystem::remove(path_, ignored);
+  }
 }
 
 }  // namespace scistream::cli

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "base/error.hpp"
 #include "client/session_keys.hpp"
@@ -9,8 +11,22 @@
 namespace scistream::cli {
 
 /// What `--session-file` holds: the id, both control servers and the key files, as JSON, 0600.
-Status write_session_file(const std::filesystem::path& path, const std::string& uid,
-                          const std::string& prod, const std::string& cons,
-                          const client::SessionKeys& keys);
+class SessionFile {
+ public:
+  /// In the place of an earlier one, or of an empty file; `invalid_argument` if another file is
+  /// there.
+  static Result<SessionFile> write(const std::filesystem::path& path, const std::string& uid,
+                                   const std::string& prod, const std::string& cons,
+                                   const client::SessionKeys& keys);
+  /// Puts back what was there before.
+  void undo() const;
+
+ private:
+  SessionFile(std::filesystem::path path, std::optional<std::string> before)
+      : path_(std::move(path)), before_(std::move(before)) {}
+
+  std::filesystem::path path_;
+  std::optional<std::string> before_;
+};
 
 }  // namespace scistream::cli

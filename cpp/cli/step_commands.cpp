@@ -5,6 +5,7 @@
 
 #include "cli/command_line.hpp"
 #include "cli/signals.hpp"
+#include "client/session_book.hpp"
 #include "client/session_keys.hpp"
 #include "client/token_store.hpp"
 #include "client/trust.hpp"
@@ -140,6 +141,7 @@ Result<Secret> StepCommands::data_key(Role role) {
   const auto path = data_key_file_.empty() ? client::data_key_path(client_.state_directory, uid_)
                                            : data_key_file_;
   if (role == Role::producer) {
+    client::SessionBook(client_.state_directory).touch(uid_);  // as of other keys
     bool made = false;
     auto key = client::make_data_key(path, made);
     if (key && made) {

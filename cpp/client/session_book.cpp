@@ -1,8 +1,10 @@
 #include "client/session_book.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <tuple>
+#include <utility>
 
 #include "base/file.hpp"
 #include "scistream/session_key.hpp"
@@ -19,11 +21,16 @@ Result<BookEntry> parse(const std::string& text) {
     entry.uid = json.value("uid", "");
     entry.prod = json.value("prod", "");
     entry.cons = json.value("cons", "");
-    const auto created = json.value("created", nlohmann::json(0));
     // Another program may have written it.
+    const auto number = [&json](const char* name, std::int64_t otherwise, std::int64_t most) {
+      const auto value = json.value(name, nlohmann::json());
+      if (!value.is_number_integer()) return otherwise;
+      return std::clamp<std::int64_t>(value.get<std::int64_t>(), 0, most);
+    };
     constexpr std::int64_t year_9999 = 253'370'764'800;  // its first day: what calendars can show
-    if (created.is_number_integer())
-      entry.created = std::clamp<std::int64_t>(created.get<std::int64_t>(), 0, year_9999);
+    entry.created = number("created", 0, year_9999);
+    entry.nanoseconds = number("nanoseconds", 0, 999'999'999);
+    entry.asked = number("asked", entry.created, year_9999);
   } catch (const nlohmann::json::exception&) {
     return Error{Cause::failure, "not a session file"};
   }
@@ -31,6 +38,12 @@ Result<BookEntry> parse(const std::string& text) {
 }
 
 }  // namespace
+
+BookEntry BookEntry::of_now(std::string uid) {
+  const std::chrono::nanoseconds now = std::chrono::system_clock::now().time_since_epoch();
+  const auto whole = std::chrono::floor<std::chrono::seconds>(now);
+  return {std::move(uid), "", "", whole.count(), (now - whole).count(), whole.count()};
+}
 
 SessionBook::SessionBook(const std::filesystem::path& state_directory)
     : directory_(state_directory / "sessions") {}
@@ -42,8 +55,9 @@ std::filesystem::path SessionBook::path_of(const std::string& uid) const {
 namespace {
 
 std::string text_of(const BookEntry& entry) {
-  const nlohmann::json json{
-      {"uid", entry.uid}, {"prod", entry.prod}, {"cons", entry.cons}, {"created", entry.created}};
+  const nlohmann::json json{{"uid", entry.uid},     {"prod", entry.prod},
+                            {"cons", entry.cons},   {"created", entry.created},
+                            {"asked", entry.asked}, {"nanoseconds", entry.nanoseconds}};
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -63,6 +77,13 @@ Status SessionBook::remember(const BookEntry& entry) const {
   return write_private_file(path_of(entry.uid), text_of(entry));
 }
 
+void SessionBook::touch(const std::string& uid) const {
+  auto entry = find(uid);
+  if (!entry || entry->uid != uid) return;
+  entry->asked = BookEntry::of_now(uid).asked;
+  (void)remember(*entry);
+}
+
 Result<BookEntry> SessionBook::find(const std::string& uid) const {
   if (auto status = check_uid(uid); !status) return status.error();
   const auto text = read_file(path_of(uid));
@@ -74,11 +95,7 @@ Result<BookEntry> SessionBook::find(const std::string& uid) const {
 }
 
 std::vector<BookEntry> SessionBook::all() const {
-  struct Found {
-    BookEntry entry;
-    std::filesystem::file_time_type written;
-  };
-  std::vector<Found> all;
+  std::vector<BookEntry> entries;
   std::error_code error;
   for (const auto& file : std::filesystem::directory_iterator(directory_, error)) {
     if (file.path().extension() != ".json") continue;
@@ -86,15 +103,11 @@ std::vector<BookEntry> SessionBook::all() const {
     auto entry = text ? parse(*text) : Result<BookEntry>(text.error());
     // A copy under another name is no session's.
     if (!entry || !check_uid(entry->uid) || file.path().stem() != entry->uid) continue;
-    std::error_code gone;
-    all.push_back({std::move(*entry), file.last_write_time(gone)});
+    entries.push_back(std::move(*entry));
   }
-  // Two of one second as they were written.
-  std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) {
-    return std::tie(a.entry.created, a.written) < std::tie(b.entry.created, b.written);
+  std::sort(entries.begin(), entries.end(), [](const BookEntry& a, const BookEntry& b) {
+    return std::tie(a.created, a.nanoseconds, a.uid) < std::tie(b.created, b.nanoseconds, b.uid);
   });
-  std::vector<BookEntry> entries;
-  for (Found& found : all) entries.push_back(std::move(found.entry));
   return entries;
 }
 

@@ -1,4 +1,4 @@
-#include <chrono>
+#include <cstdint>
 #include <map>
 #include <unordered_map>
 #include <utility>
@@ -38,22 +38,27 @@ std::vector<Question> questions_about(const std::vector<RequestedSession>& sessi
   return questions;
 }
 
-/// Nobody shows it. A young one may still be on its way.
-bool has_ended(const RequestedSession& session) {
-  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-  return now.time_since_epoch().count() - session.created >=
-         std::chrono::ceil<std::chrono::seconds>(SessionRequest{}.timeout).count();
-}
+/// What nobody shows has ended, is still on its way, or belongs to another login of the same user,
+/// from whom servers hide it.
+constexpr std::int64_t kept_s = 7L * 24 * 60 * 60;
+
+bool is_old(const BookEntry& entry) { return BookEntry::of_now("").asked - entry.asked >= kept_s; }
 
 }  // namespace
 
 Result<SessionList> UserClient::sessions(Interrupt* interrupt) {
-  if (options_.state_directory.empty()) return SessionList{};
+  const auto& folder = options_.state_directory;
+  if (folder.empty()) return SessionList{};
+  std::error_code unknown;
+  if (std::filesystem::exists(folder, unknown) && !std::filesystem::is_directory(folder, unknown))
+    return Error{Cause::invalid_argument, "'" + folder.string() + "' is not a folder"};
+  std::vector<BookEntry> entries;
   std::vector<RequestedSession> sessions;
-  for (const BookEntry& entry : book_.all()) {
+  for (BookEntry& entry : book_.all()) {
     auto servers = servers_of(entry);
     if (!servers) continue;  // somebody has changed the file
     sessions.push_back({entry.uid, entry.created, std::move(*servers), {}, {}});
+    entries.push_back(std::move(entry));
   }
   const std::vector<Question> questions = questions_about(sessions);
   const auto answers =
@@ -81,13 +86,13 @@ Result<SessionList> UserClient::sessions(Interrupt* interrupt) {
     }
   }
   list.silent.assign(silent.begin(), silent.end());
-  for (RequestedSession& session : sessions) {
-    if (!session.views.empty() || !session.errors.empty()) {
-      list.sessions.push_back(std::move(session));
-    } else if (has_ended(session)) {
-      // The answers took their time: another of this id may have been requested meanwhile.
-      const auto entry = book_.find(session.uid);
-      if (entry && entry->created == session.created) forget(session.uid);
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    if (!sessions[i].views.empty() || !sessions[i].errors.empty()) {
+      list.sessions.push_back(std::move(sessions[i]));
+    } else if (is_old(entries[i])) {
+      // The answers took their time: this id may have been requested again meanwhile.
+      const auto now = book_.find(entries[i].uid);
+      if (now && *now == entries[i]) forget(entries[i].uid);
     }
   }
   return list;

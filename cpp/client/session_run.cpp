@@ -56,6 +56,7 @@ std::string SessionRun::waits_for() const {
       missing += (missing.empty() ? "" : " and ") + side->where();
   }
   if (missing.empty()) return "the facilities do not take each other's addresses";
+  if (!request_.prod_app.empty()) return "no answer came from " + missing;
   return "no application has said hello at " + missing + ", or it does not answer";
 }
 

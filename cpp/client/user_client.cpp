@@ -15,12 +15,6 @@ namespace scistream::client {
 
 namespace {
 
-std::int64_t seconds_since_1970() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 /// What a run ends with, which an interrupt cancels.
 template <class T, class Run>
 Result<T> finished(Run& run, typename Run::Observe observe, Interrupt* interrupt) {
@@ -191,7 +185,9 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
   if (transport != "tcp") {
     if (auto allowed = keys_may_travel(options_.tls, prod, cons); !allowed) return allowed.error();
   }
-  const BookEntry entry{request.uid, to_string(prod), to_string(cons), seconds_since_1970()};
+  BookEntry entry = BookEntry::of_now(request.uid);
+  entry.prod = to_string(prod);
+  entry.cons = to_string(cons);
   return remembered<SessionResult>(entry, [&] {
     const auto run =
         std::make_shared<SessionRun>(scheduler_, at(prod), at(cons), std::move(request));
@@ -202,9 +198,12 @@ Result<SessionResult> UserClient::request(const Endpoint& prod, const Endpoint& 
 Result<HalfResult> UserClient::request_half(const Endpoint& server, HalfRequest request,
                                             HalfSession::Observe observe, Interrupt* interrupt,
                                             HalfStep* failed_at) {
-  BookEntry entry{request.uid, "", "", seconds_since_1970()};
+  BookEntry entry = BookEntry::of_now(request.uid);
   // The other half may have been requested from here as well.
-  if (const auto present = book_.find(request.uid)) entry = *present;
+  if (auto present = book_.find(request.uid)) {
+    present->asked = entry.asked;
+    entry = std::move(*present);
+  }
   (request.role == Role::producer ? entry.prod : entry.cons) = to_string(server);
   return remembered<HalfResult>(entry, [&] {
     const auto run = std::make_shared<HalfSession>(scheduler_, at(server), std::move(request));
@@ -220,6 +219,7 @@ Result<T> UserClient::remembered(const BookEntry& entry, SetUp set_up) {
   // Before anything is reserved: a client that dies now must not leave a session it cannot name.
   const auto ours = book_.claim(entry);
   if (!ours) return ours.error();
+  if (!*ours) book_.touch(entry.uid);
   auto result = set_up();
   if (result && !*ours) (void)book_.remember(entry);
   if (!result && *ours) book_.forget(entry.uid);
@@ -281,16 +281,27 @@ Status UserClient::ended(const std::string& uid, const std::vector<Endpoint>& se
   // One facility that has forgotten it does not make the release of the other a failure.
   if (!worst && worst.error().cause == Cause::not_found && unknown < answers.size()) worst = {};
   const bool nobody_knows = !worst && worst.error().cause == Cause::not_found;
-  if (worst || (nobody_knows && are_all(uid, servers))) forget(uid);
+  if (worst || nobody_knows) strike(uid, servers, nobody_knows);
   return worst;
 }
 
-bool UserClient::are_all(const std::string& uid, const std::vector<Endpoint>& servers) const {
-  const auto remembered = servers_of(uid);
-  return remembered &&
-         std::all_of(remembered->begin(), remembered->end(), [&](const Endpoint& server) {
-           return std::find(servers.begin(), servers.end(), server) != servers.end();
-         });
+void UserClient::strike(const std::string& uid, const std::vector<Endpoint>& servers,
+                        bool only_if_all) const {
+  if (options_.state_directory.empty()) return;
+  auto entry = book_.find(uid);
+  const auto is_struck = [&servers](const std::string& text) {
+    const auto server = parse_endpoint(text);
+    return !server || std::find(servers.begin(), servers.end(), *server) != servers.end();
+  };
+  if (!entry) {
+    if (!only_if_all) forget(uid);
+  } else if (is_struck(entry->prod) && is_struck(entry->cons)) {
+    forget(uid);
+  } else if (!only_if_all) {
+    if (is_struck(entry->prod)) entry->prod.clear();
+    if (is_struck(entry->cons)) entry->cons.clear();
+    (void)book_.remember(*entry);
+  }
 }
 
 void UserClient::forget(const std::string& uid) const {
@@ -301,8 +312,7 @@ void UserClient::forget(const std::string& uid) const {
 
 Result<std::vector<session::SessionView>> UserClient::status(const std::string& uid,
                                                              const std::vector<Endpoint>& servers,
-                                                             session::Detail detail,
-                                                             std::vector<Error>* errors,
+                                                             session::Detail detail, Silent* silent,
                                                              Interrupt* interrupt) {
   if (auto status = check_uid(uid); !status) return status.error();
   using Views = std::vector<session::SessionView>;
@@ -311,12 +321,12 @@ Result<std::vector<session::SessionView>> UserClient::status(const std::string& 
   });
   Views all;
   Error error{Cause::not_found, "no session has the id " + uid};
-  for (const auto& answer : answers) {
-    if (answer) {
-      merge(all, *answer);
-    } else if (answer.error().cause != Cause::not_found) {
-      error = answer.error();
-      if (errors != nullptr) errors->push_back(error);
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    if (answers[i]) {
+      merge(all, *answers[i]);
+    } else if (answers[i].error().cause != Cause::not_found) {
+      error = answers[i].error();
+      if (silent != nullptr) silent->emplace_back(servers[i], error);
     }
   }
   if (all.empty()) return error;

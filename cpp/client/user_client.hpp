@@ -43,10 +43,13 @@ struct RequestedSession {
   std::vector<Error> errors;  ///< Why others of its servers, which are named, say nothing.
 };
 
+/// Servers that could not be asked, and why.
+using Silent = std::vector<std::pair<Endpoint, Error>>;
+
 /// All of them.
 struct SessionList {
   std::vector<RequestedSession> sessions;
-  std::vector<std::pair<Endpoint, Error>> silent;  ///< Servers that could not be asked, and why.
+  Silent silent;
 };
 
 /// The user client (S2UC): whole sessions between two facilities. Every function blocks until it is
@@ -71,13 +74,18 @@ class UserClient {
                                   HalfSession::Observe observe = nullptr,
                                   Interrupt* interrupt = nullptr, HalfStep* failed_at = nullptr);
 
-  /// Ends a session at these control servers, in parallel; forgets it. Already ended is a success;
+  /// Ends a session at these control servers, in parallel; forgets it, or that it was there if it
+  /// is elsewhere as well. Already ended is a success;
   /// `not_found` only if none of them ever knew it.
   Status release(const std::string& uid, const std::vector<Endpoint>& servers);
   /// As `release`, but closes the listeners only, and returns when the last live connection has
   /// ended. `interrupt` makes it give up, with `cancelled`; the session ends all the same.
   Status drain(const std::string& uid, const std::vector<Endpoint>& servers,
                Interrupt* interrupt = nullptr);
+
+  /// Knows nothing of a session any more, nor its keys. What is left of it goes on, and ends by
+  /// itself if its control servers say so.
+  void forget(const std::string& uid) const;
 
   /// Gives a session another rate at all of these control servers, or at none: where one refuses
   /// (`exhausted`: more than it has to lease), the others go back to the rate before. Returns
@@ -86,17 +94,17 @@ class UserClient {
                         const std::vector<Endpoint>& servers);
 
   /// The sessions of this id at these servers; `not_found` if none has it.
-  /// `errors` gets those of servers that did not answer while others did. `interrupt` makes this,
-  /// `info` and `watch` give up, with `cancelled`.
+  /// `silent` gets those that did not answer while others did. `interrupt` makes this, `info` and
+  /// `watch` give up, with `cancelled`.
   Result<std::vector<session::SessionView>> status(
       const std::string& uid, const std::vector<Endpoint>& servers,
-      session::Detail detail = session::Detail::session, std::vector<Error>* errors = nullptr,
+      session::Detail detail = session::Detail::session, Silent* silent = nullptr,
       Interrupt* interrupt = nullptr);
 
   /// The sessions that are remembered, the oldest first, asked for at all their control servers at
-  /// once. Those that none of these shows any more are left out, and forgotten, keys as well, once
-  /// they are too old to be on their way. `cancelled`: interrupted; what a server does not say is
-  /// no error of the whole.
+  /// once. Those that none of these shows to this user are left out, and forgotten, keys as well, a
+  /// week after their last request: others of the same state folder may have them shown.
+  /// `cancelled`: interrupted; what a server does not say is no error of the whole.
   Result<SessionList> sessions(Interrupt* interrupt = nullptr);
 
   Result<control::ServerInfo> info(const Endpoint& server, Interrupt* interrupt = nullptr);
@@ -130,14 +138,12 @@ class UserClient {
   template <class T, class SetUp>
   Result<T> remembered(const BookEntry& entry, SetUp set_up);
   [[nodiscard]] static Result<std::vector<Endpoint>> servers_of(const BookEntry& entry);
-  /// What the answers of these servers to a release amount to; forgets the session if it is gone.
+  /// What the answers of these servers to a release amount to; forgets what has ended.
   Status ended(const std::string& uid, const std::vector<Endpoint>& servers,
                const std::vector<Status>& answers);
-  /// Whether these are all where it is remembered to be.
-  [[nodiscard]] bool are_all(const std::string& uid, const std::vector<Endpoint>& servers) const;
-  /// With its keys.
-  void forget(const std::string& uid) const;
-
+  /// Takes these servers from where a session is remembered to be; of one that is nowhere else,
+  /// everything goes.
+  void strike(const std::string& uid, const std::vector<Endpoint>& servers, bool only_if_all) const;
   ClientOptions options_;
   SessionBook book_;
   net::AsioScheduler scheduler_;

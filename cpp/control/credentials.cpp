@@ -48,6 +48,8 @@ std::shared_ptr<grpc::Channel> make_channel(
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // A list of a thousand sessions that have hundreds of listeners each.
+  arguments.SetMaxReceiveMessageSize(128 << 20);
   const auto endpoint = parse_endpoint(target);
   if (!endpoint || is_loopback(endpoint->host)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   if (watchdog) {

@@ -3,7 +3,8 @@
 namespace scistream::control {
 
 /// Initial metadata in which servers of this project say their version: a client may repeat to them
-/// what it must not repeat to others.
+/// what it must not repeat to others. Trailing metadata of every answer as well, which a call that
+/// gRPC ends for a server does not have.
 inline constexpr const char* version_header = "scistream-version";
 
 /// And when it said it, in milliseconds since 1970: clocks that differ spoil tokens and

@@ -57,8 +57,8 @@ void OpenContext::cancel() {
 Error OpenContext::error_of(const grpc::Status& status) const {
   Error error = from_grpc(status);
   if (error.cause != Cause::cancelled || cancelled_ || open_->is_closed()) return error;
-  // What a handler of ours answers to a call comes with it, that the call was cancelled as well.
-  if (context_->GetServerInitialMetadata().contains(version_header)) return error;
+  // What a handler of ours answers ends with it, that the call was cancelled as well.
+  if (context_->GetServerTrailingMetadata().contains(version_header)) return error;
   return {Cause::unavailable, "the server went away (" + error.message + ")"};
 }
 

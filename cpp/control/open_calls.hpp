@@ -52,7 +52,7 @@ class OpenContext {
   /// Ends the call as `cancelled`. Callable from any thread.
   void cancel();
   /// Why the call failed, which has ended with `status`. gRPC answers CANCELLED for a server that
-  /// goes away: where nobody cancelled it here, and no handler of ours had spoken, it is
+  /// goes away: where nobody cancelled it here, and no handler of ours has answered, it is
   /// `unavailable`. A handler may have seen the call, as with every lost answer.
   [[nodiscard]] Error error_of(const grpc::Status& status) const;
 

@@ -42,8 +42,11 @@ struct Asked {
 /// `finish` may be called from any thread, exactly once.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
+  explicit UnaryCall(grpc::CallbackServerContext& context) : context_(context) {}
+
   void finish(const grpc::Status& status) {
     if (ends_) ends_(status);
+    context_.AddTrailingMetadata(version_header, std::string(version()));
     Finish(status);
   }
   /// Hears that the call waits, and how it ends.
@@ -93,6 +96,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 
   void OnDone() override { delete this; }
 
+  grpc::CallbackServerContext& context_;
   std::shared_ptr<Cancel> cancel_ = std::make_shared<Cancel>();
   std::function<void()> waits_;
   std::function<void(const grpc::Status&)> ends_;
@@ -128,7 +132,7 @@ void pass(const Gate& gate, grpc::CallbackServerContext& context, const Asked& a
 template <class Work>
 grpc::ServerUnaryReactor* serve(const Gate& gate, grpc::CallbackServerContext& context,
                                 const Asked& asked, Work work) {
-  auto* call = new UnaryCall;
+  auto* call = new UnaryCall(context);
   context.AddInitialMetadata(version_header, std::string(version()));
   context.AddInitialMetadata(time_header, milliseconds_since_1970());
   pass(

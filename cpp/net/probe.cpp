@@ -44,6 +44,12 @@ Error silent(const Endpoint& server) {
   return {Cause::timeout, to_string(server) + " does not answer; is a firewall in between?"};
 }
 
+Error mute(const Endpoint& server) {
+  return {Cause::timeout, to_string(server) +
+                              " takes connections, and does not answer them; does another program "
+                              "listen there, or is the server overloaded?"};
+}
+
 using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
 
 Result<Addresses> resolve(const Endpoint& server) {
@@ -86,7 +92,7 @@ constexpr std::string_view preface{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0
 Status probe_plain(const Endpoint& server, int socket, Deadline deadline) {
   (void)::send(socket, preface.data(), preface.size(), MSG_NOSIGNAL);
   unsigned char answer[9] = {};
-  if (!wait_for(socket, POLLIN, deadline)) return silent(server);
+  if (!wait_for(socket, POLLIN, deadline)) return mute(server);
   const ssize_t got = ::recv(socket, answer, sizeof answer, 0);
   if (got >= 4 && answer[3] == 4) return {};  // a SETTINGS frame
   const bool tls_alert = got >= 1 && answer[0] == 0x15;
@@ -184,7 +190,7 @@ Status shake_hands(const Endpoint& server, SSL* session, int socket, Deadline de
     const int error = SSL_get_error(session, result);
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
       if (!wait_for(socket, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline))
-        return silent(server);
+        return mute(server);
       continue;
     }
     if (const long verdict = SSL_get_verify_result(session); verdict != X509_V_OK) {
@@ -222,7 +228,7 @@ Status hear_verdict(const Endpoint& server, SSL* session, int socket, Deadline d
     const int error = SSL_get_error(session, got);
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
       if (!wait_for(socket, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline))
-        return silent(server);
+        return mute(server);
       continue;
     }
     const char* reason =

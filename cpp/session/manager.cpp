@@ -82,7 +82,8 @@ void Manager::on_request(Request request, RequestWaiter waiter) {
   // A cut `req` that nobody repeated must not block its id for others.
   const Error exists{Cause::already_exists,
                      "session " + to_string(key) +
-                         " exists with other values; release it first or use another id"};
+                         " exists with other values or other keys; release it first or use "
+                         "another id"};
   if (!ending && !session->waits_for_hello()) return waiter.done(exists);
   const Ticket ticket = waiter.ticket;
   tickets_[ticket] = key;

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
 from scistream._app import texts
 from scistream._endpoint import Endpoint
@@ -23,18 +23,18 @@ from scistream._extend import (
     Traffic,
 )
 
-T = TypeVar("T")
 _log = logging.getLogger("scistream")
 
 
-def _logged(what: str, work: Callable[..., T], *arguments: Any) -> T:
-    """Calls what a user has written: how it failed is for the log, that it did for the session."""
+def _logged(owner: object, what: str, *arguments: Any) -> Any:
+    """What a user has written: how it failed is for the log, that it did for the session."""
     try:
-        return work(*arguments)
+        member = getattr(owner, what)
+        return member(*arguments) if callable(member) else member
     except ScistreamError:
         raise
     except Exception:
-        _log.exception("%s of %s has failed", what, type(getattr(work, "__self__", work)).__name__)
+        _log.exception("%s of %s has failed", what, type(owner).__name__)
         raise
 
 
@@ -52,6 +52,10 @@ def _number(what: str, value: object, most: int = 2**64 - 1) -> int:
 def _word(what: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{what}: {value!r} is no text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what}: {value!r} is no text that UTF-8 can write") from None
     return value
 
 
@@ -63,7 +67,7 @@ class ChannelAdapter:
 
     def ports(self) -> list[int]:
         """As whole numbers."""
-        return [_number("ports", port, 65535) for port in self._channel.ports]
+        return [_number("ports", port, 65535) for port in _logged(self._channel, "ports")]
 
     def forward(
         self,
@@ -85,15 +89,15 @@ class ChannelAdapter:
             capacity=capacity,
             permits=permits,
         )
-        _logged("forward", self._channel.forward, request)
+        _logged(self._channel, "forward", request)
 
     def cut(self) -> None:
         """As it is."""
-        _logged("cut", self._channel.cut)
+        _logged(self._channel, "cut")
 
     def drain(self) -> None:
         """As it is."""
-        _logged("drain", self._channel.drain)
+        _logged(self._channel, "drain")
 
     def traffic(self) -> tuple[int, ...]:
         """In the order of `Traffic`."""
@@ -148,7 +152,7 @@ class DataServerAdapter:
             datagrams=datagrams,
             proxy_protocol=proxy_protocol,
         )
-        channel = _logged("listen", self._server.listen, request)
+        channel = _logged(self._server, "listen", request)
         if not isinstance(channel, Channel):
             raise TypeError(
                 f"listen returned {type(channel).__name__}, which is no scistream.Channel"
@@ -190,8 +194,8 @@ class AuthenticatorAdapter:
             _word("subject", who.subject),
             _word("name", who.name),
             _word("email", who.email),
-            texts("linked", who.linked),
-            texts("groups", who.groups),
-            texts("scopes", who.scopes),
+            [_word("linked", each) for each in texts("linked", who.linked)],
+            [_word("groups", each) for each in texts("groups", who.groups)],
+            [_word("scopes", each) for each in texts("scopes", who.scopes)],
             who.expires,
         )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from scistream import _core
 from scistream._endpoint import Endpoint
 from scistream._live import Live, Path
-from scistream._plain import TEXTS, listed, path
+from scistream._plain import TEXTS, listed, mistyped, path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -135,6 +135,8 @@ class AppController(Live):
 
     def __call__(self, function: F) -> F:
         """As a decorator. TypeError for a generator, whose call runs nothing of it."""
+        if not callable(function):
+            raise mistyped("function", "a function", function)
         if _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function):
             raise TypeError(
                 f"{function!r} is a generator function, which is not decorated: use a with block"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import inspect
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -231,8 +232,8 @@ class UserClient(Live):
         has no list (SciStream 1.x), raises nothing here: the exception is in `errors` of each of
         its sessions.
 
-        A session that its control servers do not show to this user any more is forgotten three
-        minutes after its request.
+        A session that its control servers do not show to this user is left out, and forgotten, with
+        its keys, a week after it was requested.
 
         Raises:
             Cancelled: The client was closed meanwhile.
@@ -274,6 +275,7 @@ class Session(NotCopied):
         self._core = core
         self._client = client  # keeps it from being collected, and so from closing
         self._released = False
+        self._process = os.getpid()
         core.hold()
 
     @property
@@ -347,12 +349,14 @@ class Session(NotCopied):
     def status(self, *, connections: bool = False) -> tuple[SessionStatus, ...]:
         """The session at each of the two control servers.
 
+        One that does not answer within some seconds is missing, as long as the other one does.
+
         Args:
             connections: Each one that is live as well: who it is from, and what went through it.
 
         Raises:
             NotFound: It has ended.
-            Unavailable: A control server cannot be reached.
+            Unavailable: No control server can be reached.
 
         """
         return self._core.status(connections)
@@ -400,6 +404,8 @@ class Session(NotCopied):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if os.getpid() != self._process:  # it is the parent's to release
+            return
         try:
             self.release()
         except ScistreamError as failed:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TextIO
 
+from scistream._plain import BOOL
+
 CODES = {"done": "32", "now": "1", "failed": "31", "later": "2"}
 STYLES = {
     "done": "color:green",
@@ -160,8 +162,10 @@ def surface(progress: bool | None) -> Surface | None:
         progress: Whether to draw; None is in a notebook and where stderr is a terminal.
 
     """
-    if progress is False:
-        return None
+    if progress is not None:
+        BOOL.check("progress", progress)
+        if not progress:
+            return None
     if is_in_notebook():
         return Notebook()
     stream: TextIO | None = sys.stderr  # None where there is no such thing as a terminal

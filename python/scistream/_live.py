@@ -33,7 +33,7 @@ def seconds(what: str, value: float, least: float = 0.0) -> float:
         number = math.inf
     if not least <= number <= LONGEST:
         raise InvalidRequest(
-            f"{what}: it takes seconds, from {least:g} to 10 years, not {number:f}"
+            f"{what}: it takes seconds, from {least:g} to 10 years, not {number:g}"
         )
     return number
 

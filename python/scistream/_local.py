@@ -20,6 +20,7 @@ from scistream._app import AppController
 from scistream._client import Session, UserClient
 from scistream._errors import InvalidRequest, InvalidState, ScistreamError, Timeout
 from scistream._live import Live
+from scistream._plain import TEXT, WHOLE_NUMBER
 from scistream._server import ControlServer
 
 PATIENCE = 2.0  # seconds that a picture waits for a facility
@@ -72,6 +73,7 @@ class LocalFacilities(Live):
     """
 
     def __init__(self, *, ports: int = 100, capacity: int = 0) -> None:
+        WHOLE_NUMBER.check("ports", ports)
         if not 1 <= ports <= 10_000:
             raise InvalidRequest(f"ports: {ports} is not from 1 to 10000")
         first = 21_000
@@ -157,6 +159,7 @@ class LocalFacilities(Live):
         self, session: Session, role: str, listeners: Sequence[str] = ()
     ) -> AppController:
         """The application controller of a session's side, with its key, trusting its facility."""
+        TEXT.check("role", role)
         server = self.prod if role.upper() == "PROD" else self.cons
         return AppController(
             session.uid,

@@ -127,6 +127,7 @@ TEXTS = Kind("a list of strings", _no_texts)
 PATH = Kind("a str or a path", _no_path)
 NUMBER = Kind("a number", _no_number)
 WHOLE_NUMBER = Kind("an int", _no_whole_number)
+BOOL = Kind("a bool", _no_bool)
 
 # The first that a type's name has in it, as an expression. Without one any object will do.
 KINDS = {
@@ -136,7 +137,7 @@ KINDS = {
     r"PathLike\b": PATH,
     r"SupportsFloat\b": NUMBER,
     r"SupportsInt\b": WHOLE_NUMBER,
-    r"bool\b": Kind("a bool", _no_bool),
+    r"bool\b": BOOL,
     r"str\b": TEXT,
 }
 

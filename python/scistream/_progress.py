@@ -15,6 +15,7 @@ from scistream import _core
 from scistream._drawing import Part, Surface, surface
 from scistream._errors import InvalidRequest, InvalidState, ScistreamError
 from scistream._live import Live, seconds
+from scistream._plain import mistyped
 from scistream._units import amount
 from scistream._values import SessionStats, SessionStatus, stats_of
 
@@ -168,8 +169,10 @@ class Progress(Live):
     def __init__(
         self, session: Session, *, total: int | None = None, show: bool | None = None
     ) -> None:
-        self._session = session
         self._total = None if total is None else bytes_of(total)
+        if not hasattr(session, "_core"):
+            raise mistyped("session", "a Session", session)
+        self._session = session
         self._show = show
         self._watch: _core.Watch | None = None
         self._thread: threading.Thread | None = None

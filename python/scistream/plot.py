@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from scistream._client import Session
 from scistream._errors import InvalidRequest, NotFound, ScistreamError
 from scistream._live import Live
+from scistream._plain import TEXT
 from scistream._units import STEPS, amount, unit_for
 from scistream._values import Connection, SessionStatus
 from scistream._watch import Watch
@@ -67,6 +68,7 @@ class Recorder(Live):
         role: str = "CONS",
         connections: bool = False,
     ) -> None:
+        TEXT.check("role", role)
         self._role = role.upper()
         if self._role not in ("PROD", "CONS"):
             raise InvalidRequest(f"role: {role!r} is neither PROD nor CONS")
@@ -239,7 +241,7 @@ def shares(of: Recorder | Iterable[Connection], axes: Axes | None = None) -> Axe
 
     Args:
         of: A recorder made with `connections=True`, or connections, such as
-            `session.status(connections=True)[1].connections`.
+            `session.status(connections=True)[-1].connections`.
         axes: Where to draw; None is a new figure.
 
     Raises:

@@ -336,6 +336,11 @@ def test_a_watch_may_be_cancelled(both: Facilities, tmp_path: Path) -> None:
     assert both.nothing_reserved()
 
 
+def threads_named(name: str) -> int:
+    comms = Path("/proc/self/task").glob("*/comm")
+    return sum(comm.read_text().strip() == name for comm in comms)
+
+
 def test_a_cancelled_listing_ends_its_rpc(both: Facilities, tmp_path: Path) -> None:
     async def run(nobody: str) -> None:
         (tmp_path / "sessions").mkdir()
@@ -344,6 +349,7 @@ def test_a_cancelled_listing_ends_its_rpc(both: Facilities, tmp_path: Path) -> N
         async with client_of(both, tmp_path) as client:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(client.sessions(), 0.1)
+            assert eventually(lambda: threads_named("sci-call") == 0, "the call", 0.7)
             assert (await client.info(both.prod.endpoint)).sessions == 0, "the client lives"
 
     with listening() as (_, silent):

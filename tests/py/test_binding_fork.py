@@ -30,6 +30,8 @@ with facilities(Path(sys.argv[1])) as both, listening() as (server, app):
                 refused(both.prod.start)
                 refused(lambda: both.prod.stop(0))
                 refused(lambda: session.status())
+                refused(session.release)
+                refused(lambda: session.release(drain=True))
                 refused(lambda: session.ready)
                 refused(lambda: relay.stats())
                 refused(lambda: relay.listeners)

@@ -186,6 +186,9 @@ def test_ports_are_checked() -> None:
     for ports in (0, 10_001):
         with pytest.raises(scistream.InvalidRequest, match=f"ports: {ports} "):
             scistream.LocalFacilities(ports=ports)
+    for odd in ("x", None, 2.5):
+        with pytest.raises(TypeError, match="ports: an int is wanted"):
+            scistream.LocalFacilities(ports=odd)  # type: ignore[arg-type]
 
 
 def test_pictures_of_them_say_no_secret_and_escape_the_rest() -> None:

@@ -110,6 +110,15 @@ def test_an_event_loop_lists_them(tmp_path: Path) -> None:
         assert len(session.status) == 2
 
 
+def test_a_state_folder_that_is_a_file_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        scistream.UserClient(state_dir=tmp_path / "file") as client,
+        pytest.raises(scistream.InvalidRequest, match="file' is not a folder"),
+    ):
+        client.sessions()
+
+
 def test_a_user_without_sessions_has_none(tmp_path: Path) -> None:
     with scistream.UserClient(state_dir=tmp_path / "empty") as client:
         assert client.sessions() == ()
@@ -136,8 +145,12 @@ def test_they_come_in_the_order_of_their_requests(tmp_path: Path) -> None:
         assert [session.uid for session in client.sessions()] == ["c", "a", "d", "b"]
 
 
-def test_one_that_was_requested_meanwhile_is_not_forgotten(tmp_path: Path) -> None:
-    """The listing waits for a server that says nothing, and finds an old entry of the same id."""
+@pytest.mark.parametrize("waits", [True, False])
+def test_one_that_is_requested_meanwhile_is_not_forgotten(tmp_path: Path, waits: bool) -> None:
+    """The listing waits for a server that says nothing, and finds an old entry of the same id.
+
+    So it is while the new session still waits for its applications.
+    """
     with (
         facilities(tmp_path) as both,
         another_client(both, tmp_path) as client,
@@ -148,29 +161,69 @@ def test_one_that_was_requested_meanwhile_is_not_forgotten(tmp_path: Path) -> No
         book.mkdir(parents=True)
         stale = {"uid": "nightly", "prod": prod, "cons": cons, "created": 1}
         (book / "nightly.json").write_text(json.dumps(stale))
+        (tmp_path / "user" / "keys").mkdir()
+        key = tmp_path / "user" / "keys" / "nightly.prod.key"
+        key.write_text("00" * 32)
         nobody = "{}:{}".format(*silent.getsockname())
         (book / "waits.json").write_text(json.dumps({"uid": "waits", "prod": nobody}))
         listed: list[tuple[scistream.RequestedSession, ...]] = []
         listing = threading.Thread(target=lambda: listed.append(client.sessions()))
         listing.start()
         asked, _ = silent.accept()
-        eventually(lambda: both.client.info(prod).sessions == 0)
-        client.request(prod, cons, uid="nightly", prod_app=APPLICATION)
+        application = APPLICATION if waits else []
+        session = client.request(prod, cons, uid="nightly", prod_app=application, wait=waits)
+        assert eventually(lambda: both.client.info(prod).sessions == 1)
         asked.close()
         silent.close()
         listing.join(30)
-        assert [session.uid for session in listed[0]] in (["waits"], ["nightly", "waits"])
-        client.release("nightly")
+        # The servers may have been asked before they had it, or afterwards.
+        assert {session.uid for session in listed[0]} - {"nightly"} == {"waits"}
+        assert (book / "nightly.json").exists()
+        assert key.exists()
+        (book / "waits.json").unlink()
+        assert [session.uid for session in client.sessions()] == ["nightly"]
+        session.release()
+        assert eventually(both.nothing_reserved)
+
+
+def test_a_half_that_lives_is_not_forgotten_with_the_other(tmp_path: Path) -> None:
+    with facilities(tmp_path) as both, another_client(both, tmp_path) as client:
+        prod, cons = ends(both)
+        client.request(prod, cons, uid="two", prod_app=APPLICATION)
+        client.release("two", servers=[prod])
+        (left,) = client.sessions()
+        assert left.servers == (cons,)
+        assert [side.role for side in left.status] == ["CONS"]
+        client.release("two")
+        assert client.sessions() == ()
         assert both.nothing_reserved()
+        assert not list((tmp_path / "user" / "sessions").iterdir())
 
 
 class Badge(scistream.Authenticator):
-    """Knows one person."""
+    """Knows two people."""
 
     def identify(self, token: str) -> scistream.Identity:
-        if token != "badge":
+        if token not in ("badge", "bob"):
             raise scistream.AuthError("who is that?")
-        return scistream.Identity("alice")
+        return scistream.Identity("alice" if token == "badge" else "bob")
+
+
+def test_one_login_does_not_forget_the_sessions_of_another(tmp_path: Path) -> None:
+    state = tmp_path / "user"
+    with (
+        facilities(tmp_path, authenticator=Badge()) as both,
+        scistream.UserClient(roots=both.roots, state_dir=state, token="badge") as alice,
+        scistream.UserClient(roots=both.roots, state_dir=state, token="bob") as bob,
+    ):
+        alice.request(*ends(both), uid="hers", prod_app=APPLICATION)
+        book = state / "sessions" / "hers.json"
+        entry = json.loads(book.read_text())
+        an_hour_ago = {"created": entry["created"] - 3600, "asked": entry["asked"] - 3600}
+        book.write_text(json.dumps(entry | an_hour_ago))
+        assert bob.sessions() == ()
+        assert [session.uid for session in alice.sessions()] == ["hers"]
+        alice.release("hers")
 
 
 def test_a_refusal_names_the_server_that_refuses(tmp_path: Path) -> None:
@@ -207,7 +260,7 @@ def test_closing_the_client_ends_a_listing(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=listing)
         thread.start()
-        silent.accept()[0].close()
-        client.close()
-        thread.join(30)
+        with silent.accept()[0]:
+            client.close()
+            thread.join(30)
         assert [type(error) for error in ended] == [scistream.Cancelled]

@@ -84,7 +84,7 @@ def test_events_come_at_most_ten_times_a_second(
 ) -> None:
     of_client = functools.partial(both.client.watch, "x", [both.prod.endpoint])
     for watch in (session.watch, of_client, aio.Session(session).watch):
-        with pytest.raises(scistream.InvalidRequest, match=rf"period: .* from 0.1 .* {period:f}"):
+        with pytest.raises(scistream.InvalidRequest, match=rf"period: .* from 0.1 .* {period:g}"):
             watch(period=period)
     with pytest.raises(TypeError, match="period"):
         session.watch(period="1")  # type: ignore[arg-type]

@@ -34,6 +34,8 @@ class Badges(scistream.Authenticator):
             return scistream.Identity("bob")
         if token == "badge-of-last-year":
             return scistream.Identity("carol", expires=time.time() - 1)
+        if token == "badge-that-is-torn":
+            return scistream.Identity("dave", groups=("torn-\udcff",))
         if token == "broken-reader":
             raise RuntimeError("the badge reader burns")
         raise scistream.AuthError(f"no badge is {token}")
@@ -199,6 +201,31 @@ class OddServer(scistream.DataServer):
         return self.channel
 
 
+class Portless(Odd):
+    """Does not know its ports."""
+
+    @property
+    def ports(self) -> Sequence[int]:
+        raise RuntimeError("the patch panel is dark")
+
+
+def test_what_a_property_raises_is_logged_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        scistream.ControlServer(
+            listener_ip="127.0.1.1",
+            port=0,
+            port_range=PORTS,
+            data_server=OddServer(Portless((), scistream.Traffic())),
+        ) as server,
+        scistream.UserClient(roots=server.certificate) as client,
+        caplog.at_level(logging.ERROR, "scistream"),
+        pytest.raises(scistream.ScistreamError, match="the patch panel is dark"),
+    ):
+        client.request(server.endpoint, server.endpoint, prod_app=["127.0.0.1:9"], transport="tcp")
+    said = {record.message for record in caplog.records if record.exc_info}
+    assert said == {"ports of Portless has failed"}
+
+
 @pytest.mark.parametrize(
     ("port", "words"),
     [
@@ -261,6 +288,9 @@ def test_an_authenticator_in_python_knows_users(caplog: pytest.LogCaptureFixture
         assert "the badge reader burns" in caplog.text
         with pytest.raises(scistream.Unavailable, match="who you are"):
             request_as("broken-reader", server)
+        with pytest.raises(scistream.Unavailable, match="who you are"):
+            request_as("badge-that-is-torn", server)
+        assert "pybind11" not in caplog.text.lower()
         with pytest.raises(scistream.AuthError, match="expired"):
             request_as("badge-of-last-year", server)
         with pytest.raises(scistream.AuthError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from applications import Application
 from conftest import Pair
-from facility import Client, Facility, free_port
+from facility import BIN, Client, Facility, free_port
 
 QUICK = 2.5  # seconds; the promise is one, and the machine is shared
 
@@ -53,6 +55,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facility]:
         ["request", "--prod", "127.0.0.1:1", "--cons", "127.0.0.1:2", "--uid", "../up"],
         ["request", "--prod", "127.0.0.1:1", "--cons", "127.0.0.1:2", "--label", "novalue"],
         ["request", "--prod", "127.0.0.1:1", "--cons", "127.0.0.1:2", "--for", "soon"],
+        ["request", "--prod", "127.0.0.1:1", "--cons", "127.0.0.1:2", "--for", "9999999999d"],
+        ["request", "--prod", "127.0.0.1:1", "--cons", "127.0.0.1:2", "--release-on-exit"],
         ["request", "--prod", "127.0.0.1:1", "--cons", "127.0.0.1:2", "--prod-app", "nowhere"],
         ["release"],
         ["release", "../../etc/passwd"],
@@ -246,6 +250,56 @@ def test_an_id_in_use_with_other_values_is_9(pair: Pair, echo_app: Application) 
         assert done.rc == 9, done.err
         assert (len(pair.prod.taken), len(pair.cons.taken)) == (1, 1), "the first one lives"
         assert len(pair.user.sessions("mine")) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["info", "--s2cs", "{}"],
+        ["status", "x", "--s2cs", "{}"],
+        ["release", "x", "--s2cs", "{}"],
+        ["rate", "x", "7", "--s2cs", "{}"],
+        ["trust", "{}", "--yes"],
+        ["doctor", "{}"],
+    ],
+    ids=lambda words: str(words[0]),
+)
+def test_whoever_interrupts_a_question_has_withdrawn_it(pair: Pair, words: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        command = [word.format(place) for word in words]
+        with pair.user.start("s2uc", *command, "--json") as asking:
+            with silent.accept()[0]:
+                asking.signal(signal.SIGINT)
+                assert asking.wait() == 11, asking.err
+            assert json.loads(asking.out)["error"]["cause"] == "cancelled"
+            assert asking.err == "s2uc: interrupted\n"
+
+
+def test_a_session_that_nobody_could_be_told_of_is_released(pair: Pair) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [BIN / "s2uc", "request", *pair.user.places, "--prod-app", "127.0.0.1:9"],
+            cwd=pair.user.folder,
+            env=pair.user.env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "cannot write to stdout; the session is released" in done.stderr
+    assert (pair.prod.taken, pair.cons.taken) == ([], [])
+    assert pair.user.s2uc("list", "--json").json["sessions"] == []
+
+
+def test_a_consumer_says_no_address(pair: Pair) -> None:
+    done = pair.user.appctrl(
+        "hello", "x", pair.cons.endpoint, "--role", "CONS", "--listen", "127.0.0.1:9"
+    )
+    assert done.rc == 2
+    assert "--listen is for --role PROD" in done.err
 
 
 # Protocol: client-gives-up

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from conftest import Pair
 
 
@@ -29,7 +31,7 @@ def test_it_is_written_privately_while_the_request_still_waits(pair: Pair) -> No
 
 def test_it_replaces_an_older_one_that_others_could_read(pair: Pair) -> None:
     file = pair.user.folder / "older.json"
-    file.write_text("{}")
+    file.write_text(json.dumps({"uid": "older", "prod": "p:1", "cons": "c:2"}))
     file.chmod(0o644)
     with pair.user.waiting("--session-file", file) as request:
         assert json.loads(file.read_text())["uid"] == request.uid
@@ -37,6 +39,41 @@ def test_it_replaces_an_older_one_that_others_could_read(pair: Pair) -> None:
         request.listening()
         pair.user.release(request.uid)
         request.wait()
+
+
+@pytest.mark.parametrize("before", ["", '{"uid": "older", "prod": "p:1", "cons": "c:2"}\n'])
+def test_a_request_that_fails_leaves_what_was_there(pair: Pair, before: str) -> None:
+    file = pair.user.folder / "before.json"
+    file.write_text(before)
+    done = pair.user.s2uc(
+        "request", *pair.user.places, "--num-conn", 1000, "--prod-app", "127.0.0.1:9",
+        "--session-file", file,
+    )  # fmt: skip
+    assert done.rc == 8, done.err
+    assert file.read_text() == before
+
+
+def test_a_live_session_keeps_its_file_when_a_second_request_is_refused(pair: Pair) -> None:
+    file = pair.user.folder / "live.json"
+    flags = ["--uid", "live", "--prod-app", "127.0.0.1:9", "--session-file", file]
+    with pair.user.session(*flags):
+        written = file.read_text()
+        done = pair.user.s2uc("request", *pair.user.places, *flags, "--num-conn", 2)
+        assert done.rc == 9, done.err
+        assert file.read_text() == written
+
+
+def test_a_file_that_is_something_else_is_left_alone(pair: Pair) -> None:
+    file = pair.user.folder / "notes.json"
+    for notes in ("precious notes", "{}", "[1]"):
+        file.write_text(notes)
+        done = pair.user.s2uc(
+            "request", *pair.user.places, "--prod-app", "127.0.0.1:9", "--session-file", file
+        )
+        assert done.rc == 2
+        assert str(file) in done.err
+        assert file.read_text() == notes
+    assert pair.user.leased(pair.prod) == 0
 
 
 def test_a_place_that_cannot_be_written_fails_before_anything_is_reserved(pair: Pair) -> None:

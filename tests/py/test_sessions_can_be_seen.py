@@ -113,7 +113,7 @@ def test_list_shows_the_sessions_requested_from_here(
     assert user.s2uc("list", "--json").json == {"sessions": [], "errors": []}
 
 
-# Protocol: list
+# Protocol: list, release-forget
 def test_list_says_who_does_not_answer(pair: Pair, tmp_path: Path, echo_app: Application) -> None:
     with Facility(tmp_path) as short_lived:
         user = Client(tmp_path, pair.prod, short_lived)
@@ -121,10 +121,22 @@ def test_list_says_who_does_not_answer(pair: Pair, tmp_path: Path, echo_app: App
         short_lived.stop()
         done = user.s2uc("list", "--json")
         assert [session["role"] for session in done.json["sessions"]] == ["PROD"]
-        assert [error["s2cs"] for error in done.json["errors"]] == [short_lived.endpoint]
+        (error,) = done.json["errors"]
+        assert (error["s2cs"], error["uids"]) == (short_lived.endpoint, [document["uid"]])
         assert short_lived.endpoint in done.err
-    done = pair.user.s2uc("release", document["uid"], "--s2cs", pair.prod.endpoint)
-    assert done.rc == 0
+        assert document["uid"] in done.err
+        shown = user.s2uc("status", document["uid"], "--json")
+        assert [error["s2cs"] for error in shown.json["errors"]] == [short_lived.endpoint]
+        done = user.s2uc("release", document["uid"])
+        assert done.rc == 5, "it may come back"
+        assert user.s2uc("list").rc == 5
+        done = user.s2uc("release", document["uid"], "--forget", "--json")
+        assert done.rc == 0, done.err
+        assert done.json == {"uid": document["uid"], "released": False, "forgotten": True}
+        assert short_lived.endpoint in done.err
+        assert user.s2uc("list", "--json").json == {"sessions": [], "errors": []}
+        assert not list((user.state / "keys").iterdir())
+    assert pair.prod.taken == []
 
 
 def test_list_forgets_what_has_ended_and_its_keys(
@@ -139,7 +151,7 @@ def test_list_forgets_what_has_ended_and_its_keys(
         assert user.s2uc("list").rc == 0
         assert list(keys.glob(f"{ended}.*")), "it may be on its way"
         entry = user.state / "sessions" / f"{ended}.json"
-        entry.write_text(json.dumps(json.loads(entry.read_text()) | {"created": 1}))
+        entry.write_text(json.dumps(json.loads(entry.read_text()) | {"asked": 1}))
         assert user.s2uc("list", "--json").json["sessions"][0]["uid"] == lives["uid"]
         assert not entry.exists()
         assert {path.name.split(".")[0] for path in keys.iterdir()} == {lives["uid"]}

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from applications import Application, echo
-from facility import LIMIT, Client, eventually
+from facility import LIMIT, Client, Facility, eventually
 from logins import (
     CODE_LINE,
     SCOPE,
@@ -202,6 +202,15 @@ def test_whoever_interrupts_a_login_has_withdrawn(
     with on_a_device(user, openid_provider, *gates) as (login, _):
         login.signal(signal.SIGINT)
         assert login.wait() == CANCELLED
+    assert kept_logins(user) == []
+
+
+def test_where_nobody_asks_for_a_login_there_is_none(tmp_path: Path, user: Client) -> None:
+    with Facility(tmp_path) as facility:
+        user.trust(facility.certificate)
+        done = user.s2uc("login", "--s2cs", facility.endpoint)
+    assert done.rc == 10
+    assert f"{facility.endpoint} asks for no login" in done.err
     assert kept_logins(user) == []
 
 

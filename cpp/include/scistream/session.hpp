@@ -90,8 +90,9 @@ class SCISTREAM_EXPORT Session {
   /// was sent, because the control channel is neither encrypted nor local.
   [[nodiscard]] const Secret& app_key(Role role) const noexcept;
 
-  /// The session at each of its control servers. `not_found`: it has ended; `unavailable`: a
-  /// server cannot be reached; `cancelled`: `stop` was requested.
+  /// The session at each of its control servers; one that does not answer within some seconds is
+  /// missing, as long as another one does. `not_found`: it has ended; `unavailable`: no server can
+  /// be reached; `cancelled`: `stop` was requested.
   [[nodiscard]] Result<std::vector<SessionStatus>> status(std::stop_token stop = {}) const;
   /// What has gone through it; errors as `status`.
   [[nodiscard]] Result<SessionStats> stats(std::stop_token stop = {}) const;

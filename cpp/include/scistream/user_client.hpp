@@ -142,7 +142,7 @@ class SCISTREAM_EXPORT UserClient {
   /// All sessions requested with this state folder that still exist, the oldest first; those that
   /// other programs of the user have requested, and `s2uc`, are among them, and those of control
   /// servers that do not answer, or have no list (SciStream 1.x). What these do not show to this
-  /// user any more is forgotten three minutes after its request. `cancelled`.
+  /// user is left out, and forgotten, with its keys, a week after its request. `cancelled`.
   [[nodiscard]] Result<std::vector<RequestedSession>> sessions(std::stop_token stop = {});
   /// What a control server is and has free.
   [[nodiscard]] Result<ServerInfo> info(const Endpoint& server, std::stop_token stop = {});

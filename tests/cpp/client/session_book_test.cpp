@@ -30,6 +30,43 @@ TEST(SessionBook, AnIdIsClaimedOnce) {
   EXPECT_EQ(book.find("a")->prod, "p:1");
 }
 
+TEST(SessionBook, ThoseOfOneSecondComeInTheirOrder) {
+  const TemporaryDirectory directory;
+  const SessionBook book(directory.path());
+  BookEntry later{"a", "p:1", "c:2", 20, 900};
+  BookEntry sooner{"b", "p:1", "c:2", 20, 100};
+  ASSERT_TRUE(book.remember(later).ok());
+  ASSERT_TRUE(book.remember(sooner).ok());
+  ASSERT_EQ(book.all().size(), 2U);
+  EXPECT_EQ(book.all().front(), sooner);
+  EXPECT_EQ(book.all().back(), later);
+}
+
+TEST(SessionBook, WhatIsAboutToBeRequestedAgainHasChanged) {
+  const TemporaryDirectory directory;
+  const SessionBook book(directory.path());
+  book.touch("a");
+  EXPECT_TRUE(book.all().empty()) << "there is nothing to change";
+  const BookEntry old{"a", "p:1", "c:2", 1, 2, 3};
+  ASSERT_TRUE(book.remember(old).ok());
+  EXPECT_EQ(*book.find("a"), old);
+  book.touch("a");
+  const BookEntry touched = *book.find("a");
+  EXPECT_GT(touched.asked, 1'700'000'000);
+  EXPECT_EQ(touched.created, old.created);
+  EXPECT_EQ(touched.prod, old.prod);
+}
+
+TEST(SessionBook, OneThatSaysNoTimesIsOld) {
+  const TemporaryDirectory directory;
+  const SessionBook book(directory.path());
+  ASSERT_TRUE(book.remember({"a", "p:1", "c:2", 7, 0, 7}).ok());
+  std::ofstream(directory.path() / "sessions" / "a.json") << R"({"uid": "a", "created": 9})";
+  EXPECT_EQ(book.find("a")->asked, 9) << "of an earlier version";
+  std::ofstream(directory.path() / "sessions" / "a.json") << R"({"uid": "a", "asked": "x"})";
+  EXPECT_EQ(book.find("a")->asked, 0);
+}
+
 TEST(SessionBook, ASpoiltFileHarmsNoOther) {
   const TemporaryDirectory directory;
   const SessionBook book(directory.path());

@@ -137,8 +137,8 @@ class ServerGoingAway final : public Control::CallbackService {
   grpc::ServerUnaryReactor* info(grpc::CallbackServerContext* context, const InfoRequest*,
                                  scistream::ServerInfo*) override {
     const bool first = calls_++ == 0;
-    if (product_ == Product::ours || (product_ == Product::leaving && !first))
-      context->AddInitialMetadata(version_header, "1");
+    if (product_ != Product::other) context->AddInitialMetadata(version_header, "1");
+    if (product_ == Product::ours) context->AddTrailingMetadata(version_header, "1");
     auto* reactor = context->DefaultReactor();
     reactor->Finish(first ? grpc::Status::CANCELLED : grpc::Status::OK);
     return reactor;

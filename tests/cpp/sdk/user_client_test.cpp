@@ -132,7 +132,11 @@ TEST_F(SdkUserClient, ListsWhatWasRequested) {
 
 TEST_F(SdkUserClient, ListsSessionsOfAServerThatIsAway) {
   const auto session = must(client->request(wanted()));
+  const Endpoint away = prod->endpoint();
   prod.reset();
+  // Bound, not listening: nobody else gets the port meanwhile.
+  const auto held = net::bind_tcp(address_of(away));
+  ASSERT_TRUE(held.ok());
   const auto listed = must(client->sessions());
   ASSERT_EQ(listed.size(), 1U);
   EXPECT_EQ(listed[0].status.size(), 1U);
