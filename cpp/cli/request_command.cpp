@@ -138,11 +138,13 @@ Status request_session(RequestSettings& settings) {
   block_signals({SIGINT, SIGTERM, SIGHUP});
 
   auto& request = settings.request;
+  const client::SessionBook book(local.state_directory);
+  const bool was_there = book.find(request.uid).ok();
   client::SessionKeys keys;
   if (client::keys_may_travel(local.tls, *prod, *cons)) {
     if (auto status = make_private_directory(local.state_directory); !status) return status;
     // Keys of an earlier session of this id are used again: nobody forgets them now.
-    client::SessionBook(local.state_directory).touch(request.uid);
+    book.touch(request.uid);
     auto made = client::make_session_keys(local.state_directory, request.uid);
     if (!made) return made.error();
     keys = std::move(*made);
@@ -201,11 +203,14 @@ Status request_session(RequestSettings& settings) {
   } else {
     print_result(*result, settings.request.protocol == "udp");
   }
-  // Without its addresses a session is of no use; but another request may have got them.
-  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && keys.made) {
-    (void)client.release(uid, {*prod, *cons});
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    const std::string unwritten = "cannot write to stdout; session " + uid;
+    // Without its addresses it is of no use; but an earlier request may have got them.
+    if (was_there) return Error{Cause::failure, unwritten + " is there"};
+    if (auto status = client.release(uid, {*prod, *cons}); !status)
+      return Error{Cause::failure, unwritten + " is there still: " + status.error().message};
     undo();
-    return Error{Cause::failure, "cannot write to stdout; the session is released"};
+    return Error{Cause::failure, unwritten + " is released"};
   }
   if (!settings.watch) return {};
   Status watched = watch_session(local, client, uid, local.json ? stderr : stdout);

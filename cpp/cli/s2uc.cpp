@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 
 #include "base/text.hpp"
 #include "cli/command_line.hpp"
@@ -273,41 +272,21 @@ int main(int argc, char** argv) {
   commands.insert(commands.end(), cli::LoginCommands::names().begin(),
                   cli::LoginCommands::names().end());
   bool lines = false;
-  // What only asks has nothing to take back when it is interrupted.
-  const auto at_once = [&](const auto& work) {
-    cli::block_signals({SIGINT, SIGTERM, SIGHUP});
-    const cli::SignalWaiter waiter({SIGINT, SIGTERM, SIGHUP}, [&](int) {
-      const Error withdrawn{Cause::cancelled, "interrupted"};
-      if (client.json) std::printf("%s\n", cli::error_document(withdrawn, uid).c_str());
-      std::fflush(stdout);
-      cli::print_error("s2uc", withdrawn);
-      std::_Exit(exit_code(withdrawn.cause));
-    });
-    return work();
-  };
   return cli::run(app, cli::normalized(argc, argv, commands),
                   [&] {
                     lines = watching->parsed();
                     if (steps.parsed()) return steps.run();
                     if (logins.parsed()) return logins.run();
                     if (requesting->parsed()) return cli::request_session(request);
-                    if (releasing->parsed()) {
-                      const auto end = [&] {
-                        return cli::release_session(client, uid, {drain, forget});
-                      };
-                      return drain ? end() : at_once(end);
-                    }
-                    if (rating->parsed())
-                      return at_once([&] { return set_rate(client, uid, mbps); });
-                    if (showing->parsed())
-                      return at_once([&] { return show_status(client, uid, connections); });
+                    if (releasing->parsed())
+                      return cli::release_session(client, uid, {drain, forget});
+                    if (rating->parsed()) return set_rate(client, uid, mbps);
+                    if (showing->parsed()) return show_status(client, uid, connections);
                     if (watching->parsed()) return watch(client, uid);
-                    if (listing->parsed()) return at_once([&] { return list_sessions(client); });
-                    if (asking->parsed()) return at_once([&] { return show_info(client); });
-                    if (examining->parsed())
-                      return at_once([&] { return cli::examine_server(to_examine, client); });
-                    if (trusting->parsed())
-                      return at_once([&] { return cli::trust_server(trust, client); });
+                    if (listing->parsed()) return list_sessions(client);
+                    if (asking->parsed()) return show_info(client);
+                    if (examining->parsed()) return cli::examine_server(to_examine, client);
+                    if (trusting->parsed()) return cli::trust_server(trust, client);
                     if (!request.req_file.empty()) return cli::run_req_file(request);
                     return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
                   },

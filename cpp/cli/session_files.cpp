@@ -15,15 +15,20 @@ bool is_session_file(const std::string& text) {
 
 }  // namespace
 
-Result<SessionFile> SessionFile::write(const std::filesystem::path& path, const std::string& uid,
+Result<SessionFile> SessionFile::write(const std::filesystem::path& name, const std::string& uid,
                                        const std::string& prod, const std::string& cons,
                                        const client::SessionKeys& keys) {
+  std::error_code unknown;
+  auto path = name;
+  // To where a link leads, be it there or not.
+  for (int links = 0; std::filesystem::is_symlink(path, unknown) && links < 40; ++links)
+    path = path.parent_path() / std::filesystem::read_symlink(path, unknown);
   std::optional<std::string> before;
   if (auto present = read_file(path)) {
     if (!present->empty() && !is_session_file(*present)) {
       return Error{
           Cause::invalid_argument,
-          "'" + path.string() + "' is there and no session file: give --session-file another name"};
+          "'" + name.string() + "' is there and no session file: give --session-file another name"};
     }
     before = std::move(*present);
   } else if (present.error().cause != Cause::not_found) {
@@ -37,10 +42,12 @@ Result<SessionFile> SessionFile::write(const std::filesystem::path& path, const 
   const std::string text =
       document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   if (auto status = write_private_file(path, text); !status) return status.error();
-  return SessionFile(path, std::move(before));
+  return SessionFile(path, text, std::move(before));
 }
 
 void SessionFile::undo() const {
+  const auto now = read_file(path_);
+  if (!now || *now != text_) return;
   std::error_code ignored;
   if (before_) {
     (void)write_private_file(path_, *before_);

@@ -270,38 +270,37 @@ Result<bool> UserClient::set_rate(const std::string& uid, long long mbps,
 
 Status UserClient::ended(const std::string& uid, const std::vector<Endpoint>& servers,
                          const std::vector<Status>& answers) {
+  // A server that refuses matters more than one that is away.
+  const auto weight = [](const Status& answer) {
+    if (answer) return 0;
+    const Cause cause = answer.error().cause;
+    if (cause == Cause::not_found) return 1;
+    return cause == Cause::unavailable || cause == Cause::timeout ? 2 : 3;
+  };
   Status worst;
-  std::size_t unknown = 0;
+  bool somebody_knew = false;
   for (const Status& answer : answers) {
-    if (answer) continue;
-    if (answer.error().cause == Cause::not_found) ++unknown;
-    const bool have_a_worse_one = !worst && worst.error().cause != Cause::not_found;
-    if (!have_a_worse_one) worst = answer;
+    somebody_knew = somebody_knew || weight(answer) != 1;
+    if (weight(answer) > weight(worst)) worst = answer;
   }
   // One facility that has forgotten it does not make the release of the other a failure.
-  if (!worst && worst.error().cause == Cause::not_found && unknown < answers.size()) worst = {};
-  const bool nobody_knows = !worst && worst.error().cause == Cause::not_found;
-  if (worst || nobody_knows) strike(uid, servers, nobody_knows);
+  if (weight(worst) == 1 && somebody_knew) worst = {};
+  if (weight(worst) < 2 && is_nowhere_else(uid, servers, worst.ok())) forget(uid);
   return worst;
 }
 
-void UserClient::strike(const std::string& uid, const std::vector<Endpoint>& servers,
-                        bool only_if_all) const {
-  if (options_.state_directory.empty()) return;
-  auto entry = book_.find(uid);
-  const auto is_struck = [&servers](const std::string& text) {
-    const auto server = parse_endpoint(text);
-    return !server || std::find(servers.begin(), servers.end(), *server) != servers.end();
-  };
-  if (!entry) {
-    if (!only_if_all) forget(uid);
-  } else if (is_struck(entry->prod) && is_struck(entry->cons)) {
-    forget(uid);
-  } else if (!only_if_all) {
-    if (is_struck(entry->prod)) entry->prod.clear();
-    if (is_struck(entry->cons)) entry->cons.clear();
-    (void)book_.remember(*entry);
-  }
+bool UserClient::is_nowhere_else(const std::string& uid, const std::vector<Endpoint>& servers,
+                                 bool is_theirs) {
+  auto others = servers_of(uid);
+  if (!others) return is_theirs;
+  std::erase_if(*others, [&](const Endpoint& server) {
+    return std::find(servers.begin(), servers.end(), server) != servers.end();
+  });
+  if (others->empty()) return true;
+  // They may be the same ones by another name, or have been released before.
+  if (!is_theirs) return false;
+  const auto there = status(uid, *others);
+  return !there && there.error().cause == Cause::not_found;
 }
 
 void UserClient::forget(const std::string& uid) const {

@@ -74,8 +74,8 @@ class UserClient {
                                   HalfSession::Observe observe = nullptr,
                                   Interrupt* interrupt = nullptr, HalfStep* failed_at = nullptr);
 
-  /// Ends a session at these control servers, in parallel; forgets it, or that it was there if it
-  /// is elsewhere as well. Already ended is a success;
+  /// Ends a session at these control servers, in parallel; forgets it unless it is elsewhere as
+  /// well. Already ended is a success;
   /// `not_found` only if none of them ever knew it.
   Status release(const std::string& uid, const std::vector<Endpoint>& servers);
   /// As `release`, but closes the listeners only, and returns when the last live connection has
@@ -141,9 +141,9 @@ class UserClient {
   /// What the answers of these servers to a release amount to; forgets what has ended.
   Status ended(const std::string& uid, const std::vector<Endpoint>& servers,
                const std::vector<Status>& answers);
-  /// Takes these servers from where a session is remembered to be; of one that is nowhere else,
-  /// everything goes.
-  void strike(const std::string& uid, const std::vector<Endpoint>& servers, bool only_if_all) const;
+  /// Whether no other server than these, which had it if `is_theirs`, may have a session.
+  bool is_nowhere_else(const std::string& uid, const std::vector<Endpoint>& servers,
+                       bool is_theirs);
   ClientOptions options_;
   SessionBook book_;
   net::AsioScheduler scheduler_;

@@ -113,7 +113,11 @@ class Connection(NotCopied):
 
     def _say(self, end: bytes) -> None:
         if not self._outbox.ended:
-            self._put([memoryview(end)], last=True)
+            self._put(self._last(end), last=True)
+
+    def _last(self, end: bytes) -> list[memoryview]:
+        """Nothing where nobody would hear it."""
+        return [] if self._inbox.closed else [memoryview(end)]
 
     def _put(self, frame: list[memoryview], last: bool = False) -> None:
         with self._sending as turn:
@@ -141,7 +145,7 @@ class Connection(NotCopied):
 
     async def _asay(self, end: bytes) -> None:
         if not self._outbox.ended:
-            await self._aput([memoryview(end)], last=True)
+            await self._aput(self._last(end), last=True)
 
     async def _aput(self, frame: list[memoryview], last: bool = False) -> None:
         with self._sending as turn:

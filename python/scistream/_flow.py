@@ -94,6 +94,7 @@ class Inbox:
         self._got = 0  # bytes of it
         self._out: Any = None  # the memory is the caller's
         self._torn = False
+        self._discarded = False
 
     def advance(self, out: Any, max_bytes: int) -> _frames.Frame | None:
         """Reads what is there: a frame, or None if more must come.
@@ -106,6 +107,8 @@ class Inbox:
             InvalidState: An earlier call was interrupted while it read.
 
         """
+        if self._discarded:
+            raise InvalidState("it is closed")
         if self._torn:
             raise InvalidState("a receive was interrupted, and bytes may be lost; close")
         self._torn = True  # an interrupt may hide what was read
@@ -118,15 +121,19 @@ class Inbox:
         return frame
 
     def discard(self) -> None:
-        """Throws away what is there, for to close with bytes unread is a reset."""
+        """Throws away what is there, for to close with bytes unread is a reset.
+
+        Nothing can be received any more.
+        """
+        self._discarded = True
         last = bytes(self._ahead[self._start : self._end])
         with suppress(OSError):
             for _ in range(256):
                 some = self._socket.recv(1 << 16)
                 if not some:
+                    self.closed = self.closed or last.endswith(_frames.CLOSE_FRAME)
                     break
                 last = (last + some)[-len(_frames.CLOSE_FRAME) :]
-        self.closed = self.closed or last.endswith(_frames.CLOSE_FRAME)
 
     def _advance(self, out: Any, max_bytes: int) -> _frames.Frame | None:
         head = self._head or self._begin()

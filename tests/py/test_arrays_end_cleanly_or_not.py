@@ -110,7 +110,7 @@ def test_a_session_that_is_released_cuts_the_stream(pair: Pair) -> None:
             producer.recv()
 
 
-@pytest.mark.parametrize("reads", ["all", "what it wants", "nothing"])
+@pytest.mark.parametrize("reads", ["all", "all, and says its end", "what it wants", "nothing"])
 def test_two_that_close_in_order_are_no_error_on_the_way(reads: str) -> None:
     """Nor is a receiver that has enough, once its sender has closed."""
     with (
@@ -122,8 +122,10 @@ def test_two_that_close_in_order_are_no_error_on_the_way(reads: str) -> None:
                 with listener.accept() as producer:
                     producer.send(IMAGE)
                     producer.send(b"bytes")
-                if reads == "all":
+                if reads.startswith("all"):
                     assert len(list(consumer)) == 2
+                if reads == "all, and says its end":
+                    consumer.end()
                 if reads == "what it wants":
                     assert same(consumer.recv(), IMAGE)
                 closed = select.poll()
@@ -131,6 +133,25 @@ def test_two_that_close_in_order_are_no_error_on_the_way(reads: str) -> None:
                 assert closed.poll(1000 * LIMIT), "the sender"
             eventually(lambda: relay.stats().connections_active == 0, "both have closed")
             assert relay.stats().errors == 0, ended
+
+
+def test_what_looks_like_a_close_in_the_data_is_none() -> None:
+    with joined() as (one, other):
+        one.send(frame(3))
+        assert select.select([other], [], [], LIMIT)[0]
+        other.close()
+        assert list(one) == []
+
+
+def test_nothing_is_received_while_a_close_waits() -> None:
+    """What had come is thrown away before the end is said; the rest would make no sense."""
+    with joined() as (one, other):
+        other.send(IMAGE)
+        assert select.select([one], [], [], LIMIT)[0]
+        one._discard()
+        other.send(IMAGE)
+        with pytest.raises(scistream.InvalidState, match="closed"):
+            one.recv()
 
 
 def test_one_side_may_end_and_still_receive() -> None:

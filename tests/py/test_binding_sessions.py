@@ -192,7 +192,6 @@ def test_a_half_that_lives_is_not_forgotten_with_the_other(tmp_path: Path) -> No
         client.request(prod, cons, uid="two", prod_app=APPLICATION)
         client.release("two", servers=[prod])
         (left,) = client.sessions()
-        assert left.servers == (cons,)
         assert [side.role for side in left.status] == ["CONS"]
         client.release("two")
         assert client.sessions() == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import re
 import signal
 import socket
 import subprocess
@@ -252,30 +252,6 @@ def test_an_id_in_use_with_other_values_is_9(pair: Pair, echo_app: Application) 
         assert len(pair.user.sessions("mine")) == 2
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["info", "--s2cs", "{}"],
-        ["status", "x", "--s2cs", "{}"],
-        ["release", "x", "--s2cs", "{}"],
-        ["rate", "x", "7", "--s2cs", "{}"],
-        ["trust", "{}", "--yes"],
-        ["doctor", "{}"],
-    ],
-    ids=lambda words: str(words[0]),
-)
-def test_whoever_interrupts_a_question_has_withdrawn_it(pair: Pair, words: list[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        place = f"127.0.0.1:{silent.getsockname()[1]}"
-        command = [word.format(place) for word in words]
-        with pair.user.start("s2uc", *command, "--json") as asking:
-            with silent.accept()[0]:
-                asking.signal(signal.SIGINT)
-                assert asking.wait() == 11, asking.err
-            assert json.loads(asking.out)["error"]["cause"] == "cancelled"
-            assert asking.err == "s2uc: interrupted\n"
-
-
 def test_a_session_that_nobody_could_be_told_of_is_released(pair: Pair) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -289,7 +265,7 @@ def test_a_session_that_nobody_could_be_told_of_is_released(pair: Pair) -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert "cannot write to stdout; the session is released" in done.stderr
+    assert re.search("cannot write to stdout; session [0-9a-f-]+ is released", done.stderr)
     assert (pair.prod.taken, pair.cons.taken) == ([], [])
     assert pair.user.s2uc("list", "--json").json["sessions"] == []
 

@@ -63,6 +63,20 @@ def test_a_live_session_keeps_its_file_when_a_second_request_is_refused(pair: Pa
         assert file.read_text() == written
 
 
+def test_a_link_leads_to_it_afterwards_as_well(pair: Pair) -> None:
+    file, link = pair.user.folder / "far.json", pair.user.folder / "near.json"
+    link.symlink_to(file)
+    for flags, rc in ((["--num-conn", 1000], 8), ([], 0)):
+        done = pair.user.s2uc(
+            "request", *pair.user.places, "--uid", "linked", "--prod-app", "127.0.0.1:9",
+            "--session-file", link, *flags,
+        )  # fmt: skip
+        assert done.rc == rc, done.err
+        assert link.is_symlink()
+        assert file.exists() == (rc == 0)
+    pair.user.release("linked")
+
+
 def test_a_file_that_is_something_else_is_left_alone(pair: Pair) -> None:
     file = pair.user.folder / "notes.json"
     for notes in ("precious notes", "{}", "[1]"):

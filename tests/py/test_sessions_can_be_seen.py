@@ -181,6 +181,30 @@ def test_one_control_server_under_two_names_is_shown_once(tmp_path: Path) -> Non
         user.release(uid)
 
 
+def test_a_release_by_another_name_forgets_it_as_well(tmp_path: Path) -> None:
+    with Facility(tmp_path, host="127.0.0.1", ports=16) as both:
+        user = Client(tmp_path, both)
+        places = ["--prod", both.endpoint, "--cons", both.endpoint]
+        done = user.s2uc("request", "--json", *places, "--prod-app", "127.0.0.1:9")
+        done = user.s2uc("release", done.json["uid"], "--s2cs", f"localhost:{both.port}")
+        assert done.rc == 0, done.err
+        for folder in ("sessions", "keys"):
+            assert not list((user.state / folder).iterdir())
+
+
+def test_halves_that_are_released_at_once_are_both_forgotten(pair: Pair, tmp_path: Path) -> None:
+    user = Client(tmp_path, pair.prod, pair.cons)
+    for _ in range(5):
+        uid = user.request("--prod-app", "127.0.0.1:9")["uid"]
+        with (
+            user.start("s2uc", "release", uid, "--s2cs", pair.prod.endpoint) as one,
+            user.start("s2uc", "release", uid, "--s2cs", pair.cons.endpoint) as other,
+        ):
+            assert (one.wait(), other.wait()) == (0, 0), one.err + other.err
+        for folder in ("sessions", "keys"):
+            assert not list((user.state / folder).iterdir())
+
+
 def test_watch_says_which_facility_fell_silent(tmp_path: Path, echo_app: Application) -> None:
     brief = ["--orphan-grace", "1s"]
     with Facility(tmp_path, *brief) as prod, Facility(tmp_path) as cons:
