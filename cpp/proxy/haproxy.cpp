@@ -53,14 +53,18 @@ class HaproxySteering final : public Steering,
          << " mode 600 level admin\n"
             "  fd-hard-limit 65536\n"
             "  tune.bufsize 131072\n"
+            // Else HAProxy 2.6 sometimes takes the end of one direction for that of both and drops
+            // what it has not read: the receiver sees an end in order, and bytes are missing.
+            "  expose-experimental-directives\n"
+            "  tune.fd.edge-triggered on\n"
             "defaults\n"
             "  mode tcp\n"
             "  log global\n"
             "  option tcplog\n"
             // Counters of connections that live, too.
             "  option contstats\n"
-            // Without splice: with it HAProxy 2.6 loses the end of one direction when the other
-            // ends. A target that is not there yet is dialled again, once a second.
+            // Without splice, with which it drops the end of a direction more often. A target that
+            // is not there yet is dialled again, once a second.
             "  retries 30\n"
             "  timeout connect 5s\n"
             // Streams may be quiet for as long as they like.

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 GIB = 1 << 30
+NOBODY_HEARS = (Unavailable, InvalidState, Cancelled)  # or a frame was cut, or is under way
+Out = TypeVar("Out")  # a buffer, which an array is to type checkers from Python 3.12 on only
 
 
 def check_room(max_bytes: int) -> None:
@@ -29,10 +31,6 @@ def check_room(max_bytes: int) -> None:
     WHOLE_NUMBER.check("max_bytes", max_bytes)
     if max_bytes < 0:
         raise InvalidRequest(f"max_bytes: {max_bytes} is less than 0")
-
-
-NOBODY_HEARS = (Unavailable, InvalidState, Cancelled)  # or a frame was cut, or is under way
-Out = TypeVar("Out")  # a buffer, which an array is to type checkers from Python 3.12 on only
 
 
 class Connection(NotCopied):

@@ -355,8 +355,13 @@ TEST_P(Contract, StreamsArriveWholeBothWaysAtOnce) {
     send_all(accepted.get(), back);
     half_close(accepted.get());
   });
-  std::thread reads([&] { EXPECT_TRUE(receive(client.get()).bytes == back); });
-  EXPECT_TRUE(receive(accepted.get()).bytes == there);
+  const auto expect = [](const Received& got, const std::string& sent) {
+    EXPECT_EQ(got.error, 0);
+    EXPECT_EQ(got.bytes.size(), sent.size());
+    EXPECT_TRUE(got.bytes == sent);
+  };
+  std::thread reads([&] { expect(receive(client.get()), back); });
+  expect(receive(accepted.get()), there);
   for (std::thread* each : {&sends, &answers, &reads}) each->join();
 }
 
