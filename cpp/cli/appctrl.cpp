@@ -162,6 +162,7 @@ void add_options(CLI::App& command, Settings& settings) {
   command.add_option("s2cs", settings.server, "This facility's control server, HOST:PORT")
       ->required();
   command.add_option("--role", settings.role, "PROD: the application listens; CONS: it connects")
+      ->type_name("{PROD,CONS}")
       ->required();
   command.add_option("--listen", settings.listen,
                      "PROD: where the application listens, HOST:PORT,…");
@@ -198,18 +199,21 @@ int main(int argc, char** argv) {
   mocking->add_option("s2cs", settings.server, "This facility's control server, HOST:PORT")
       ->required();
   mocking->add_option("token", token, "An access token, or INVALID_TOKEN for none")->required();
-  mocking->add_option("role", settings.role, "PROD or CONS")->required();
+  mocking->add_option("role", settings.role, "As --role of hello")
+      ->type_name("{PROD,CONS}")
+      ->required();
   mocking->add_option("ip", ip, "Where the application listens")->capture_default_str();
   cli::add_client_options(*mocking, settings.client);
   int code = 0;
-  const int failed = cli::run(app, cli::normalized(argc, argv, {"hello", "run", "mock"}),
-                              [&] {
-                                if (greeting->parsed()) return hello(settings);
-                                if (mocking->parsed()) return mock(settings, token, ip);
-                                code = run(settings);
-                                return Status();
-                              },
-                              {settings.client.json, &settings.uid});
+  const int failed = cli::run(
+      app, cli::normalized(argc, argv, {"hello", "run", "mock"}),
+      [&] {
+        if (greeting->parsed()) return hello(settings);
+        if (mocking->parsed()) return mock(settings, token, ip);
+        code = run(settings);
+        return Status();
+      },
+      {settings.client.json, &settings.uid}, cli::known_sessions);
   if (failed != 0) return running->parsed() || running->count() > 0 ? own_failure : failed;
   return code;
 }

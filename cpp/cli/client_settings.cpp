@@ -2,11 +2,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/file.hpp"
+#include "base/text.hpp"
 #include "cli/command_line.hpp"
 #include "cli/terminal.hpp"
+#include "client/session_book.hpp"
 #include "client/trust.hpp"
 
 namespace scistream::cli {
@@ -111,6 +114,50 @@ Result<std::vector<Endpoint>> places_of(const ClientSettings& settings,
   }
   if (!places.empty()) return places;
   return client.servers_of(uid);
+}
+
+namespace {
+
+/// The state folder of a command line that is still being typed: no shell has read its `~` yet.
+std::filesystem::path state_directory_of(const Place& place) {
+  ClientSettings settings;
+  const auto given = place.given.find("state-dir");
+  std::string folder =
+      given != place.given.end() ? given->second : environment_variable("SCISTREAM_STATE_DIR");
+  if (folder.starts_with("~/")) folder.replace(0, 1, environment_variable("HOME"));
+  settings.state_directory = folder;
+  choose_state_directory(settings);
+  return settings.state_directory;
+}
+
+/// Without what no control server is: other programs may have written the file.
+std::vector<std::string> servers_of(const client::BookEntry& entry) {
+  std::vector<std::string> servers;
+  for (const std::string& server : {entry.prod, entry.cons}) {
+    const bool is_new = std::find(servers.begin(), servers.end(), server) == servers.end();
+    if (is_new && parse_endpoint(server)) servers.push_back(server);
+  }
+  return servers;
+}
+
+}  // namespace
+
+std::optional<std::vector<Candidate>> known_sessions(const Place& place) {
+  const std::vector<std::string> servers{"server", "s2cs", "prod", "cons"};
+  const bool is_server = std::find(servers.begin(), servers.end(), place.argument) != servers.end();
+  if (!is_server && place.argument != "uid") return std::nullopt;
+  std::vector<Candidate> words;
+  for (const auto& entry : client::SessionBook(state_directory_of(place)).all()) {
+    if (!is_server) {
+      words.push_back({entry.uid, listed(servers_of(entry))});
+      continue;
+    }
+    for (std::string& server : servers_of(entry)) {
+      const Candidate word{std::move(server), ""};
+      if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
+    }
+  }
+  return words;
 }
 
 }  // namespace scistream::cli

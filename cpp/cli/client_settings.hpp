@@ -3,9 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/completion.hpp"
 #include "client/user_client.hpp"
 
 namespace scistream::cli {
@@ -53,5 +55,9 @@ Result<client::ClientOptions> client_options(ClientSettings& settings,
 /// The control servers named by `--prod`, `--cons` and `--s2cs`, else those remembered for `uid`.
 Result<std::vector<Endpoint>> places_of(const ClientSettings& settings,
                                         const client::UserClient& client, const std::string& uid);
+
+/// For the shell: the ids of the sessions that were requested from here, where an id stands, and
+/// the control servers that they were requested at, where one of those does.
+std::optional<std::vector<Candidate>> known_sessions(const Place& place);
 
 }  // namespace scistream::cli

@@ -20,9 +20,6 @@
 
 namespace scistream::cli {
 
-namespace {
-
-/// True, False and their kin, in any case.
 std::optional<bool> parse_switch(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -34,8 +31,6 @@ std::optional<bool> parse_switch(std::string text) {
   }
   return std::nullopt;
 }
-
-}  // namespace
 
 std::vector<std::string> normalized(int argc, char** argv,
                                     const std::vector<std::string>& commands) {
@@ -115,7 +110,8 @@ std::string explained(const CLI::App& app, const CLI::ParseError& error,
                       const std::vector<std::string>& arguments) {
   std::string text = error.what();
   const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
-  if (app.get_require_subcommand_min() > 0 && app.get_subcommands().empty()) {
+  const bool lacks = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
+  if (lacks && app.get_require_subcommand_min() > 0 && app.get_subcommands().empty()) {
     std::vector<std::string> names;
     for (const CLI::App* each : commands)
       if (!each->get_group().empty()) names.push_back(each->get_name());  // users' own
@@ -155,18 +151,53 @@ bool knows_json(const CLI::App& app) {
 
 }  // namespace
 
+namespace {
+
+/// The script that the arguments ask for, before anything else is looked at: what is wrong with the
+/// environment would be told each time a shell starts.
+std::string wanted_script(const std::vector<std::string>& arguments) {
+  const std::string name = "--shell-completion";
+  for (auto each = arguments.begin(); each != arguments.end() && *each != "--"; ++each) {
+    if (each->starts_with(name + "=")) return completion_script(each->substr(name.size() + 1));
+    if (*each == name && each + 1 != arguments.end()) return completion_script(*(each + 1));
+  }
+  return "";
+}
+
+Status show_completion(const CLI::App& app, std::vector<std::string> words,
+                       const KnownWords& known) {
+  if (words.size() < 3 || words[1] != "--")
+    return Error{Cause::invalid_argument, "--complete is for shells: --complete -- WORDS"};
+  words.erase(words.begin(), words.begin() + 2);
+  std::fputs(completion_text(complete(app, words, known)).c_str(), stdout);
+  return {};
+}
+
+}  // namespace
+
 int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
-        const Reporting& reporting) {
+        const Reporting& reporting, const KnownWords& known) {
   Status status;
+  std::string script;
+  app.add_option("--shell-completion", script,
+                 "Print what makes this shell complete the words of SciStream's commands")
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  script = wanted_script(arguments);
   // Known before the arguments are parsed, for the error of arguments that cannot be.
   const auto ours = std::find(arguments.begin(), arguments.end(), "--");
   const bool wants_json = knows_json(app) && std::find(arguments.begin(), ours, "--json") != ours;
   try {
-    read_environment_once(app, arguments);
-    // CLI11 takes them from the back.
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-    status = check_no_empty_value(app);
-    if (status) status = body();
+    if (!script.empty()) {
+      std::fputs(script.c_str(), stdout);
+    } else if (!arguments.empty() && arguments.front() == "--complete") {
+      status = show_completion(app, arguments, known);
+    } else {
+      read_environment_once(app, arguments);
+      // CLI11 takes them from the back.
+      app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+      status = check_no_empty_value(app);
+      if (status) status = body();
+    }
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
     return 0;

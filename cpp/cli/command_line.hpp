@@ -2,10 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
+#include "cli/completion.hpp"
 
 namespace scistream::cli {
 
@@ -24,12 +26,16 @@ struct Reporting {
 
 /// Parses and runs one of the commands' programs: turns wrong usage into exit code 2, what `body`
 /// returns into the exit code of its cause, and prints errors on stderr. With `json` true when it
-/// fails, stdout gets one document with the error.
+/// fails, stdout gets one document with the error. Adds `--shell-completion`; what that prints asks
+/// with `--complete -- WORDS`, and `known` has the words that are this user's own.
 int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
-        const Reporting& reporting);
+        const Reporting& reporting, const KnownWords& known = {});
 
 /// A failure that stdout and stderr tell of already: only its exit code is left to give.
 Error already_reported(const Status& failure);
+
+/// True, False and their kin, upper or lower case.
+std::optional<bool> parse_switch(std::string text);
 
 /// `--flag`, `--flag=True`, `--flag False`: the spellings in the field of a switch with a value.
 /// Adds such a switch to `app`.

@@ -65,8 +65,8 @@ void add_options(CLI::App& app, Settings& settings) {
   env(app.add_option("--port", settings.port, "Control port; 0 takes a free one")
           ->capture_default_str(),
       "PORT");
-  env(app.add_option("-t,--type", settings.type,
-                     "What forwards, any case: " + listed(proxy::data_server_kinds()))
+  env(app.add_option("-t,--type", settings.type, "What forwards; upper or lower case")
+          ->type_name(CLI::IsMember(proxy::data_server_kinds()).get_description())
           ->default_str(options.type),
       "TYPE");
   env(app.add_flag("--compat-stunnel", options.compat_stunnel,

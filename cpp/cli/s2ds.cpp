@@ -289,9 +289,8 @@ int main(int argc, char** argv) {
   CLI::App* serving = app.add_subcommand("serve", "Serve a control server");
   serving->add_option("--state-dir", settings.state_directory, "Folder for the socket and the lock")
       ->envname(env("STATE_DIR"));
-  serving
-      ->add_option("--type", settings.host.kind,
-                   "What forwards, any case: " + listed(proxy::data_server_kinds()))
+  serving->add_option("--type", settings.host.kind, "What forwards; upper or lower case")
+      ->type_name(CLI::IsMember(proxy::data_server_kinds()).get_description())
       ->envname(env("TYPE"))
       ->capture_default_str();
   serving

@@ -272,23 +272,23 @@ int main(int argc, char** argv) {
   commands.insert(commands.end(), cli::LoginCommands::names().begin(),
                   cli::LoginCommands::names().end());
   bool lines = false;
-  return cli::run(app, cli::normalized(argc, argv, commands),
-                  [&] {
-                    lines = watching->parsed();
-                    if (steps.parsed()) return steps.run();
-                    if (logins.parsed()) return logins.run();
-                    if (requesting->parsed()) return cli::request_session(request);
-                    if (releasing->parsed())
-                      return cli::release_session(client, uid, {drain, forget});
-                    if (rating->parsed()) return set_rate(client, uid, mbps);
-                    if (showing->parsed()) return show_status(client, uid, connections);
-                    if (watching->parsed()) return watch(client, uid);
-                    if (listing->parsed()) return list_sessions(client);
-                    if (asking->parsed()) return show_info(client);
-                    if (examining->parsed()) return cli::examine_server(to_examine, client);
-                    if (trusting->parsed()) return cli::trust_server(trust, client);
-                    if (!request.req_file.empty()) return cli::run_req_file(request);
-                    return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
-                  },
-                  {client.json, &uid, &lines});
+  return cli::run(
+      app, cli::normalized(argc, argv, commands),
+      [&] {
+        lines = watching->parsed();
+        if (steps.parsed()) return steps.run();
+        if (logins.parsed()) return logins.run();
+        if (requesting->parsed()) return cli::request_session(request);
+        if (releasing->parsed()) return cli::release_session(client, uid, {drain, forget});
+        if (rating->parsed()) return set_rate(client, uid, mbps);
+        if (showing->parsed()) return show_status(client, uid, connections);
+        if (watching->parsed()) return watch(client, uid);
+        if (listing->parsed()) return list_sessions(client);
+        if (asking->parsed()) return show_info(client);
+        if (examining->parsed()) return cli::examine_server(to_examine, client);
+        if (trusting->parsed()) return cli::trust_server(trust, client);
+        if (!request.req_file.empty()) return cli::run_req_file(request);
+        return Status(Error{Cause::invalid_argument, "say what to do; see --help"});
+      },
+      {client.json, &uid, &lines}, cli::known_sessions);
 }

@@ -98,7 +98,7 @@ std::vector<BookEntry> SessionBook::all() const {
   std::vector<BookEntry> entries;
   std::error_code error;
   for (const auto& file : std::filesystem::directory_iterator(directory_, error)) {
-    if (file.path().extension() != ".json") continue;
+    if (file.path().extension() != ".json" || !file.is_regular_file(error)) continue;
     const auto text = read_file(file.path());
     auto entry = text ? parse(*text) : Result<BookEntry>(text.error());
     // A copy under another name is no session's.

@@ -43,12 +43,15 @@ TEST(CommandLine, DurationsCarryUnits) {
 
 // Protocol: failure-codes
 TEST(CommandLine, CausesBecomeExitCodes) {
-  CLI::App app("test", "test");
-  const bool json = false;
-  EXPECT_EQ(run(app, {}, [] { return Status(); }, {json}), 0);
-  EXPECT_EQ(run(app, {}, [] { return Status(Error{Cause::not_found, "x"}); }, {json}), 7);
-  EXPECT_EQ(run(app, {"--unknown"}, [] { return Status(); }, {json}), 2);
-  EXPECT_EQ(run(app, {}, []() -> Status { throw std::runtime_error("x"); }, {json}), 1);
+  const auto code = [](const std::vector<std::string>& words, const std::function<Status()>& body) {
+    CLI::App app("test", "test");
+    const bool json = false;
+    return run(app, words, body, {json});
+  };
+  EXPECT_EQ(code({}, [] { return Status(); }), 0);
+  EXPECT_EQ(code({}, [] { return Status(Error{Cause::not_found, "x"}); }), 7);
+  EXPECT_EQ(code({"--unknown"}, [] { return Status(); }), 2);
+  EXPECT_EQ(code({}, []() -> Status { throw std::runtime_error("x"); }), 1);
 }
 
 // Protocol: option-values
