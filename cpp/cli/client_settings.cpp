@@ -120,24 +120,19 @@ namespace {
 
 /// The state folder of a command line that is still being typed: no shell has read its `~` yet.
 std::filesystem::path state_directory_of(const Place& place) {
-  ClientSettings settings;
   const auto given = place.given.find("state-dir");
   std::string folder =
       given != place.given.end() ? given->second : environment_variable("SCISTREAM_STATE_DIR");
   if (folder.starts_with("~/")) folder.replace(0, 1, environment_variable("HOME"));
-  settings.state_directory = folder;
-  choose_state_directory(settings);
-  return settings.state_directory;
+  return folder.empty() ? default_state_directory() : std::filesystem::path(folder);
 }
 
-/// Without what no control server is: other programs may have written the file.
+/// None if somebody has changed the file.
 std::vector<std::string> servers_of(const client::BookEntry& entry) {
-  std::vector<std::string> servers;
-  for (const std::string& server : {entry.prod, entry.cons}) {
-    const bool is_new = std::find(servers.begin(), servers.end(), server) == servers.end();
-    if (is_new && parse_endpoint(server)) servers.push_back(server);
-  }
-  return servers;
+  std::vector<std::string> texts;
+  if (const auto servers = entry.servers())
+    for (const Endpoint& server : *servers) texts.push_back(to_string(server));
+  return texts;
 }
 
 }  // namespace

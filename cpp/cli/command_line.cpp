@@ -32,6 +32,11 @@ std::optional<bool> parse_switch(std::string text) {
   return std::nullopt;
 }
 
+std::string dashed(std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
 std::vector<std::string> normalized(int argc, char** argv,
                                     const std::vector<std::string>& commands) {
   std::vector<std::string> arguments;
@@ -41,17 +46,15 @@ std::vector<std::string> normalized(int argc, char** argv,
     if (argument == "--") ours = false;
     if (ours && argument.starts_with("--")) {
       const auto end = std::min(argument.find('='), argument.size());
-      std::replace(argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '_',
-                   '-');
+      argument.replace(0, end, dashed(argument.substr(0, end)));
       if (argument == "--ssl" || argument == "--mock") {
         // What follows may be its value, or an argument of its own.
         const bool valued = i + 1 < argc && parse_switch(argv[i + 1]);
         argument += std::string("=") + (valued ? argv[++i] : "True");
       }
     } else if (ours) {
-      std::string dashed = argument;
-      std::replace(dashed.begin(), dashed.end(), '_', '-');
-      if (std::find(commands.begin(), commands.end(), dashed) != commands.end()) argument = dashed;
+      const std::string name = dashed(argument);
+      if (std::find(commands.begin(), commands.end(), name) != commands.end()) argument = name;
     }
     arguments.push_back(std::move(argument));
   }
@@ -149,10 +152,6 @@ bool knows_json(const CLI::App& app) {
          });
 }
 
-}  // namespace
-
-namespace {
-
 /// The script that the arguments ask for, before anything else is looked at: what is wrong with the
 /// environment would be told each time a shell starts.
 std::string wanted_script(const std::vector<std::string>& arguments) {
@@ -178,11 +177,11 @@ Status show_completion(const CLI::App& app, std::vector<std::string> words,
 int run(CLI::App& app, std::vector<std::string> arguments, const std::function<Status()>& body,
         const Reporting& reporting, const KnownWords& known) {
   Status status;
-  std::string script;
-  app.add_option("--shell-completion", script,
+  const std::string script = wanted_script(arguments);
+  std::string shell;  // one that there is no script for is refused as other options are
+  app.add_option("--shell-completion", shell,
                  "Print what makes this shell complete the words of SciStream's commands")
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  script = wanted_script(arguments);
   // Known before the arguments are parsed, for the error of arguments that cannot be.
   const auto ours = std::find(arguments.begin(), arguments.end(), "--");
   const bool wants_json = knows_json(app) && std::find(arguments.begin(), ours, "--json") != ours;

@@ -11,6 +11,9 @@
 
 namespace scistream::cli {
 
+/// A name as this house spells it: with `-` for `_`.
+std::string dashed(std::string name);
+
 /// The arguments as this house spells them: `_` in the names of options and of the commands in
 /// `commands` becomes `-`; values, and everything after `--`, stay as they are.
 std::vector<std::string> normalized(int argc, char** argv,

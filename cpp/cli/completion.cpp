@@ -15,12 +15,6 @@ namespace scistream::cli {
 
 namespace {
 
-/// As `normalized` has them.
-std::string dashed(std::string name) {
-  std::replace(name.begin(), name.end(), '_', '-');
-  return name;
-}
-
 /// The values that the type of an option enumerates, `{tcp,udp}` or `[True|False]`.
 std::vector<std::string> choices_of(const CLI::Option& option) {
   const std::string type = option.get_type_name();

@@ -45,6 +45,18 @@ BookEntry BookEntry::of_now(std::string uid) {
   return {std::move(uid), "", "", whole.count(), (now - whole).count(), whole.count()};
 }
 
+Result<std::vector<Endpoint>> BookEntry::servers() const {
+  std::vector<Endpoint> servers;
+  for (const std::string& text : {prod, cons}) {
+    if (text.empty()) continue;  // only the other half was requested from here
+    const auto endpoint = parse_endpoint(text);
+    if (!endpoint) return endpoint.error();
+    if (std::find(servers.begin(), servers.end(), *endpoint) == servers.end())
+      servers.push_back(*endpoint);
+  }
+  return servers;
+}
+
 SessionBook::SessionBook(const std::filesystem::path& state_directory)
     : directory_(state_directory / "sessions") {}
 

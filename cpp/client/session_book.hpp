@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "scistream/endpoint.hpp"
 
 namespace scistream::client {
 
@@ -20,6 +21,8 @@ struct BookEntry {
 
   /// Of a session that is requested now, nowhere yet.
   static BookEntry of_now(std::string uid);
+  /// Its control servers, each once; an error if one of them is none.
+  [[nodiscard]] Result<std::vector<Endpoint>> servers() const;
   bool operator==(const BookEntry&) const = default;
 };
 

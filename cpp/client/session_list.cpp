@@ -55,7 +55,7 @@ Result<SessionList> UserClient::sessions(Interrupt* interrupt) {
   std::vector<BookEntry> entries;
   std::vector<RequestedSession> sessions;
   for (BookEntry& entry : book_.all()) {
-    auto servers = servers_of(entry);
+    auto servers = entry.servers();
     if (!servers) continue;  // somebody has changed the file
     sessions.push_back({entry.uid, entry.created, std::move(*servers), {}, {}});
     entries.push_back(std::move(entry));

@@ -365,19 +365,7 @@ Status UserClient::watch(const std::string& uid, const std::vector<Endpoint>& se
 Result<std::vector<Endpoint>> UserClient::servers_of(const std::string& uid) const {
   const auto entry = book_.find(uid);
   if (!entry) return entry.error();
-  return servers_of(*entry);
-}
-
-Result<std::vector<Endpoint>> UserClient::servers_of(const BookEntry& entry) {
-  std::vector<Endpoint> servers;
-  for (const std::string& text : {entry.prod, entry.cons}) {
-    if (text.empty()) continue;  // only the other half was requested from here
-    const auto endpoint = parse_endpoint(text);
-    if (!endpoint) return endpoint.error();
-    if (std::find(servers.begin(), servers.end(), *endpoint) == servers.end())
-      servers.push_back(*endpoint);
-  }
-  return servers;
+  return entry->servers();
 }
 
 }  // namespace scistream::client

@@ -137,7 +137,6 @@ class UserClient {
   /// one that was there before stays as it was unless the session takes its place.
   template <class T, class SetUp>
   Result<T> remembered(const BookEntry& entry, SetUp set_up);
-  [[nodiscard]] static Result<std::vector<Endpoint>> servers_of(const BookEntry& entry);
   /// What the answers of these servers to a release amount to; forgets what has ended.
   Status ended(const std::string& uid, const std::vector<Endpoint>& servers,
                const std::vector<Status>& answers);
